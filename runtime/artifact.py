@@ -1,0 +1,218 @@
+"""What an artifact says about itself.
+
+One dataclass, `ArtifactInfo`, travels with every artifact: export writes it into the ONNX file (one JSON document under
+the metadata key `retinexrt`), engines complete it in the manifest beside a plan, and the runtime reads it. Nothing that
+is written here is known anywhere else in the runtime.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from runtime.errors import ArtifactError, OutputError
+
+#: Raised by one whenever a reader of the old schema would misread a new document.
+SCHEMA = 1
+
+#: The key of the JSON document among an ONNX file's metadata properties.
+METADATA_KEY = "retinexrt"
+
+#: No picture smaller than this, in either direction, is accepted by any artifact.
+MINIMUM_SIZE = 16
+
+Precision = Literal["fp32", "fp16"]
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """The input or the output of a graph."""
+
+    name: str
+    dtype: str
+    #: A name stands for a dynamic dimension.
+    shape: tuple[int | str, ...]
+    layout: Literal["NHWC", "NCHW"]
+    #: The values that black and white have.
+    black: float
+    white: float
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The smallest, the typical and the largest input shape (N, H, W, 3) of a plan."""
+
+    min: tuple[int, ...]
+    opt: tuple[int, ...]
+    max: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class PlanInfo:
+    """What only a built plan has."""
+
+    flavour: Literal["tensorrt", "tensorrt_rtx"]
+    #: Version of the flavour that built it, e.g. "1.7.1.116".
+    version: str
+    #: Compute capabilities it runs on, e.g. ("8.6", "8.9").
+    sms: tuple[str, ...]
+    #: Name of the GPU it was built on; None: built ahead of time, without one.
+    gpu: str | None
+    cuda: str | None
+    driver: str | None
+    platform: str
+    profile: Profile
+    #: Also the name of the network inside the plan, which binds the two together.
+    digest: str
+    plan_sha256: str
+    plan_bytes: int
+    onnx_sha256: str
+    level: int
+    workspace_bytes: int | None
+    tf32: bool
+    build_seconds: float
+
+
+@dataclass(frozen=True)
+class ParityInfo:
+    """How far an artifact was measured to be from its reference, in codes of 8 bits."""
+
+    reference: str
+    images: int
+    max_codes: int
+    #: 99.9th percentile of the absolute difference.
+    p999_codes: float
+    psnr: float
+
+
+@dataclass(frozen=True)
+class ArtifactInfo:
+    """Everything that the runtime must know about an artifact."""
+
+    schema: int
+    network: str
+    title: str
+    precision: Precision
+    #: False: the weights are a seeded initialisation, and the output is no picture.
+    trained: bool
+    weights_sha256: str | None
+    input: TensorInfo
+    output: TensorInfo
+    #: What the bare network needs; an image graph pads and crops by itself.
+    multiple: int
+    #: Pixels of context to each side of an output pixel; None: the whole picture, so tiling would change the result.
+    halo: int | None
+    #: Module paths kept in FP32 in a typed FP16 graph.
+    islands: tuple[str, ...]
+    contract: tuple[Mapping[str, int | float | str], ...]
+    opset: int
+    #: Versions of what wrote the graph.
+    tools: Mapping[str, str]
+    parity: tuple[ParityInfo, ...] = ()
+    plan: PlanInfo | None = None
+
+    @property
+    def image_io(self) -> bool:
+        """True for a graph that takes and returns uint8 pictures, N x H x W x 3."""
+        return self.input.dtype == "uint8"
+
+    def to_json(self, indent: int | None = None) -> str:
+        """One JSON document, the same bytes for the same content."""
+        return json.dumps(asdict(self), sort_keys=True, indent=indent)
+
+    @classmethod
+    def from_json(cls, text: str, where: str = "artifact") -> ArtifactInfo:
+        """Read and validate a document; `where` names it in errors."""
+        try:
+            document = json.loads(text)
+        except ValueError as error:
+            raise ArtifactError(f"{where}: not a JSON document ({error})") from error
+        if not isinstance(document, dict):
+            raise ArtifactError(f"{where}: expected a JSON object, found {type(document).__name__}")
+        schema = document.get("schema")
+        if isinstance(schema, int) and schema > SCHEMA:
+            raise ArtifactError(
+                f"{where}: written by a newer retinexrt (schema {schema}, this one reads up to {SCHEMA}); "
+                "upgrade with: pip install -U retinexrt"
+            )
+        return _decode(cls, document, where)
+
+
+def _decode(kind: Any, value: Any, where: str) -> Any:
+    """Turn parsed JSON into `kind`, refusing anything that is not exactly of it."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if kind is Any:
+        return value
+    if is_dataclass(kind):
+        return _decode_dataclass(kind, value, where)
+    if origin is Literal:
+        if value in arguments and type(value) is type(arguments[0]):
+            return value
+        raise ArtifactError(f"{where}: expected one of {arguments}, found {value!r}")
+    if origin in (Union, UnionType):
+        for option in arguments:
+            try:
+                return _decode(option, value, where)
+            except ArtifactError:
+                if is_dataclass(option) and isinstance(value, dict):
+                    raise
+        raise ArtifactError(f"{where}: found {value!r}, expected {kind}")
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise ArtifactError(f"{where}: expected a list, found {value!r}")
+        return tuple(_decode(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+    if origin is not None and issubclass(origin, Mapping):
+        if not isinstance(value, dict):
+            raise ArtifactError(f"{where}: expected an object, found {value!r}")
+        return {str(key): _decode(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
+    if kind is NoneType and value is None:
+        return None
+    if kind is float and type(value) in (int, float):
+        return float(value)
+    if kind in (int, str, bool) and type(value) is kind:
+        return value
+    raise ArtifactError(f"{where}: expected {getattr(kind, '__name__', kind)}, found {value!r}")
+
+
+def _decode_dataclass(kind: Any, value: Any, where: str) -> Any:
+    if not isinstance(value, dict):
+        raise ArtifactError(f"{where}: expected an object, found {value!r}")
+    hints = get_type_hints(kind)
+    names = [field.name for field in fields(kind)]
+    if unknown := sorted(set(value) - set(names)):
+        raise ArtifactError(f"{where}: unknown field {unknown[0]!r}")
+    if absent := [name for name in names if name not in value]:
+        raise ArtifactError(f"{where}: field {absent[0]!r} is missing")
+    return kind(**{name: _decode(hints[name], value[name], f"{where}.{name}") for name in names})
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ArtifactError(f"cannot read {path}: {error.strerror}") from error
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that it is whole or absent: under a temporary name in the same folder, then renamed."""
+    temporary: str | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
+        raise OutputError(f"cannot write {path}: {error.strerror}") from error

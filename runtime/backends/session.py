@@ -1,0 +1,45 @@
+"""The protocol that every backend speaks to the Enhancer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.artifact import ArtifactInfo
+
+Images = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class DeviceImages:
+    """Pictures on a GPU: uint8, N x H x W x 3, C-contiguous."""
+
+    pointer: int
+    shape: tuple[int, int, int, int]
+    #: Kept alive as long as this object is; whatever owns the memory.
+    owner: Any = None
+
+
+class Session(Protocol):
+    """An artifact opened on one backend. Safe to call from many threads at once."""
+
+    #: The backend's name, e.g. "onnxruntime" or "tensorrt_rtx".
+    backend: str
+    #: "cpu" or "cuda:0".
+    device: str
+    info: ArtifactInfo
+
+    def run(self, images: Images, out: Images) -> None:
+        """Enhance `images` into `out`, both N x H x W x 3, RGB and C-contiguous. `out` is complete on return."""
+        ...
+
+    def run_device(self, images: DeviceImages, out: DeviceImages, stream: int) -> None:
+        """Enqueue the same on a CUDA stream (a raw handle; 0: the legacy default stream), without a copy to the host."""
+        ...
+
+    def close(self) -> None:
+        """Free everything; calling it again does nothing."""
+        ...

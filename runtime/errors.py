@@ -1,0 +1,40 @@
+"""Every error that retinexrt raises on purpose derives from `RetinexError`.
+
+A message says what was expected, what was found and, where there is one, the command that mends it.
+"""
+
+
+class RetinexError(Exception):
+    """Base of all errors of the runtime, export and engines packages."""
+
+
+class InputError(RetinexError, ValueError):
+    """An image, array or argument is not what the call accepts."""
+
+
+class ArtifactError(RetinexError):
+    """An ONNX file or a plan is missing, damaged or describes itself wrongly."""
+
+
+class ManifestError(ArtifactError):
+    """A plan's manifest is missing, malformed, of a newer schema or belongs to another plan."""
+
+
+class IncompatiblePlanError(ArtifactError):
+    """A plan is intact, but was built for another flavour, version or GPU than the ones found here."""
+
+
+class BackendError(RetinexError, RuntimeError):
+    """A backend is missing, or failed while it ran."""
+
+
+class BackendUnavailableError(BackendError):
+    """The backend asked for cannot be used here; the message holds the command that installs it."""
+
+
+class ClosedError(RetinexError, RuntimeError):
+    """An enhancer or a session was used after close()."""
+
+
+class OutputError(RetinexError, OSError):
+    """A result could not be written."""

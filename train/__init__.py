@@ -1,0 +1,1 @@
+"""PyTorch side of retinexrt: networks, losses, data and training."""

@@ -1,0 +1,5 @@
+"""The networks, one file each, and the registry that lists them."""
+
+from train.networks.registry import NETWORKS, NetworkSpec, PaperFigures, get_spec
+
+__all__ = ["NETWORKS", "NetworkSpec", "PaperFigures", "get_spec"]

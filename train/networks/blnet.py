@@ -1,0 +1,110 @@
+"""BLNet: one U-Net splits a picture into reflectance and illumination, a second one brightens the illumination.
+
+Wei et al.: "BLNet: A Fast Deep Learning Framework for Low-Light Image Enhancement with Noise Removal and Color
+Restoration", arXiv 2106.15953.
+
+Readings of the paper:
+- five levels of 32 to 512 channels, one 3x3 convolution each, LeakyReLU 0.2, max pooling, 2x2 transposed convolutions;
+- the decomposition's head has four channels: R and I;
+- the second U-Net takes R and I, and its illumination is clipped by a sigmoid alone: nothing is divided;
+- the module for noise and colour bias (NCBC) is a frozen four-layer network of the losses, absent from this file's graph.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from train.networks.registry import NetworkSpec, PaperFigures
+
+LEVELS = 5
+
+
+class Stages(NamedTuple):
+    """Reflectance (N x 3), illumination (N x 1), brightened illumination (N x 1) and their product (N x 3)."""
+
+    reflectance: Tensor
+    illumination: Tensor
+    bright_illumination: Tensor
+    enhanced: Tensor
+
+
+def _conv(cin: int, cout: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(cin, cout, 3, padding=1), nn.LeakyReLU(0.2))
+
+
+class UNet(nn.Module):
+    """N x cin x H x W, H and W multiples of 16, to N x cout x H x W in [0, 1]."""
+
+    def __init__(self, cin: int, cout: int, base: int) -> None:
+        super().__init__()
+        widths = [base * 2**level for level in range(LEVELS)]
+        self.encoder = nn.ModuleList(_conv(i, o) for i, o in zip([cin, *widths], widths, strict=False))
+        self.pool = nn.MaxPool2d(2)
+        downward = widths[::-1]
+        self.up = nn.ModuleList(nn.ConvTranspose2d(i, o, 2, 2) for i, o in zip(downward, downward[1:], strict=False))
+        self.decoder = nn.ModuleList(_conv(2 * o, o) for o in downward[1:])
+        self.head = nn.Conv2d(base, cout, 1)
+        self.sigmoid = nn.Sigmoid()
+
+    def forward(self, x: Tensor) -> Tensor:
+        skips: list[Tensor] = []
+        for level, layer in enumerate(self.encoder):
+            x = layer(self.pool(x) if level else x)
+            skips.append(x)
+        for up, layer, skip in zip(self.up, self.decoder, skips[-2::-1], strict=True):
+            x = layer(torch.cat([up(x), skip], dim=1))
+        return self.sigmoid(self.head(x))
+
+
+class Multiply(nn.Module):
+    """Image = reflectance x illumination."""
+
+    def forward(self, reflectance: Tensor, illumination: Tensor) -> Tensor:
+        return reflectance * illumination
+
+
+class BLNet(nn.Module):
+    """N x 3 x H x W in [0, 1], H and W multiples of 16, to the same shape and range."""
+
+    def __init__(self, base: int = 32) -> None:
+        super().__init__()
+        self.decomposition = UNet(3, 4, base)
+        self.enhancement = UNet(4, 1, base)
+        self.product = Multiply()
+
+    def decompose(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the reflectance, N x 3, and the illumination, N x 1."""
+        maps = self.decomposition(image)
+        return maps[:, :3], maps[:, 3:]
+
+    def stages(self, image: Tensor) -> Stages:
+        reflectance, illumination = self.decompose(image)
+        bright = self.enhancement(torch.cat([reflectance, illumination], dim=1))
+        return Stages(reflectance, illumination, bright, self.product(reflectance, bright))
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.stages(image).enhanced
+
+
+SPEC = NetworkSpec(
+    name="blnet",
+    title="BLNet",
+    build=BLNet,
+    parameters=7_665_605,
+    paper=PaperFigures(
+        source="Wei et al., arXiv 2106.15953",
+        dataset="LOL",
+        psnr=20.1447,
+        ssim=0.7918,
+        milliseconds=7.0,
+        hardware="not stated; its successor's 7 ms were taken at 600x400 on a TITAN Xp",
+    ),
+    multiple=16,
+    halo=128,
+    islands=("*.head", "*.sigmoid", "product"),
+    contract=({"rule": "product", "count": 1},),
+    weights="blnet",
+)

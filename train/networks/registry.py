@@ -1,0 +1,74 @@
+"""The one list of networks. Reading it costs nothing: torch is imported when a spec is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from train.errors import UnknownNetworkError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+#: name -> "module:attribute" of its NetworkSpec. A new network is one file and one line here.
+NETWORKS: dict[str, str] = {
+    "pdn": "train.networks.pdn:SPEC",
+    "dsn": "train.networks.dsn:SPEC",
+    "dsn-reverse": "train.networks.dsn:REVERSE",
+    "blnet": "train.networks.blnet:SPEC",
+    "sri": "train.networks.sri:SPEC",
+    "msrnet": "train.networks.msrnet:SPEC",
+    "msr": "train.networks.msr:SPEC",
+    "msrcr": "train.networks.msr:MSRCR",
+}
+
+#: One step of the graph contract, e.g. {"rule": "division", "count": 2, "minimum": 1 / 255, "maximum": 1.0}.
+#: `export.contract` knows the rules and follows the edges.
+Rule = Mapping[str, "int | float | str"]
+
+
+@dataclass(frozen=True)
+class PaperFigures:
+    """What a paper states about its network; None where it states nothing."""
+
+    source: str
+    parameters: str | None = None
+    dataset: str | None = None
+    psnr: float | None = None
+    ssim: float | None = None
+    milliseconds: float | None = None
+    hardware: str | None = None
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """Everything in which one network differs from another."""
+
+    name: str
+    title: str
+    #: Builds the network with its seeded initialisation; keywords select other readings of the paper.
+    build: Callable[..., nn.Module]
+    #: Learned and frozen parameters together.
+    parameters: int
+    paper: PaperFigures
+    #: Height and width that the bare network takes are multiples of this.
+    multiple: int = 1
+    #: Pixels of context that one output pixel depends on to each side; None: it depends on the whole picture.
+    halo: int | None = None
+    #: Module paths (shell patterns) that stay FP32 in the typed FP16 graph.
+    islands: tuple[str, ...] = ()
+    contract: tuple[Rule, ...] = ()
+    #: Stem of the file in train/weights/; None for a network without weights.
+    weights: str | None = None
+
+
+def get_spec(name: str) -> NetworkSpec:
+    """Return the spec of the network called `name`."""
+    try:
+        target = NETWORKS[name]
+    except KeyError:
+        raise UnknownNetworkError(f"unknown network {name!r}; known: {', '.join(NETWORKS)}") from None
+    module, attribute = target.split(":")
+    return getattr(import_module(module), attribute)
