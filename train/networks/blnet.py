@@ -6,7 +6,7 @@ Restoration", arXiv 2106.15953.
 Readings of the paper:
 - five levels of 32 to 512 channels, one 3x3 convolution each, LeakyReLU 0.2, max pooling, 2x2 transposed convolutions;
 - the decomposition's head has four channels: R and I;
-- the second U-Net takes R and I, and its illumination is clipped by a sigmoid alone: nothing is divided;
+- the second U-Net takes R and I together, and a sigmoid bounds its illumination;
 - the module for noise and colour bias (NCBC) is a frozen four-layer network of the losses, absent from this file's graph.
 """
 

@@ -96,6 +96,13 @@ class Multiply(nn.Module):
         return x * y
 
 
+class Join(nn.Module):
+    """The two halves of the features become one, N x 64 x H x W."""
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        return torch.cat([first, second], dim=1)
+
+
 class Add(nn.Module):
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         return x + y
@@ -166,6 +173,7 @@ class DSN(nn.Module):
         self.direction = direction
         self.encode1 = FrozenConv(3, FEATURES)
         self.encode2 = FrozenConv(FEATURES, FEATURES)
+        self.decode_join = Join()
         self.decode2 = AdjointConv(self.encode2)
         self.decode1 = AdjointConv(self.encode1)
         self.blocks = nn.ModuleList(InvertibleBlock(share_recurrent) for _ in range(BLOCKS))
@@ -180,7 +188,7 @@ class DSN(nn.Module):
         return first, second
 
     def decode(self, first: Tensor, second: Tensor) -> Tensor:
-        return self.decode1(self.decode2(torch.cat([first, second], dim=1)))
+        return self.decode1(self.decode2(self.decode_join(first, second)))
 
     def transform(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
         """Dark features to bright ones."""
@@ -225,7 +233,17 @@ class DSN(nn.Module):
             layer.weight *= norm ** (-1 / 4)  # The norm is of E^T E, which holds each tensor twice.
 
 
-_ISLANDS = ("blocks.*.exponential", "*.difference", "*.divide", "*.residual", "*.multiply", "*.sum", "*.restore", "*.mean", "decode*")
+_ISLANDS = (
+    "blocks.*.exponential",
+    "*.difference",
+    "*.divide",
+    "*.residual",
+    "*.multiply",
+    "*.sum",
+    "*.restore",
+    "*.mean",
+    "decode*",
+)
 
 SPEC = NetworkSpec(
     name="dsn",

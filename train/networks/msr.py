@@ -26,11 +26,14 @@ ALPHA = 125.0
 
 
 def _cosine_basis(size: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return the low rows of the orthonormal cosine basis, K x size, and their angular frequencies, K."""
+    """Return the low rows of the cosine basis, K x size, and their angular frequencies, K.
+
+    Times sqrt(2 / size) it is orthonormal. A square root of a size would be frozen at export, so the caller scales.
+    """
     count = (size * 79 + 999) // 1000 + 1  # 1 + ceil(size * sqrt(2 ln 1000) / (15 pi))
     frequency = torch.arange(count, dtype=torch.float32, device=device) * (math.pi / size)
     position = torch.arange(size, dtype=torch.float32, device=device) + 0.5
-    rows = torch.cos(frequency[:, None] * position[None, :]) * math.sqrt(2.0 / size)
+    rows = torch.cos(frequency[:, None] * position[None, :])
     return torch.cat([rows[:1] * math.sqrt(0.5), rows[1:]], dim=0), frequency
 
 
@@ -44,9 +47,10 @@ class MultiScaleRetinex(nn.Module):
 
     def retinex(self, intensity: Tensor) -> Tensor:
         """Return the multi-scale Retinex, in natural-log units, of an intensity in [1, 256]."""
-        rows, row_frequency = _cosine_basis(intensity.shape[2], intensity.device)
-        columns, column_frequency = _cosine_basis(intensity.shape[3], intensity.device)
-        spectrum = rows @ intensity @ columns.T
+        height, width = intensity.shape[2:]
+        rows, row_frequency = _cosine_basis(height, intensity.device)
+        columns, column_frequency = _cosine_basis(width, intensity.device)
+        spectrum = rows @ intensity @ columns.T * (2.0 / height) * (2.0 / width)
         log_intensity = torch.log(intensity)
         total = torch.zeros_like(intensity)
         for sigma in SIGMAS:
@@ -82,7 +86,9 @@ MSRCR = NetworkSpec(
     title="Multi-scale Retinex with colour restoration",
     build=partial(MultiScaleRetinex, color_restoration=True, spread=1.2),
     parameters=0,
-    paper=PaperFigures(source="Jobson, Rahman, Woodell 1997; figures as reported by BLNet", dataset="LOL", psnr=13.1728, ssim=0.4615),
+    paper=PaperFigures(
+        source="Jobson, Rahman, Woodell 1997; figures as reported by BLNet", dataset="LOL", psnr=13.1728, ssim=0.4615
+    ),
     islands=("*",),
     contract=({"rule": "log-difference", "count": len(SIGMAS)},),
 )

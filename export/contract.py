@@ -1,0 +1,242 @@
+"""The graph contract: the Retinex steps of a network are there, as ops, in the exported file.
+
+A rule follows edges, so renaming nodes or adding unrelated ones does not matter, and a step that was folded, moved,
+rounded or dropped is found. `python export/contract.py FILE.onnx` checks any exported file by the rules that it carries.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from runtime.errors import ArtifactError, RetinexError
+
+if TYPE_CHECKING:
+    import onnx
+
+    from export.graphs import Edges
+
+#: What may stand between the picture and the numerator of a division without making it another picture.
+_SAME_PICTURE = ("Cast", "Transpose", "Mul", "Pad", "Div")
+_SLICES = ("Cast", "Slice", "Split", "Gather")
+
+
+class ContractError(ArtifactError):
+    """A graph lacks a step that its network must keep."""
+
+
+Rule = Mapping[str, "int | float | str"]
+_Check = Callable[["Edges", Rule], None]
+
+
+def check(model: onnx.ModelProto, rules: Iterable[Rule]) -> list[str]:
+    """Check every rule; return one line per rule on what was found, or raise a ContractError."""
+    from export.graphs import Edges
+
+    edges = Edges(model)
+    lines: list[str] = []
+    for rule in rules:
+        name = str(rule["rule"])
+        if name not in _CHECKS:
+            raise ContractError(f"unknown rule {name!r}; known: {', '.join(_CHECKS)}")
+        _CHECKS[name](edges, rule)
+        lines.append(f"{rule['count']} x {name}")
+    return lines
+
+
+def _expect(count: int, rule: Rule, what: str) -> None:
+    if count != rule["count"]:
+        raise ContractError(f"{rule['rule']}: expected {rule['count']} {what}, found {count}")
+
+
+def _divisions(edges: Edges) -> list[onnx.NodeProto]:
+    """Divisions by something that the graph computes."""
+    return [node for node in edges.of_type("Div") if node.input[1] not in edges.constants]
+
+
+def _operand(edges: Edges, name: str, op_type: str) -> onnx.NodeProto | None:
+    node = edges.source(name)
+    return node if node is not None and node.op_type == op_type else None
+
+
+def _require_fp32(edges: Edges, node: onnx.NodeProto, rule: Rule) -> None:
+    import onnx
+
+    if any(edges.types.get(name) != onnx.TensorProto.FLOAT for name in node.input if name):
+        raise ContractError(f"{rule['rule']}: {node.name} computes in FP16; it belongs to an FP32 island")
+
+
+def _check_division(edges: Edges, rule: Rule) -> None:
+    """Every computed divisor is a Clip output with the bounds of the rule, and what is divided is the picture itself."""
+    divisions = _divisions(edges)
+    _expect(len(divisions), rule, "Div by an illumination")
+    for node in divisions:
+        clip = _operand(edges, node.input[1], "Clip")
+        if clip is None or len(clip.input) < 3:
+            raise ContractError(f"division: {node.name} divides by something that is not clamped from both sides")
+        for bound, key in ((clip.input[1], "minimum"), (clip.input[2], "maximum")):
+            value, wanted = edges.constant(bound), float(rule[key])
+            if value is None or value.size != 1 or abs(float(value.reshape(-1)[0]) - wanted) > 1e-6 * wanted:
+                raise ContractError(f"division: {clip.name} has {key} {value}, expected {wanted:.7g}")
+        if any(ancestor.op_type.startswith("Conv") for ancestor in _numerator_chain(edges, node)):
+            raise ContractError(f"division: {node.name} does not divide the picture")
+        _require_fp32(edges, node, rule)
+        _require_fp32(edges, clip, rule)
+
+
+def _numerator_chain(edges: Edges, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+    chain: list[onnx.NodeProto] = []
+    current = edges.producer.get(node.input[0])
+    while current is not None:
+        chain.append(current)
+        current = edges.producer.get(current.input[0]) if current.op_type in _SAME_PICTURE else None
+    return chain
+
+
+def _check_noise_subtraction(edges: Edges, rule: Rule) -> None:
+    """What is subtracted comes straight from a convolution, from a reflectance or from a result of the step before."""
+    nodes = edges.of_type("Sub")
+    _expect(len(nodes), rule, "Sub")
+    for node in nodes:
+        if _operand(edges, node.input[1], "Conv") is None:
+            raise ContractError(f"noise-subtraction: {node.name} does not subtract the output of a convolution")
+        origin = edges.source(node.input[0])
+        if origin is None or origin.op_type not in ("Div", "Sub"):
+            raise ContractError(f"noise-subtraction: {node.name} does not subtract from a reflectance")
+        _require_fp32(edges, node, rule)
+
+
+def _is_exponential(edges: Edges, name: str) -> bool:
+    """Is this exp(tanh(convolution / 2))?"""
+    exp = _operand(edges, name, "Exp")
+    tanh = exp and _operand(edges, exp.input[0], "Tanh")
+    conv = tanh and edges.source(tanh.input[0], through=("Cast", "Mul"))
+    return conv is not None and conv.op_type == "Conv"
+
+
+def _check_invertible_block(edges: Edges, rule: Rule) -> None:
+    if rule["direction"] == "enhance":
+        _check_couplings(edges, rule, scaled="Div", joined="Sub")
+    else:
+        _check_couplings(edges, rule, scaled="Mul", joined="Add")
+
+
+def _check_couplings(edges: Edges, rule: Rule, scaled: str, joined: str) -> None:
+    """Per block: one half is scaled by an exponential, and two halves have the output of a convolution taken off or added."""
+    scalings = [node for node in edges.of_type(scaled) if _is_exponential(edges, node.input[1])]
+    _expect(len(scalings), rule, f"{scaled} by an exponential")
+    if scaled == "Div" and len(_divisions(edges)) != len(scalings):
+        raise ContractError("invertible-block: there is a Div by something else than an exponential")
+    updates = [
+        node
+        for node in edges.of_type(joined)
+        if _operand(edges, node.input[1], "Conv") is not None and edges.types[node.output[0]] == _fp32()
+    ]
+    expected = 2 * int(rule["count"])
+    if len(updates) != expected:
+        raise ContractError(f"invertible-block: expected {expected} {joined} with a convolution in FP32, found {len(updates)}")
+    update_outputs = {node.output[0] for node in updates}
+    for node in scalings:
+        _require_fp32(edges, node, rule)
+        consumed = {name for other in updates for name in other.input[:1]}
+        linked = node.input[0] in update_outputs if joined == "Sub" else node.output[0] in consumed
+        if not linked:
+            raise ContractError(f"invertible-block: {node.name} is not joined to the {joined} of its block")
+
+
+def _fp32() -> int:
+    import onnx
+
+    return onnx.TensorProto.FLOAT
+
+
+def _check_product(edges: Edges, rule: Rule) -> None:
+    """Reflectance x illumination: a product of outputs of two different sigmoids."""
+    products: list[onnx.NodeProto] = []
+    for node in edges.of_type("Mul"):
+        sources = [edges.source(name, through=_SLICES) for name in node.input]
+        if all(source is not None and source.op_type == "Sigmoid" for source in sources) and sources[0] is not sources[1]:
+            products.append(node)
+    _expect(len(products), rule, "Mul of a reflectance and an illumination")
+    for node in products:
+        _require_fp32(edges, node, rule)
+
+
+def _check_logarithm(edges: Edges, rule: Rule) -> None:
+    """Logarithms of one plus the scaled picture."""
+    nodes = edges.of_type("Log")
+    _expect(len(nodes), rule, "Log")
+    for node in nodes:
+        add = _operand(edges, node.input[0], "Add")
+        ones = [edges.constant(name) for name in add.input] if add is not None else []
+        if not any(value is not None and value.size == 1 and float(value.reshape(-1)[0]) == 1.0 for value in ones):
+            raise ContractError(f"logarithm: {node.name} is not the logarithm of one plus something")
+        _require_fp32(edges, node, rule)
+
+
+def _check_convolutional_difference(edges: Edges, rule: Rule) -> None:
+    """A convolution of features is subtracted from the picture that the features come from."""
+    nodes = edges.of_type("Sub")
+    _expect(len(nodes), rule, "Sub")
+    for node in nodes:
+        if _operand(edges, node.input[1], "Conv") is None:
+            raise ContractError(f"convolutional-difference: {node.name} does not subtract the output of a convolution")
+        origin = edges.source(node.input[0])
+        if origin is None or origin.name not in {ancestor.name for ancestor in edges.ancestors(node.input[1])}:
+            raise ContractError(f"convolutional-difference: {node.name} does not subtract from where its features come from")
+        _require_fp32(edges, node, rule)
+
+
+def _check_log_difference(edges: Edges, rule: Rule) -> None:
+    """Log of the picture minus log of the blurred picture, which is kept above one."""
+    nodes: list[onnx.NodeProto] = []
+    for node in edges.of_type("Sub"):
+        logs = [_operand(edges, name, "Log") for name in node.input]
+        if logs[0] is not None and logs[1] is not None and _operand(edges, logs[1].input[0], "Clip") is not None:
+            nodes.append(node)
+    _expect(len(nodes), rule, "Sub of a Log and the Log of a clamped blur")
+    for node in nodes:
+        _require_fp32(edges, node, rule)
+
+
+_CHECKS: dict[str, _Check] = {
+    "division": _check_division,
+    "noise-subtraction": _check_noise_subtraction,
+    "invertible-block": _check_invertible_block,
+    "product": _check_product,
+    "logarithm": _check_logarithm,
+    "convolutional-difference": _check_convolutional_difference,
+    "log-difference": _check_log_difference,
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="contract.py", description="Check that an exported ONNX file keeps its Retinex steps."
+    )
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE.onnx")
+    arguments = parser.parse_args(argv)
+    from export.files import load
+
+    status = 0
+    for path in arguments.files:
+        try:
+            model, info = load(path)
+            print(f"{path}: {info.network} {info.precision}: {', '.join(check(model, info.contract))}")
+        except ContractError as error:
+            print(f"{path}: {error}", file=sys.stderr)
+            status = max(status, 1)
+        except RetinexError as error:
+            print(error, file=sys.stderr)
+            status = 2
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
