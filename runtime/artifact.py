@@ -69,15 +69,19 @@ class PlanInfo:
     driver: str | None
     platform: str
     profile: Profile
-    #: Also the name of the network inside the plan, which binds the two together.
-    digest: str
+    #: Also the name of the network inside the plan, which binds the two together; None: a plan made elsewhere, whose
+    #: name is not ours.
+    digest: str | None
     plan_sha256: str
     plan_bytes: int
     onnx_sha256: str
     level: int
     workspace_bytes: int | None
     tf32: bool
-    build_seconds: float
+    #: None: made elsewhere.
+    build_seconds: float | None
+    #: SHA-256 of the manifest with this field empty.
+    manifest_sha256: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,92 @@
+"""Shapes on the command line, and the optimization profile they make."""
+
+from __future__ import annotations
+
+import re
+
+from runtime.artifact import MINIMUM_SIZE, ArtifactInfo, Profile
+from runtime.errors import InputError
+
+#: Pictures, height, width.
+Shape = tuple[int, int, int]
+
+DEFAULT_MIN: Shape = (1, 64, 64)
+DEFAULT_OPT: Shape = (1, 400, 600)
+DEFAULT_MAX: Shape = (1, 1088, 1920)
+
+_SHAPE = re.compile(r"(\d+)x(\d+)x(\d+)")
+
+
+def parse_shape(text: str) -> Shape:
+    """ "1x400x600" -> (1, 400, 600)"""
+    match = _SHAPE.fullmatch(text)
+    if match is None:
+        raise InputError(f"{text!r} is not a shape; expected NxHxW, for example 1x400x600")
+    count, height, width = (int(group) for group in match.groups())
+    if count < 1 or min(height, width) < MINIMUM_SIZE:
+        raise InputError(f"{text} is too small; expected at least 1x{MINIMUM_SIZE}x{MINIMUM_SIZE}")
+    return count, height, width
+
+
+def make_profile(info: ArtifactInfo, smallest: Shape | None, typical: Shape | None, largest: Shape | None) -> Profile:
+    """The profile of a graph's input, defaults filled in and dimensions that the graph fixes taken over.
+
+    A graph with tensor input pads nothing, so its heights and widths have to be multiples of the network's; those of a
+    default are rounded up.
+    """
+    shapes = {
+        "min": _fill(info, smallest, DEFAULT_MIN),
+        "opt": _fill(info, typical, DEFAULT_OPT),
+        "max": _fill(info, largest, DEFAULT_MAX),
+    }
+    if typical is None:  # A default never contradicts what was asked for.
+        bounds = zip(shapes["min"], shapes["opt"], shapes["max"], strict=True)
+        shapes["opt"] = _shape(min(max(low, middle), high) for low, middle, high in bounds)
+    if smallest is None:
+        shapes["min"] = _shape(min(low, middle) for low, middle in zip(shapes["min"], shapes["opt"], strict=True))
+    if largest is None:
+        shapes["max"] = _shape(max(high, middle) for high, middle in zip(shapes["max"], shapes["opt"], strict=True))
+    for low, middle, high in zip(shapes["min"], shapes["opt"], shapes["max"], strict=True):
+        if not low <= middle <= high:
+            raise InputError(
+                f"the profile is not ordered: min {describe(shapes['min'])}, opt {describe(shapes['opt'])}, "
+                f"max {describe(shapes['max'])}"
+            )
+    return Profile(*(_as_input(info, shape) for shape in shapes.values()))
+
+
+def describe(shape: tuple[int, ...]) -> str:
+    """(1, 400, 600) -> "1x400x600" """
+    return "x".join(str(size) for size in shape)
+
+
+def _shape(sizes: object) -> Shape:
+    count, height, width = sizes  # pyright: ignore[reportGeneralTypeIssues, reportUnknownVariableType]
+    return int(count), int(height), int(width)  # pyright: ignore[reportUnknownArgumentType]
+
+
+def _fixed(info: ArtifactInfo) -> tuple[int | None, int | None, int | None]:
+    """What the graph itself fixes of pictures, height and width."""
+    shape = info.input.shape
+    picked = (shape[0], shape[1], shape[2]) if info.input.layout == "NHWC" else (shape[0], shape[2], shape[3])
+    count, height, width = (size if isinstance(size, int) else None for size in picked)
+    return count, height, width
+
+
+def _fill(info: ArtifactInfo, asked: Shape | None, default: Shape) -> Shape:
+    fixed = _fixed(info)
+    multiple = 1 if info.image_io else info.multiple
+    if asked is None:
+        rounded = (default[0], *(-(-size // multiple) * multiple for size in default[1:]))
+        return _shape(size if own is None else own for size, own in zip(rounded, fixed, strict=True))
+    for size, own, what in zip(asked, fixed, ("pictures", "height", "width"), strict=True):
+        if own is not None and size != own:
+            raise InputError(f"the graph is fixed to a {what} of {own}, so {describe(asked)} can't be built; export it dynamic")
+    if any(size % multiple for size in asked[1:]):
+        raise InputError(f"{describe(asked)}: {info.network} with tensor input needs multiples of {multiple}")
+    return asked
+
+
+def _as_input(info: ArtifactInfo, shape: Shape) -> tuple[int, ...]:
+    count, height, width = shape
+    return (count, height, width, 3) if info.input.layout == "NHWC" else (count, 3, height, width)

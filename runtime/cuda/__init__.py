@@ -1,0 +1,66 @@
+"""CUDA behind one small protocol, implemented on cuda-python and on PyCUDA.
+
+    cuda = open_cuda()              # what is installed; PyCUDA first where the application already uses it
+    cuda = open_cuda("pycuda")      # by name: "cuda-python" or "pycuda"
+    context = cuda.open_context(0)
+    with cuda.using(context):
+        stream = cuda.create_stream()
+
+Importing this package imports neither of them. No implementation creates a context at import, and none creates one at
+all: they use the application's current context or the device's primary one.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from importlib import import_module
+
+from runtime.cuda.protocol import Cuda, DeviceProperties
+from runtime.errors import BackendUnavailableError, InputError
+
+__all__ = ["Cuda", "DeviceProperties", "cuda_problem", "open_cuda"]
+
+#: name -> module with an `open_implementation` function, and the command that installs what it needs.
+IMPLEMENTATIONS = {
+    "cuda-python": ("runtime.cuda.with_cuda_python", "pip install 'cuda-python>=13'"),
+    "pycuda": ("runtime.cuda.with_pycuda", "pip install pycuda"),
+}
+
+_opened: dict[str, Cuda] = {}
+_lock = threading.Lock()
+
+
+def _order() -> list[str]:
+    """PyCUDA first if the application has imported its driver module, else cuda-python."""
+    return ["pycuda", "cuda-python"] if "pycuda.driver" in sys.modules else ["cuda-python", "pycuda"]
+
+
+def open_cuda(implementation: str | None = None) -> Cuda:
+    """Return an implementation with at least one GPU, the same object each time; by name, or what is there."""
+    if implementation is not None and implementation not in IMPLEMENTATIONS:
+        raise InputError(f"unknown CUDA implementation {implementation!r}; known: {', '.join(IMPLEMENTATIONS)}")
+    reasons: list[str] = []
+    for name in _order() if implementation is None else [implementation]:
+        module, install = IMPLEMENTATIONS[name]
+        try:
+            with _lock:
+                if name not in _opened:
+                    opener: Callable[[], Cuda] = import_module(module).open_implementation
+                    _opened[name] = opener()
+                return _opened[name]
+        except BackendUnavailableError as error:
+            reasons.append(f"{name}: {error}")
+        except ImportError as error:
+            reasons.append(f"{name}: not installed ({error}); install it with: {install}")
+    raise BackendUnavailableError("no usable CUDA here; " + "; ".join(reasons))
+
+
+def cuda_problem() -> str | None:
+    """Why CUDA can't be used here, or None where it can."""
+    try:
+        open_cuda()
+    except BackendUnavailableError as error:
+        return str(error)
+    return None

@@ -1,0 +1,201 @@
+"""CUDA through PyCUDA, for applications that already live in it.
+
+PyCUDA keeps contexts, memory and copies. It has no names for a raw stream handle, for making a foreign stream wait, or
+for graphs: these few functions are called in the same driver library, which PyCUDA has loaded already.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from runtime.cuda.protocol import Bytes, DeviceProperties
+from runtime.errors import BackendError, BackendUnavailableError, InputError
+
+STREAM_NON_BLOCKING = 1
+EVENT_DISABLE_TIMING = 2
+CAPTURE_THREAD_LOCAL = 1
+HOST_ALLOC_PORTABLE = 1
+
+
+def open_implementation() -> PyCuda:
+    """Initialise the driver; `BackendUnavailableError` where there is no driver or no GPU."""
+    driver: Any = import_module("pycuda.driver")  # by name: it has no types
+
+    try:
+        driver.init()
+        count = int(driver.Device.count())
+        library = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except (driver.Error, OSError) as error:
+        raise BackendUnavailableError(f"the NVIDIA driver doesn't start ({error})") from error
+    if count == 0:
+        raise BackendUnavailableError("the NVIDIA driver finds no GPU")
+    return PyCuda(driver, library)
+
+
+class PyCuda:
+    """The `Cuda` protocol on `pycuda.driver`."""
+
+    name = "pycuda"
+
+    def __init__(self, driver: Any, library: ctypes.CDLL) -> None:
+        self._driver = driver
+        self._library = library
+        self._contexts: dict[int, list[Any]] = {}
+        self._streams: dict[int, Any] = {}
+        self._memory: dict[int, Any] = {}
+
+    def _call(self, function: str, *arguments: Any) -> None:
+        status = getattr(self._library, function)(*arguments)
+        if status != 0:
+            text = ctypes.c_char_p()
+            self._library.cuGetErrorName(status, ctypes.byref(text))
+            raise BackendError(f"{function}: {(text.value or str(status).encode()).decode()}")
+
+    @contextmanager
+    def _typed(self, what: str) -> Generator[None]:
+        """Turn PyCUDA's errors into ours; they hold CUDA's own words."""
+        try:
+            yield
+        except self._driver.Error as error:
+            raise BackendError(f"{what}: {error}") from error
+
+    def device_count(self) -> int:
+        with self._typed("counting GPUs"):
+            return int(self._driver.Device.count())
+
+    def properties(self, device: int) -> DeviceProperties:
+        handle = self._device(device)
+        with self._typed("reading a GPU's properties"):
+            major, minor = handle.compute_capability()
+            version = int(self._driver.get_driver_version())
+            return DeviceProperties(
+                name=str(handle.name()),
+                sm=f"{major}.{minor}",
+                memory_bytes=int(handle.total_memory()),
+                driver=f"{version // 1000}.{version % 1000 // 10}",
+            )
+
+    def _device(self, device: int) -> Any:
+        count = self.device_count()
+        if not 0 <= device < count:
+            raise InputError(f"there is no GPU {device}; this machine has {count}, numbered from 0")
+        with self._typed("opening a GPU"):
+            return self._driver.Device(device)
+
+    def open_context(self, device: int) -> int:
+        handle = self._device(device)
+        with self._typed("opening a context"):
+            context = self._driver.Context.get_current()
+            if context is None or self._driver.Context.get_device() != handle:
+                context = handle.retain_primary_context()
+        key = int(context.handle)
+        self._contexts.setdefault(key, []).append(context)
+        return key
+
+    def close_context(self, context: int) -> None:
+        # A retained primary context is released when PyCUDA's object goes; the application's own is only let go of.
+        if held := self._contexts.get(context):
+            held.pop()
+
+    @contextmanager
+    def using(self, context: int) -> Generator[None]:
+        current = self._driver.Context.get_current()
+        if current is not None and int(current.handle) == context:
+            yield
+            return
+        with self._typed("entering a context"):
+            self._contexts[context][-1].push()
+        try:
+            yield
+        finally:
+            self._driver.Context.pop()
+
+    def create_stream(self) -> int:
+        with self._typed("creating a stream"):
+            stream = self._driver.Stream(STREAM_NON_BLOCKING)
+        self._streams[int(stream.handle)] = stream
+        return int(stream.handle)
+
+    def destroy_stream(self, stream: int) -> None:
+        del self._streams[stream]
+
+    def synchronize(self, stream: int) -> None:
+        self._call("cuStreamSynchronize", ctypes.c_void_p(stream))
+
+    def create_event(self, timing: bool = False) -> int:
+        event = ctypes.c_void_p()
+        self._call("cuEventCreate", ctypes.byref(event), ctypes.c_uint(0 if timing else EVENT_DISABLE_TIMING))
+        return int(event.value or 0)
+
+    def destroy_event(self, event: int) -> None:
+        self._call("cuEventDestroy_v2", ctypes.c_void_p(event))
+
+    def record(self, event: int, stream: int) -> None:
+        self._call("cuEventRecord", ctypes.c_void_p(event), ctypes.c_void_p(stream))
+
+    def wait(self, stream: int, event: int) -> None:
+        self._call("cuStreamWaitEvent", ctypes.c_void_p(stream), ctypes.c_void_p(event), ctypes.c_uint(0))
+
+    def synchronize_event(self, event: int) -> None:
+        self._call("cuEventSynchronize", ctypes.c_void_p(event))
+
+    def elapsed_ms(self, start: int, end: int) -> float:
+        elapsed = ctypes.c_float()
+        self._call("cuEventElapsedTime", ctypes.byref(elapsed), ctypes.c_void_p(start), ctypes.c_void_p(end))
+        return elapsed.value
+
+    def allocate(self, count: int) -> int:
+        with self._typed("allocating device memory"):
+            memory = self._driver.mem_alloc(count)
+        self._memory[int(memory)] = memory
+        return int(memory)
+
+    def free(self, pointer: int) -> None:
+        with self._typed("freeing device memory"):
+            self._memory.pop(pointer).free()
+
+    def allocate_host(self, count: int) -> Bytes:
+        with self._typed("allocating page-locked memory"):
+            return self._driver.pagelocked_empty(count, np.uint8, mem_flags=HOST_ALLOC_PORTABLE)
+
+    def free_host(self, array: Bytes) -> None:
+        owner: Any = array.base
+        with self._typed("freeing page-locked memory"):
+            owner.free()
+
+    def copy_to_device(self, pointer: int, array: Bytes, stream: int) -> None:
+        with self._typed("copying to the GPU"):
+            self._driver.memcpy_htod_async(pointer, array, self._streams[stream])
+
+    def copy_to_host(self, array: Bytes, pointer: int, stream: int) -> None:
+        with self._typed("copying from the GPU"):
+            self._driver.memcpy_dtoh_async(array, pointer, self._streams[stream])
+
+    def copy_on_device(self, target: int, source: int, count: int, stream: int) -> None:
+        with self._typed("copying on the GPU"):
+            self._driver.memcpy_dtod_async(target, source, count, self._streams[stream])
+
+    def begin_capture(self, stream: int) -> None:
+        self._call("cuStreamBeginCapture_v2", ctypes.c_void_p(stream), ctypes.c_int(CAPTURE_THREAD_LOCAL))
+
+    def end_capture(self, stream: int) -> int:
+        graph, ready = ctypes.c_void_p(), ctypes.c_void_p()
+        self._call("cuStreamEndCapture", ctypes.c_void_p(stream), ctypes.byref(graph))
+        try:
+            self._call("cuGraphInstantiateWithFlags", ctypes.byref(ready), graph, ctypes.c_ulonglong(0))
+        finally:
+            self._call("cuGraphDestroy", graph)
+        return int(ready.value or 0)
+
+    def launch(self, graph: int, stream: int) -> None:
+        self._call("cuGraphLaunch", ctypes.c_void_p(graph), ctypes.c_void_p(stream))
+
+    def destroy_graph(self, graph: int) -> None:
+        self._call("cuGraphExecDestroy", ctypes.c_void_p(graph))

@@ -1,0 +1,175 @@
+"""The manifest beside a plan, and the order in which a plan is believed.
+
+A plan is executable code, so nothing of it is parsed before all of this has passed: the manifest is whole and of a
+schema that is understood; the plan's bytes are the manifest's; flavour, version, platform and GPU are the ones found
+here. Only then does `verify` return the bytes to deserialise, and `check_name` compares what is written inside.
+
+The manifest protects against accidents and mixed-up files, not against somebody who writes both: load only plans that
+you built or whose maker you trust.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import sys
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from runtime.artifact import SCHEMA, ArtifactInfo, PlanInfo, write_atomically
+from runtime.errors import ArtifactError, IncompatiblePlanError, ManifestError
+
+Flavour = Literal["tensorrt", "tensorrt_rtx"]
+
+
+@dataclass(frozen=True)
+class Host:
+    """What a plan has to fit: the TensorRT that would load it and the GPU that would run it."""
+
+    flavour: Flavour
+    version: str
+    sm: str
+    platform: str
+
+
+def this_platform() -> str:
+    """For example "linux-x86_64"."""
+    return f"{sys.platform}-{platform.machine()}"
+
+
+def manifest_path(plan: Path) -> Path:
+    """pdn_fp16.plan -> pdn_fp16.json"""
+    return plan.with_suffix(".json")
+
+
+def rebuild_command(info: ArtifactInfo, flavour: str | None = None) -> str:
+    """The command that builds a plan of this network again, here."""
+    precision = "" if info.precision == "fp16" else f" --precision {info.precision}"
+    return f"python engines/build.py {info.network}{precision}" + (f" --flavour {flavour}" if flavour else "")
+
+
+def build_command(plan: Path) -> str:
+    """The command for a plan of which only the file name is known."""
+    name = plan.stem.removesuffix("_fp16")
+    return f"python engines/build.py {name or 'NAME'}" + ("" if plan.stem.endswith("_fp16") else " --precision fp32")
+
+
+def digest(info: ArtifactInfo) -> str:
+    """What is known before the build, in 32 hexadecimal digits: the name of the network inside the plan."""
+    document: dict[str, Any] = asdict(replace(info, parity=()))
+    for later in ("digest", "plan_sha256", "plan_bytes", "build_seconds", "manifest_sha256"):
+        del document["plan"][later]
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def to_text(info: ArtifactInfo) -> str:
+    """The manifest's text, sealed: `plan.manifest_sha256` covers all the rest."""
+    plan = _plan(info, "manifest")
+    blank = replace(info, plan=replace(plan, manifest_sha256=""))
+    seal = hashlib.sha256(blank.to_json().encode()).hexdigest()
+    return replace(info, plan=replace(plan, manifest_sha256=seal)).to_json(indent=2) + "\n"
+
+
+def write(info: ArtifactInfo, plan: Path) -> Path:
+    """Write the manifest of a plan beside it and return its path."""
+    path = manifest_path(plan)
+    write_atomically(path, to_text(info).encode())
+    return path
+
+
+def read(plan: Path) -> ArtifactInfo:
+    """Read and validate the manifest beside a plan; the plan itself is not looked at."""
+    path = manifest_path(plan)
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise ManifestError(
+            f"{plan} has no manifest: {path.name} is missing, and without it a plan is not loaded; "
+            f"build both with: {build_command(plan)}"
+        ) from None
+    except OSError as error:
+        raise ManifestError(f"cannot read {path}: {error.strerror}") from error
+    mend = f"build it again with: {build_command(plan)}"
+    try:
+        text = data.decode()
+        info = ArtifactInfo.from_json(text, str(path))
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"{path} is damaged (not UTF-8 text); {mend}") from error
+    except ManifestError:
+        raise
+    except ArtifactError as error:
+        newer = "newer retinexrt" in str(error)
+        raise ManifestError(str(error) if newer else f"{error}; {mend}") from error
+    if info.schema != SCHEMA:
+        raise ManifestError(f"{path} has schema {info.schema}, expected {SCHEMA}; {mend}")
+    if info.plan is None:
+        raise ManifestError(f"{path} describes no plan; {mend}")
+    if text != to_text(info):
+        raise ManifestError(f"{path} was changed after it was written; {mend}")
+    if info.plan.digest is not None and info.plan.digest != digest(info):
+        raise ManifestError(f"{path} contradicts itself: its digest is not that of its content; {mend}")
+    return info
+
+
+def verify(plan: Path, host: Host) -> tuple[ArtifactInfo, bytes]:
+    """Return the manifest and the bytes of a plan that is what it claims and fits this host; else a typed error."""
+    info = read(plan)
+    data = _read_plan(plan, info)
+    _check_host(plan, info, host)
+    return info, data
+
+
+def _read_plan(path: Path, info: ArtifactInfo) -> bytes:
+    """The bytes that were hashed are the bytes that are returned, so that nothing can come between."""
+    plan = _plan(info, str(path))
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise ArtifactError(f"{path} does not exist; build it with: {rebuild_command(info)}") from None
+    except OSError as error:
+        raise ArtifactError(f"cannot read {path}: {error.strerror}") from error
+    if len(data) != plan.plan_bytes:
+        raise ManifestError(
+            f"{path} has {len(data)} bytes, its manifest says {plan.plan_bytes}: the plan was changed, cut short or belongs "
+            f"to another manifest; build it again with: {rebuild_command(info)}"
+        )
+    found = hashlib.sha256(data).hexdigest()
+    if found != plan.plan_sha256:
+        raise ManifestError(
+            f"{path} has SHA-256 {found[:12]}..., its manifest says {plan.plan_sha256[:12]}...: the plan was changed or "
+            f"belongs to another manifest; build it again with: {rebuild_command(info)}"
+        )
+    return data
+
+
+def _check_host(path: Path, info: ArtifactInfo, host: Host) -> None:
+    plan = _plan(info, str(path))
+    mend = f"; build it here with: {rebuild_command(info, host.flavour)}"
+    if plan.flavour != host.flavour:
+        raise IncompatiblePlanError(f"{path} was built with {plan.flavour}, found {host.flavour}{mend}")
+    if plan.version != host.version:
+        raise IncompatiblePlanError(f"{path} was built with {plan.flavour} {plan.version}, found version {host.version}{mend}")
+    # TensorRT-RTX's plans are portable between operating systems.
+    if plan.flavour == "tensorrt" and plan.platform != host.platform:
+        raise IncompatiblePlanError(f"{path} was built for {plan.platform}, this is {host.platform}{mend}")
+    if host.sm not in plan.sms:
+        built = ", ".join(plan.sms)
+        raise IncompatiblePlanError(f"{path} was built for compute capability {built}, the GPU here has {host.sm}{mend}")
+
+
+def check_name(path: Path, info: ArtifactInfo, name: str) -> None:
+    """Compare the name inside a deserialised plan with the manifest's digest."""
+    plan = _plan(info, str(path))
+    if plan.digest is not None and name != plan.digest:
+        raise ManifestError(
+            f"{path} carries the name {name!r} inside, its manifest expects {plan.digest!r}: they were not built together; "
+            f"build both again with: {rebuild_command(info)}"
+        )
+
+
+def _plan(info: ArtifactInfo, where: str) -> PlanInfo:
+    if info.plan is None:
+        raise ManifestError(f"{where} describes no plan")
+    return info.plan
