@@ -1,0 +1,98 @@
+"""The one list of backends, and the choice between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+from runtime import locate, onnx_file
+from runtime.artifact import ArtifactInfo
+from runtime.backends.session import Probe, Session
+from runtime.errors import BackendUnavailableError, IncompatiblePlanError, InputError, ManifestError
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Where a backend lives, and which artifacts of a network it runs, the preferred one first."""
+
+    name: str
+    module: str
+    #: Endings after the network's name.
+    endings: tuple[str, ...]
+
+    def probe(self) -> Probe:
+        """Look at this machine. Imports the backend's package where it is installed; never raises."""
+        return import_module(self.module).probe()
+
+    def open(self, path: Path, device: int, threads: int | None) -> Session:
+        return import_module(self.module).open_session(path, device=device, threads=threads)
+
+
+#: The fastest first: the order in which "auto" tries them.
+BACKENDS: tuple[Backend, ...] = (Backend("onnxruntime", "runtime.backends.ort", (".onnx",)),)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One way to run a source."""
+
+    backend: Backend
+    path: Path
+
+
+def get_backend(name: str) -> Backend:
+    """Return the backend called `name`."""
+    for backend in BACKENDS:
+        if backend.name == name:
+            return backend
+    raise InputError(f"unknown backend {name!r}; known: auto, {', '.join(b.name for b in BACKENDS)}")
+
+
+def choices(source: str, backend: str = "auto") -> list[Choice]:
+    """Every way to run `source`, a network's name or an artifact's path, the fastest first. Nothing is probed yet."""
+    wanted = BACKENDS if backend == "auto" else (get_backend(backend),)
+    if path := locate.as_file(source):
+        return [Choice(item, path) for item in _runners(path, wanted)]
+    found = [Choice(item, path) for item in wanted for ending in item.endings if (path := locate.find(source + ending))]
+    if not found:
+        raise locate.absent(source)
+    return found
+
+
+def _runners(path: Path, wanted: Sequence[Backend]) -> list[Backend]:
+    """Those of `wanted` that run this file; of a plan, the one flavour that built it."""
+    if path.suffix == ".plan" and len(wanted) > 1:
+        plan = read_info(path).plan
+        return [backend for backend in wanted if plan is not None and backend.name == plan.flavour]
+    found = [backend for backend in wanted if any(ending.endswith(path.suffix) for ending in backend.endings)]
+    if not found:
+        raise InputError(f"the backend {wanted[0].name} does not run {path.suffix} files, and {path} is one")
+    return found
+
+
+def read_info(path: Path) -> ArtifactInfo:
+    """What an artifact says about itself: in an ONNX file, or in the manifest beside a plan."""
+    if path.suffix == ".plan":
+        from runtime import manifest
+
+        return manifest.read(path)
+    return onnx_file.read_info(path)
+
+
+def open_session(source: str, backend: str, device: int, threads: int | None) -> tuple[Session, Path]:
+    """Open `source` on the backend asked for, or for "auto" on the first that works here; the path is the artifact's."""
+    obstacles: list[str] = []
+    for choice in choices(source, backend):
+        probe = choice.backend.probe()
+        if not probe.usable:
+            obstacles.append(f"{probe.name}: {probe.reason}; install it with: {probe.install}")
+            continue
+        try:
+            return choice.backend.open(choice.path, device, threads), choice.path
+        except (BackendUnavailableError, IncompatiblePlanError, ManifestError) as error:
+            if backend != "auto" or locate.as_file(source):
+                raise
+            obstacles.append(f"{probe.name}: {error}")
+    raise BackendUnavailableError(f"nothing here can run {source}. " + ". ".join(obstacles))

@@ -23,6 +23,19 @@ class DeviceImages:
     owner: Any = None
 
 
+@dataclass(frozen=True)
+class Probe:
+    """Whether a backend can be used on this machine."""
+
+    #: The backend's name, e.g. "onnxruntime" or "tensorrt_rtx".
+    name: str
+    usable: bool
+    #: What was found, or what is in the way.
+    reason: str
+    #: The command that makes it usable.
+    install: str
+
+
 class Session(Protocol):
     """An artifact opened on one backend. Safe to call from many threads at once."""
 

@@ -1,0 +1,60 @@
+"""retinexrt's runtime: runs any artifact, and knows nothing of torch, export or engines.
+
+Importing it costs milliseconds: numpy, OpenCV and a backend are imported when an Enhancer is made.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from runtime.errors import (
+    ArtifactError,
+    BackendError,
+    BackendUnavailableError,
+    ClosedError,
+    IncompatiblePlanError,
+    InputError,
+    ManifestError,
+    OutputError,
+    RetinexError,
+)
+
+if TYPE_CHECKING:
+    from runtime.artifact import ArtifactInfo
+    from runtime.enhancer import Enhancer
+
+    __version__: str
+
+__all__ = [
+    "ArtifactError",
+    "ArtifactInfo",
+    "BackendError",
+    "BackendUnavailableError",
+    "ClosedError",
+    "Enhancer",
+    "IncompatiblePlanError",
+    "InputError",
+    "ManifestError",
+    "OutputError",
+    "RetinexError",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Enhancer":
+        from runtime.enhancer import Enhancer
+
+        return Enhancer
+    if name == "ArtifactInfo":
+        from runtime.artifact import ArtifactInfo
+
+        return ArtifactInfo
+    if name == "__version__":
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            return version("retinexrt")
+        except PackageNotFoundError:
+            return "0+unknown"
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,109 @@
+"""ONNX Runtime on the CPU: the default backend, and the reference of the others."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from runtime.artifact import ArtifactInfo
+from runtime.backends.session import DeviceImages, Images, Probe
+from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, ClosedError, InputError
+from runtime.onnx_file import read_info
+
+NAME = "onnxruntime"
+INSTALL = "pip install 'retinexrt[cpu]'"
+_PROVIDER = "CPUExecutionProvider"
+
+
+def probe() -> Probe:
+    """Whether ONNX Runtime can be imported and has its CPU provider."""
+    try:
+        ort = _import()
+    except BackendUnavailableError as error:
+        return Probe(NAME, False, str(error), INSTALL)
+    return Probe(NAME, True, f"ONNX Runtime {ort.__version__} on the CPU", INSTALL)
+
+
+def open_session(path: Path, *, device: int = 0, threads: int | None = None) -> OrtSession:
+    """Open an ONNX file; `device` has no meaning on the CPU. `threads`: None leaves the number to ONNX Runtime."""
+    return OrtSession(path, threads)
+
+
+def clash() -> str | None:
+    """What is wrong when onnxruntime and onnxruntime-gpu are both installed: they are one module, and overwrite it."""
+    found = [package for package in ("onnxruntime", "onnxruntime-gpu") if _version(package)]
+    if len(found) < 2:
+        return None
+    return (
+        f"onnxruntime {_version('onnxruntime')} and onnxruntime-gpu {_version('onnxruntime-gpu')} are both installed and "
+        "overwrite one another; mend it with: pip uninstall -y onnxruntime onnxruntime-gpu && "
+        "pip install --no-cache-dir onnxruntime (or onnxruntime-gpu)"
+    )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _import() -> Any:
+    """Import onnxruntime, or say what is in the way."""
+    try:
+        import onnxruntime as ort
+    except ImportError as error:
+        reason = clash() or f"onnxruntime cannot be imported ({error}); install it with: {INSTALL}"
+        raise BackendUnavailableError(reason) from error
+    # What is left after one package was removed from over the other is an empty module.
+    if not hasattr(ort, "InferenceSession") or _PROVIDER not in ort.get_available_providers():
+        raise BackendUnavailableError(clash() or f"onnxruntime is installed but broken; install it again: {INSTALL}")
+    return ort
+
+
+class OrtSession:
+    """An ONNX file in ONNX Runtime's CPU provider. Runs of several threads overlap."""
+
+    backend = NAME
+    device = "cpu"
+    info: ArtifactInfo
+
+    def __init__(self, path: Path, threads: int | None) -> None:
+        self.info = read_info(path)
+        self._ort = _import()
+        options = self._ort.SessionOptions()
+        options.log_severity_level = 4  # what goes wrong is raised, and nothing is printed
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        try:
+            self._session: Any = self._ort.InferenceSession(str(path), options, providers=[_PROVIDER])
+        except Exception as error:  # ONNX Runtime's exceptions share no base of their own
+            raise ArtifactError(f"ONNX Runtime cannot load {path}: {_first_line(error)}") from error
+
+    def run(self, images: Images, out: Images) -> None:
+        """Enhance N x H x W x 3 into `out` of the same shape, both C-contiguous; neither is copied."""
+        session = self._session
+        if session is None:
+            raise ClosedError("the session is closed")
+        binding = session.io_binding()
+        binding.bind_input(self.info.input.name, "cpu", 0, np.uint8, images.shape, images.ctypes.data)
+        binding.bind_output(self.info.output.name, "cpu", 0, np.uint8, out.shape, out.ctypes.data)
+        try:
+            session.run_with_iobinding(binding)
+        except Exception as error:
+            raise BackendError(f"ONNX Runtime failed on {images.shape}: {_first_line(error)}") from error
+
+    def run_device(self, images: DeviceImages, out: DeviceImages, stream: int) -> None:
+        """Refused: this session runs on the CPU."""
+        raise InputError("the backend onnxruntime runs on the CPU and takes no GPU memory; pass a numpy array")
+
+    def close(self) -> None:
+        """Free the session once the runs in progress are done; calling it again does nothing."""
+        self._session = None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

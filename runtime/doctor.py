@@ -1,0 +1,87 @@
+"""`retinexrt doctor` and `retinexrt networks`: what this machine has, what is used and why, and what to install next."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from pathlib import Path
+
+from runtime import backends, locate
+from runtime.artifact import ArtifactInfo
+from runtime.backends.session import Probe
+from runtime.errors import ArtifactError, RetinexError
+
+
+def networks() -> list[str]:
+    """One line for each artifact that can be named or opened here, under a heading."""
+    paths = list(locate.available())
+    if not paths:
+        return ["no artifact found; make one with: retinexrt export pdn"]
+    return [f"{'network':<13}{'precision':<11}{'weights':<11}{'tiles':<12}file", *(_network_line(path) for path in paths)]
+
+
+def _network_line(path: Path) -> str:
+    try:
+        info = backends.read_info(path)
+    except ArtifactError as error:
+        return f"{path.stem:<13}damaged: {error}"
+    tiles = "whole only" if info.halo is None else f"halo {info.halo}"
+    return f"{info.network:<13}{info.precision:<11}{_weights(info):<11}{tiles:<12}{path}"
+
+
+def _weights(info: ArtifactInfo) -> str:
+    return "untrained" if not info.trained else "none" if info.weights_sha256 is None else "trained"
+
+
+def diagnosis(source: str) -> list[str]:
+    """What was found for `source`, which backend "auto" takes and why, and what would be the next faster one."""
+    lines = [f"retinexrt on Python {platform.python_version()}, {platform.platform()}", ""]
+    probes = {backend.name: backend.probe() for backend in backends.BACKENDS}
+    lines += ["backends, the fastest first:"]
+    lines += [f"  {'yes' if probe.usable else 'no ':<4}{name:<18}{probe.reason}" for name, probe in probes.items()]
+    lines += ["", f"{source}:"]
+    try:
+        choices = backends.choices(source)
+    except RetinexError as error:
+        return [*lines, f"  {error}"]
+    taken = None
+    for choice in choices:
+        verdict = _verdict(choice, probes[choice.backend.name], taken is not None)
+        if verdict == _TAKEN:
+            taken = choice
+        lines.append(f"  {choice.backend.name:<18}{choice.path}: {verdict}")
+    if taken is None:
+        lines += ["", "nothing here can run it; the smallest remedy: pip install 'retinexrt[cpu]'"]
+        return lines
+    lines += ["", f"used: {taken.backend.name} with {taken.path}"]
+    return lines + _next_faster(taken, probes)
+
+
+_TAKEN = "opens; the fastest that works, so it is used"
+
+
+def _verdict(choice: backends.Choice, probe: Probe, taken: bool) -> str:
+    """Whether a choice is used, by opening it; those slower than the one in use are not tried."""
+    if not probe.usable:
+        return "the backend is not usable"
+    if taken:
+        return "would work as well, but is slower"
+    try:
+        choice.backend.open(choice.path, 0, None).close()
+    except RetinexError as error:
+        return str(error)
+    return _TAKEN
+
+
+def _next_faster(taken: backends.Choice, probes: dict[str, Probe]) -> list[str]:
+    """The backends before the one in use, the nearest first, with the command that installs each."""
+    names = list(probes)
+    faster = [probes[name] for name in reversed(names[: names.index(taken.backend.name)])]
+    missing = [probe for probe in faster if not probe.usable]
+    if not missing:
+        return []
+    return ["faster, if you install it:", *(f"  {probe.name:<18}{probe.install}" for probe in missing)]
+
+
+def show(lines: list[str]) -> None:
+    sys.stdout.write("\n".join(lines) + "\n")

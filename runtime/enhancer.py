@@ -1,0 +1,301 @@
+"""Enhancer: one object that enhances pictures with any artifact on any backend."""
+
+from __future__ import annotations
+
+import os
+import threading
+from types import TracebackType
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+
+from runtime import backends, exposure, tiling
+from runtime.artifact import ArtifactInfo
+from runtime.backends.session import DeviceImages, Images, Session
+from runtime.errors import ArtifactError, ClosedError, InputError
+
+Color = Literal["rgb", "bgr"]
+Tile = Literal["auto", "off", "approximate"]
+
+
+class Enhancer:
+    """Enhances uint8 pictures, H x W x 3 or N x H x W x 3, H and W from 16 up. Safe to call from many threads at once.
+
+    `source` is the name of a network ("pdn") or the path of an artifact (.onnx, .plan). `backend` is "auto", the fastest
+    that works here, or a name that `retinexrt doctor` shows. `device` is the number of the GPU, for backends that use
+    one. `color` is the channel order of the pictures that come in and go out. `threads` limits the CPU threads of one
+    call; None leaves it to the backend.
+    """
+
+    def __init__(
+        self,
+        source: str | os.PathLike[str],
+        *,
+        backend: str = "auto",
+        device: int = 0,
+        color: Color = "rgb",
+        threads: int | None = None,
+    ) -> None:
+        _check_options(color, device, threads)
+        self._session: Session | None
+        self._session, path = backends.open_session(os.fspath(source), backend, device, threads)
+        self._info = self._session.info
+        if not self._info.image_io:
+            self.close()
+            raise ArtifactError(
+                f"{path} takes {self._info.input.dtype} tensors, not pictures; export it again without --tensor-io"
+            )
+        self._limits = tiling.limits(self._info)
+        self._geometric = exposure.has_illumination(self._info)
+        self._scratch = threading.local()
+        self._backend, self._device = self._session.backend, self._session.device
+        # What another process needs to open the same again.
+        self._arguments: dict[str, Any] = {
+            "source": str(path), "backend": backend, "device": device, "color": color, "threads": threads
+        }  # fmt: skip
+
+    @property
+    def info(self) -> ArtifactInfo:
+        """What the artifact says about itself."""
+        return self._info
+
+    @property
+    def source(self) -> str:
+        """The artifact's path."""
+        return str(self._arguments["source"])
+
+    @property
+    def backend(self) -> str:
+        """The name of the backend in use."""
+        return self._backend
+
+    @property
+    def device(self) -> str:
+        """Where it runs: "cpu" or "cuda:0"."""
+        return self._device
+
+    @property
+    def color(self) -> Color:
+        """The channel order of pictures, in and out."""
+        return self._arguments["color"]
+
+    def __call__(self, image: Any, out: Any = None, *, strength: float = 1.0, gate: bool = False, tile: Tile = "auto") -> Any:
+        """Enhance one picture, H x W x 3, or a batch, N x H x W x 3; uint8. Returns `out`, or a new array of that shape.
+
+        `out` has the shape of `image`, and may be `image` itself. On GPU backends `image` may be anything on the GPU that
+        speaks DLPack or the CUDA array interface; the result is then of the same kind and never leaves the GPU.
+        `strength` is 0 (the input, to the byte) to 1 (the network). `gate` leaves pictures alone that are bright enough.
+        `tile`: "auto" cuts pictures that are too large into tiles where that gives the same result and refuses the
+        others; "approximate" cuts those too; "off" never cuts.
+        """
+        session = self._open()
+        if not 0.0 <= strength <= 1.0:
+            raise InputError(f"strength lies between 0 and 1, found {strength}")
+        if tile not in ("auto", "off", "approximate"):
+            raise InputError(f'tile is "auto", "off" or "approximate", found {tile!r}')
+        if not isinstance(image, np.ndarray):
+            if strength != 1.0 or gate:
+                raise InputError("strength and gate work on numpy arrays, not on GPU memory")
+            return self._enhance_resident(session, image, out)
+        images = _as_batch(image, "the image")
+        self._check_size(images.shape)
+        if out is None:
+            out = np.empty(image.shape, np.uint8)
+        elif not isinstance(out, np.ndarray) or out.shape != image.shape:
+            raise InputError(f"out must be an array of the image's shape {image.shape}, found {_describe(out)}")
+        elif not out.flags.writeable:
+            raise InputError("out is read-only")
+        self._enhance(session, images, _as_batch(out, "out"), strength, gate, tile)
+        return out
+
+    def enhance_device(self, pointer: int, shape: tuple[int, ...], stream: int = 0, *, out: int) -> None:
+        """Enhance GPU memory into GPU memory, without a copy through the host.
+
+        `pointer` and `out` address uint8, H x W x 3 or N x H x W x 3, RGB, contiguous, `shape` each; they may not overlap.
+        The work is enqueued on the CUDA stream whose raw handle is `stream` (0: the legacy default stream).
+        """
+        session = self._open()
+        batch = self._check_device(shape)
+        size = int(np.prod(batch))
+        if pointer < out + size and out < pointer + size:
+            raise InputError("out overlaps the image")
+        session.run_device(DeviceImages(pointer, batch), DeviceImages(out, batch), stream)
+
+    def close(self) -> None:
+        """Free the session; calling it again does nothing. Any call after it raises ClosedError."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
+
+    def __enter__(self) -> Enhancer:
+        self._open()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, (self._arguments,)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._session is None else f"{self._backend} on {self._device}"
+        return f"<Enhancer {self._info.network} {self._info.precision}, {state}>"
+
+    def _open(self) -> Session:
+        if self._session is None:
+            raise ClosedError("the enhancer is closed")
+        return self._session
+
+    def _check_size(self, shape: tuple[int, ...]) -> None:
+        _, height, width = self._limits.smallest
+        if shape[1] < height or shape[2] < width:
+            least = f"{height}x{width}"
+            raise InputError(f"the picture is {shape[1]}x{shape[2]} (HxW), {self._info.network} takes {least} and up")
+
+    def _check_device(self, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+        if len(shape) not in (3, 4) or shape[-1] != 3 or min(shape) < 1:
+            raise InputError(f"expected a shape H x W x 3 or N x H x W x 3, found {shape}")
+        if self.color == "bgr":
+            raise InputError('GPU memory is RGB; make the enhancer with color="rgb"')
+        batch = (*(1,) * (4 - len(shape)), *shape)
+        if not self._limits.admit(batch[:3]):
+            raise InputError(f"{_times(batch)} is outside of {self._range()}, and GPU memory is not cut into tiles")
+        return batch[0], batch[1], batch[2], batch[3]
+
+    def _range(self) -> str:
+        low, high = self._limits.smallest, self._limits.largest
+        return f"{_times(low)} to {'x'.join('any' if size is None else str(size) for size in high)} (NxHxW)"
+
+    def _enhance_resident(self, session: Session, image: Any, out: Any) -> Any:
+        """Enhance an array of another library that lies on the GPU."""
+        if not hasattr(image, "__dlpack__") and not hasattr(image, "__cuda_array_interface__"):
+            raise InputError(f"expected a numpy array (uint8, H x W x 3 or N x H x W x 3), found {_describe(image)}")
+        if session.device == "cpu":
+            raise InputError(
+                f"the backend {session.backend} runs on the CPU and takes numpy arrays only, found {_describe(image)}"
+            )
+        from runtime.cuda import interop
+
+        stream = 0
+        source = interop.as_device_images(image, stream)
+        self._check_device(source.shape)
+        result = interop.allocate_like(image) if out is None else out
+        session.run_device(source, interop.as_device_images(result, stream), stream)
+        return result
+
+    def _enhance(self, session: Session, images: Images, out: Images, strength: float, gate: bool, tile: Tile) -> None:
+        """Enhance a batch on the host; any strides."""
+        if strength == 0.0:
+            np.copyto(out, images)
+            return
+        source = self._source(images)
+        direct = self.color == "rgb" and out.flags.c_contiguous and not np.may_share_memory(source, out)
+        target = out if direct else self._buffer("target", out.shape)
+        strengths = [strength * exposure.gate(exposure.exposure(one)) if gate else strength for one in source]
+        if any(strengths):
+            self._run(session, source, target, tile)
+        for one, enhanced, share in zip(source, target, strengths, strict=True):
+            exposure.blend(one, enhanced, share, self._geometric)
+        if self.color == "bgr":
+            _swap(target, out)
+        elif not direct:
+            np.copyto(out, target)
+
+    def _source(self, images: Images) -> Images:
+        """`images` as RGB and contiguous: themselves where they are, else a copy in a buffer of this thread."""
+        if self.color == "rgb" and images.flags.c_contiguous:
+            return images
+        source = self._buffer("source", images.shape)
+        if self.color == "bgr":
+            _swap(images, source)
+        else:
+            np.copyto(source, images)
+        return source
+
+    def _run(self, session: Session, source: Images, target: Images, tile: Tile) -> None:
+        """Enhance contiguous RGB, in as few runs as memory and the artifact's limits allow."""
+        count, height, width, _ = source.shape
+        whole = self._limits.admit((self._limits.smallest[0], height, width))
+        if session.device == "cpu" and height * width > tiling.WHOLE_PIXELS and tile != "off":
+            whole = False
+        if not whole:
+            cut = self._tiler(tile, height, width)
+            for one, enhanced in zip(source, target, strict=True):
+                cut(session.run, one, enhanced, self._info)
+            return
+        most = self._limits.largest[0] or count
+        if session.device == "cpu":
+            # A batch is no faster than its pictures one by one, and takes the memory of all of them.
+            most = min(most, max(1, tiling.WHOLE_PIXELS // (height * width)))
+        if most < self._limits.smallest[0] or 0 < count % most < self._limits.smallest[0]:
+            raise InputError(f"a batch of {count} is outside of {self._range()}")
+        for first in range(0, count, most):
+            session.run(source[first : first + most], target[first : first + most])
+
+    def _tiler(self, tile: Tile, height: int, width: int) -> Any:
+        """How to cut a picture that is too large for one run."""
+        if self._info.halo is not None and tile != "off":
+            return tiling.run_exact
+        if tile == "approximate":
+            return tiling.run_approximate
+        tallest, widest = self._limits.largest[1:]
+        fits = f"at most {tallest}x{widest} (HxW)" if tallest and widest else f"at most {tiling.WHOLE_PIXELS:,} pixels"
+        if tile == "off":
+            raise InputError(f"the picture is {height}x{width} (HxW), without tiles {fits} fit")
+        raise InputError(
+            f"the picture is {height}x{width} (HxW), and {self._info.network} looks at the whole picture, so that tiles "
+            f'would change the result: {fits} fit; make it smaller, or accept the change with tile="approximate"'
+        )
+
+    def _buffer(self, name: str, shape: tuple[int, ...]) -> Images:
+        """Working memory of this thread, kept from call to call."""
+        size = int(np.prod(shape))
+        flat: Images | None = getattr(self._scratch, name, None)
+        if flat is None or flat.size < size:
+            flat = np.empty(size, np.uint8)
+            setattr(self._scratch, name, flat)
+        return flat[:size].reshape(shape)
+
+
+def _reopen(arguments: dict[str, Any]) -> Enhancer:
+    return Enhancer(**arguments)
+
+
+def _check_options(color: str, device: int, threads: int | None) -> None:
+    if color not in ("rgb", "bgr"):
+        raise InputError(f'color is "rgb" or "bgr", found {color!r}')
+    if device < 0:
+        raise InputError(f"device is the number of a GPU, from 0 up, found {device}")
+    if threads is not None and threads < 1:
+        raise InputError(f"threads is at least 1, found {threads}")
+
+
+def _as_batch(array: np.ndarray[Any, Any], what: str) -> Images:
+    """A view N x H x W x 3 of a picture or a batch, or InputError."""
+    if array.dtype != np.uint8:
+        hint = "; for values in [0, 1] pass (image * 255).round().astype(np.uint8)" if array.dtype.kind == "f" else ""
+        raise InputError(f"{what} must be uint8, found {array.dtype}{hint}")
+    if array.ndim not in (3, 4) or array.shape[-1] != 3:
+        raise InputError(f"{what} must be H x W x 3 or N x H x W x 3, found shape {array.shape}")
+    if array.size == 0:
+        raise InputError(f"{what} is empty: shape {array.shape}")
+    return array[None] if array.ndim == 3 else array
+
+
+def _swap(images: Images, out: Images) -> None:
+    """Exchange the first and the last channel of every picture."""
+    for one, swapped in zip(images, out, strict=True):
+        if swapped.flags.c_contiguous:
+            cv2.cvtColor(one, cv2.COLOR_BGR2RGB, dst=swapped)
+        else:
+            swapped[...] = one[..., ::-1]
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return "x".join(str(size) for size in shape)
+
+
+def _describe(thing: Any) -> str:
+    shape = getattr(thing, "shape", None)
+    return type(thing).__name__ if shape is None else f"{type(thing).__name__} of shape {tuple(shape)}"

@@ -1,0 +1,159 @@
+"""Picture files: decoding what cameras and tools write, and writing it back whole or not at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.artifact import write_atomically
+from runtime.backends.session import Images
+from runtime.enhancer import Enhancer
+from runtime.errors import InputError, OutputError
+from runtime.orientation import orientation, turn_upright
+
+#: What can be written, by the ending of the name.
+WRITABLE = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".ppm")
+
+#: What is picked up in a folder.
+READABLE = (*WRITABLE, ".pgm", ".pnm", ".jp2", ".avif", ".gif")
+
+_WITH_ALPHA = (".png", ".webp", ".tif", ".tiff")
+_WITH_16_BITS = (".png", ".tif", ".tiff", ".ppm")
+_JPEG_QUALITY = 95
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded picture, upright."""
+
+    #: H x W x 3, RGB; uint8 or uint16.
+    rgb: NDArray[Any]
+    #: H x W, of the same type; None: the file had none.
+    alpha: NDArray[Any] | None = None
+    #: The file had one channel of brightness; the three of `rgb` are equal.
+    grey: bool = False
+
+
+def read(path: Path) -> Picture:
+    """Read a picture file."""
+    try:
+        data = path.read_bytes()
+    except IsADirectoryError:
+        raise InputError(f"{path} is a folder, expected a picture") from None
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    return decode(data, str(path))
+
+
+def decode(data: bytes, name: str) -> Picture:
+    """Decode an encoded picture; `name` stands for it in errors."""
+    if not data:
+        raise InputError(f"{name} is empty")
+    if _is_cut_off(data):
+        raise InputError(f"{name} is truncated: the file ends in the middle of the picture")
+    try:
+        pixels: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except (cv2.error, MemoryError) as error:
+        raise InputError(f"{name} cannot be decoded: {_reason(error)}") from error
+    if pixels is None:
+        raise InputError(f"{name} is not a picture, is damaged, or is of a kind that OpenCV does not read")
+    return _to_picture(turn_upright(pixels, orientation(data)), name)
+
+
+def _to_picture(pixels: NDArray[Any], name: str) -> Picture:
+    if pixels.dtype.name not in ("uint8", "uint16"):
+        raise InputError(f"{name} holds {pixels.dtype} values, expected 8 or 16 bits per channel")
+    if pixels.ndim == 2:
+        return Picture(cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB), grey=True)
+    channels = pixels.shape[2]
+    if channels == 4:
+        return Picture(cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGB), alpha=np.ascontiguousarray(pixels[..., 3]))
+    if channels == 2:
+        rgb = cv2.cvtColor(np.ascontiguousarray(pixels[..., 0]), cv2.COLOR_GRAY2RGB)
+        return Picture(rgb, alpha=np.ascontiguousarray(pixels[..., 1]), grey=True)
+    if channels != 3:
+        raise InputError(f"{name} has {channels} channels, expected 1 (grey), 2, 3 or 4 (with alpha)")
+    return Picture(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
+
+
+def write(path: Path, picture: Picture) -> None:
+    """Write a picture in the format that the ending of `path` names; whole or not at all."""
+    write_atomically(path, encode(picture, path.suffix.lower()))
+
+
+def encode(picture: Picture, suffix: Literal[".png"] | str = ".png") -> bytes:
+    """Encode a picture. Formats without 16 bits get 8; formats without alpha refuse a picture that has it."""
+    if suffix not in WRITABLE:
+        raise OutputError(f"cannot write {suffix or 'a file without an ending'}; known: {', '.join(WRITABLE)}")
+    if picture.alpha is not None and suffix not in _WITH_ALPHA:
+        raise OutputError(f"{suffix} holds no alpha channel, and the picture has one; use {', '.join(_WITH_ALPHA)}")
+    pixels = _to_pixels(picture)
+    if suffix not in _WITH_16_BITS:
+        pixels = to_8_bits(pixels)
+    parameters = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if suffix in (".jpg", ".jpeg") else []
+    try:
+        done, data = cv2.imencode(suffix, pixels, parameters)
+    except cv2.error as error:
+        raise OutputError(f"cannot encode {suffix}: {_reason(error)}") from error
+    if not done:
+        raise OutputError(f"cannot encode {suffix}")
+    return data.tobytes()
+
+
+def _to_pixels(picture: Picture) -> NDArray[Any]:
+    """The channels in the order that OpenCV writes them."""
+    if picture.alpha is not None:
+        # There is no grey with alpha in OpenCV's encoders.
+        return np.dstack([cv2.cvtColor(picture.rgb, cv2.COLOR_RGB2BGR), picture.alpha])
+    if picture.grey:
+        return cv2.cvtColor(picture.rgb, cv2.COLOR_RGB2GRAY)
+    return cv2.cvtColor(picture.rgb, cv2.COLOR_RGB2BGR)
+
+
+def format_of(data: bytes) -> str:
+    """The ending of the format to answer in: that of the data for JPEG and WebP, else .png."""
+    if data[:2] == b"\xff\xd8":
+        return ".jpg"
+    return ".webp" if data[:4] == b"RIFF" and data[8:12] == b"WEBP" else ".png"
+
+
+def to_8_bits(pixels: NDArray[Any]) -> Images:
+    """Round 16 bits to 8; 8 bits pass."""
+    return pixels if pixels.dtype == np.uint8 else np.asarray(cv2.convertScaleAbs(pixels, alpha=1 / 257), np.uint8)
+
+
+def enhance(enhancer: Enhancer, picture: Picture, **options: Any) -> Picture:
+    """Enhance a picture, keeping alpha, grey and depth; `options` are those of a call of the Enhancer (color "rgb").
+
+    Networks see 8 bits. Of 16, a dark picture uses the lowest few thousand, so rounding them would waste what was paid
+    for: the picture is enhanced rounded down and rounded up, and the result mixed by how far each value lay between.
+    """
+    if picture.rgb.dtype == np.uint8:
+        return replace(picture, rgb=enhancer(picture.rgb, **options))
+    below, rest = np.divmod(picture.rgb, np.uint16(257))
+    above = np.minimum(below + 1, 255).astype(np.uint8)
+    dark, bright = enhancer(below.astype(np.uint8), **options), enhancer(above, **options)
+    share = rest.astype(np.float32) / 257
+    mixed = dark + (bright.astype(np.float32) - dark) * share
+    return replace(picture, rgb=np.rint(mixed * 257).astype(np.uint16))
+
+
+def _is_cut_off(data: bytes) -> bool:
+    """Whether a JPEG, PNG or WebP file lacks its end; decoders make grey of what is missing and say nothing."""
+    if data[:2] == b"\xff\xd8":
+        start = data.find(b"\xff\xda")
+        return start < 0 or data.find(b"\xff\xd9", start) < 0
+    if data[:8] == b"\x89PNG\r\n\x1a\n":
+        return b"IEND" not in data
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return len(data) < int.from_bytes(data[4:8], "little") + 8
+    return False
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "err", None) or error or type(error).__name__).strip().splitlines()[0]

@@ -1,0 +1,75 @@
+"""Decoding, enhancing and encoding at the same time, a bounded number of pictures ahead."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Loaded = TypeVar("Loaded")
+Made = TypeVar("Made")
+Stored = TypeVar("Stored")
+
+
+def overlap(
+    items: Iterable[Item],
+    load: Callable[[Item], Loaded],
+    work: Callable[[Loaded], Made],
+    store: Callable[[Item, Made], Stored],
+    *,
+    threads: int = 2,
+    ahead: int = 2,
+) -> Iterator[tuple[Item, Stored | Exception]]:
+    """Yield each item with what `store` returned, or with the exception that stopped it, in the order of `items`.
+
+    `load` and `store` run on `threads` threads each, `work` on the caller's. At most `ahead` items per thread wait on
+    either side, so the memory in use does not depend on how many items there are. With one thread, `load` is called in
+    order and never twice at a time, as a film needs.
+    """
+    limit = threads * ahead
+    loading: deque[tuple[Item, Future[Loaded]]] = deque()
+    storing: deque[tuple[Item, Future[Stored]]] = deque()
+    source = iter(items)
+    loaders, storers = ThreadPoolExecutor(threads, "load"), ThreadPoolExecutor(threads, "store")
+    try:
+        while True:
+            for item in islice(source, limit - len(loading)):
+                loading.append((item, loaders.submit(load, item)))
+            if not loading:
+                break
+            item, loaded = loading.popleft()
+            storing.append((item, _work(loaded, work, store, item, storers)))
+            while len(storing) > limit or (storing and storing[0][1].done()):
+                yield _outcome(*storing.popleft())
+        while storing:
+            yield _outcome(*storing.popleft())
+    finally:
+        loaders.shutdown(cancel_futures=True)
+        storers.shutdown(cancel_futures=True)
+
+
+def _work(
+    loaded: Future[Loaded],
+    work: Callable[[Loaded], Made],
+    store: Callable[[Item, Made], Stored],
+    item: Item,
+    storers: ThreadPoolExecutor,
+) -> Future[Stored]:
+    """Do the caller's part for one item; whatever fails ends in the future."""
+    try:
+        made = work(loaded.result())
+    except Exception as error:
+        failed: Future[Stored] = Future()
+        failed.set_exception(error)
+        return failed
+    return storers.submit(store, item, made)
+
+
+def _outcome(item: Item, stored: Future[Stored]) -> tuple[Item, Stored | Exception]:
+    try:
+        return item, stored.result()
+    except Exception as error:
+        return item, error

@@ -1,0 +1,148 @@
+"""Cutting a large picture into tiles, exactly where the network allows it.
+
+An output pixel depends on `halo` pixels to each side. A tile that is enhanced with that much context around it, and that
+begins on a multiple of the network's stride, holds the same values as the whole picture would; the context is cut off.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from runtime.artifact import MINIMUM_SIZE, ArtifactInfo
+from runtime.backends.session import Images
+from runtime.errors import InputError
+
+#: Pictures of more pixels than this are cut into tiles on the CPU, where nothing else bounds the memory.
+WHOLE_PIXELS = 1088 * 1920
+
+#: A tile's side without its context, and the least multiple of the context that it has: the context is work done twice.
+_CORE, _CONTEXTS = 512, 8
+
+#: Overlap of approximate tiles, over which neighbours are faded into one another.
+_FADE = 64
+
+#: Enhances one contiguous 1 x H x W x 3 picture into another.
+Run = Callable[[Images, Images], None]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The shapes (N, H, W) that an artifact takes; None: no upper limit."""
+
+    smallest: tuple[int, int, int]
+    largest: tuple[int | None, int | None, int | None]
+
+    def admit(self, shape: tuple[int, ...]) -> bool:
+        """Whether a picture or batch of this N x H x W is neither too small nor too large."""
+        return all(
+            low <= size and (high is None or size <= high)
+            for size, low, high in zip(shape, self.smallest, self.largest, strict=True)
+        )
+
+
+@dataclass(frozen=True)
+class Span:
+    """A tile along one axis: [start, stop) goes in, [core_start, core_stop) is kept. In pixels of the picture."""
+
+    start: int
+    stop: int
+    core_start: int
+    core_stop: int
+
+    @property
+    def kept(self) -> slice:
+        """The core, counted from the tile's start."""
+        return slice(self.core_start - self.start, self.core_stop - self.start)
+
+
+def limits(info: ArtifactInfo) -> Limits:
+    """What shapes an artifact takes: any from 16 x 16 up, unless its shape is fixed or its plan has a profile."""
+    if info.plan is not None:
+        low, high = info.plan.profile.min, info.plan.profile.max
+        return Limits((low[0], low[1], low[2]), (high[0], high[1], high[2]))
+    fixed = [size if isinstance(size, int) else None for size in info.input.shape[:3]]
+    least = (1, MINIMUM_SIZE, MINIMUM_SIZE)
+    smallest = tuple(size or low for size, low in zip(fixed, least, strict=True))
+    return Limits((smallest[0], smallest[1], smallest[2]), (fixed[0], fixed[1], fixed[2]))
+
+
+def spans(size: int, halo: int, multiple: int, smallest: int, largest: int | None) -> list[Span]:
+    """Cut `size` pixels into overlapping tiles between `smallest` and `largest` long, context included.
+
+    Raises InputError where no such cut exists.
+    """
+    context = math.ceil(halo / multiple) * multiple
+    core = max(_CORE, _CONTEXTS * context)
+    if largest is not None:
+        core = min(core, largest - 2 * context)
+    core = core // multiple * multiple
+    if core <= 0:
+        raise InputError(f"tiles of at most {largest} pixels leave nothing beside a context of {context} to each side")
+    # Cores of equal length: a sliver at the end would be mostly context.
+    core = math.ceil(size / math.ceil(size / core) / multiple) * multiple
+    result: list[Span] = []
+    for begin in range(0, size, core):
+        end = min(begin + core, size)
+        start, stop = max(0, begin - context), min(size, end + context)
+        if stop - start < smallest:
+            stop = min(size, math.ceil((start + smallest) / multiple) * multiple)
+            start = min(start, max(0, stop - smallest) // multiple * multiple)
+        if stop - start < smallest or (largest is not None and stop - start > largest):
+            raise InputError(f"{size} pixels cannot be cut into tiles of {smallest} to {largest} (multiple {multiple})")
+        result.append(Span(start, stop, begin, end))
+    return result
+
+
+def run_exact(run: Run, image: Images, out: Images, info: ArtifactInfo) -> None:
+    """Enhance an H x W x 3 picture tile by tile: the same values as in one piece. Needs a network with a finite halo."""
+    assert info.halo is not None
+    rows, columns = _grid(image, info.halo, info)
+    for row in rows:
+        for column in columns:
+            tile = np.ascontiguousarray(image[row.start : row.stop, column.start : column.stop])[None]
+            enhanced = np.empty_like(tile)
+            run(tile, enhanced)
+            out[row.core_start : row.core_stop, column.core_start : column.core_stop] = enhanced[0, row.kept, column.kept]
+
+
+def run_approximate(run: Run, image: Images, out: Images, info: ArtifactInfo) -> None:
+    """Enhance tile by tile with a network that looks at the whole picture: each tile sees only itself.
+
+    Neighbours overlap and are faded into one another, first along the rows of tiles, then between them.
+    """
+    rows, columns = _grid(image, _FADE, info)
+    written = 0
+    for row in rows:
+        band = np.empty((row.stop - row.start, *image.shape[1:]), np.uint8)
+        done = 0
+        for column in columns:
+            tile = np.ascontiguousarray(image[row.start : row.stop, column.start : column.stop])[None]
+            enhanced = np.empty_like(tile)
+            run(tile, enhanced)
+            _fade(band, enhanced[0], column.start, done, axis=1)
+            done = column.stop
+        _fade(out, band, row.start, written, axis=0)
+        written = row.stop
+
+
+def _fade(target: Images, piece: Images, start: int, done: int, axis: int) -> None:
+    """Write `piece` into `target` from `start` on along `axis`; up to `done` it is mixed with what is there."""
+    target, piece = np.moveaxis(target, axis, 0), np.moveaxis(piece, axis, 0)
+    overlap = max(0, done - start)
+    weight = ((np.arange(overlap, dtype=np.float32) + 0.5) / max(overlap, 1)).reshape(-1, *[1] * (piece.ndim - 1))
+    mixed = target[start:done] * (1 - weight) + piece[:overlap] * weight
+    target[start:done] = np.rint(mixed)
+    target[done : start + len(piece)] = piece[overlap:]
+
+
+def _grid(image: Images, halo: int, info: ArtifactInfo) -> tuple[list[Span], list[Span]]:
+    limit = limits(info)
+    (_, height, width), (_, tallest, widest) = limit.smallest, limit.largest
+    return (
+        spans(image.shape[0], halo, info.multiple, height, tallest),
+        spans(image.shape[1], halo, info.multiple, width, widest),
+    )
