@@ -75,10 +75,10 @@ class PlanInfo:
     plan_sha256: str
     plan_bytes: int
     onnx_sha256: str
-    level: int
+    #: The last four are None for a plan made elsewhere.
+    level: int | None
     workspace_bytes: int | None
-    tf32: bool
-    #: None: made elsewhere.
+    tf32: bool | None
     build_seconds: float | None
     #: SHA-256 of the manifest with this field empty.
     manifest_sha256: str = ""

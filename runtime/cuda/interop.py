@@ -73,7 +73,7 @@ def as_device_images(obj: Any, stream: int, device: int = 0) -> DeviceImages:
     if hasattr(obj, "__dlpack__") and hasattr(obj, "__dlpack_device__"):
         array = _from_dlpack(obj, stream, device)
     elif hasattr(obj, "__cuda_array_interface__"):
-        array = _from_interface(obj, stream)
+        array = _from_interface(obj, stream, device)
     else:
         raise InputError(
             f"expected a GPU array that speaks DLPack or the CUDA array interface, found {_kind(obj)}; "
@@ -144,13 +144,13 @@ def _from_dlpack(obj: Any, stream: int, device: int) -> _Array:
     )
 
 
-def _from_interface(obj: Any, stream: int) -> _Array:
+def _from_interface(obj: Any, stream: int, device: int) -> _Array:
     interface: dict[str, Any] = obj.__cuda_array_interface__
     if interface.get("mask") is not None:
         raise InputError(f"the {_kind(obj)} is masked, which pictures can't be")
     producer = interface.get("stream")
     if producer is not None:
-        _order(int(producer), stream)
+        _order(int(producer), stream, device)
     typestr = str(interface["typestr"])
     strides = interface.get("strides")
     return _Array(
@@ -162,8 +162,8 @@ def _from_interface(obj: Any, stream: int) -> _Array:
     )
 
 
-def _order(producer: int, consumer: int) -> None:
-    """Make the consumer's stream wait for the producer's; the interface calls the legacy default stream 1, 0 is not allowed."""
+def _order(producer: int, consumer: int, device: int) -> None:
+    """Make the consumer's stream wait for the producer's; the interface calls the legacy default stream 1."""
     if producer == 0:
         raise InputError("the CUDA array interface says stream 0, which it doesn't allow; use 1 for the default stream")
     if (producer if producer != LEGACY_DEFAULT_STREAM else 0) == consumer:
@@ -171,12 +171,17 @@ def _order(producer: int, consumer: int) -> None:
     from runtime.cuda import open_cuda
 
     cuda = open_cuda()
-    event = cuda.create_event()
+    context = cuda.open_context(device)
     try:
-        cuda.record(event, producer)
-        cuda.wait(consumer, event)
+        with cuda.using(context):
+            event = cuda.create_event()
+            try:
+                cuda.record(event, producer)
+                cuda.wait(consumer, event)
+            finally:
+                cuda.destroy_event(event)  # The wait keeps what it needs.
     finally:
-        cuda.destroy_event(event)
+        cuda.close_context(context)
 
 
 def allocate_like(obj: Any) -> Any:

@@ -26,7 +26,7 @@ class DeviceProperties:
     sm: str
     memory_bytes: int
     #: The newest CUDA version that the driver supports, e.g. "13.0".
-    driver: str
+    cuda: str
 
 
 class Cuda(Protocol):

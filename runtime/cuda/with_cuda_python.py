@@ -66,7 +66,7 @@ class CudaPython:
             name=name.split(b"\0", 1)[0].decode(errors="replace"),
             sm=f"{int(major)}.{int(minor)}",
             memory_bytes=int(self._call("cuDeviceTotalMem", handle)),
-            driver=f"{version // 1000}.{version % 1000 // 10}",
+            cuda=f"{version // 1000}.{version % 1000 // 10}",
         )
 
     def _device(self, device: int) -> Any:

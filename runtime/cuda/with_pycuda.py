@@ -79,7 +79,7 @@ class PyCuda:
                 name=str(handle.name()),
                 sm=f"{major}.{minor}",
                 memory_bytes=int(handle.total_memory()),
-                driver=f"{version // 1000}.{version % 1000 // 10}",
+                cuda=f"{version // 1000}.{version % 1000 // 10}",
             )
 
     def _device(self, device: int) -> Any:

@@ -1,0 +1,140 @@
+"""Command line: build TensorRT plans, each with its manifest, from exported ONNX files."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from runtime.errors import ArtifactError, InputError, RetinexError
+
+_PROJECT = Path(__file__).resolve().parents[1]
+#: Where artifacts are written and looked for: engines/ of the project, or of the current folder once installed.
+DEFAULT_FOLDER = (_PROJECT if (_PROJECT / "pyproject.toml").exists() else Path.cwd()) / "engines"
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="build.py",
+        description="Build TensorRT plans from exported networks, each with the manifest that it is loaded by.",
+        epilog="A plan is executable code: build plans, or trust those who did. Another machine's plan: engines/trust.py.",
+    )
+    parser.add_argument("source", nargs="+", metavar="NAME|FILE.onnx", help="network, 'all', or an exported ONNX file")
+    parser.add_argument(
+        "--precision", choices=("fp16", "fp32"), help="which typed graph to build (default: fp16; of a file: its own)"
+    )
+    parser.add_argument(
+        "--flavour", choices=("tensorrt", "tensorrt_rtx"), help="default: tensorrt with a GPU, else tensorrt_rtx"
+    )
+    parser.add_argument("--min", metavar="NxHxW", help="smallest input (default: 1x64x64)")
+    parser.add_argument("--opt", metavar="NxHxW", help="the input to be fastest at (default: 1x400x600)")
+    parser.add_argument("--max", metavar="NxHxW", help="largest input (default: 1x1088x1920)")
+    parser.add_argument("--size", metavar="NxHxW", help="one size only, instead of the three above")
+    parser.add_argument(
+        "--sm", metavar="8.6,8.9", help="compute capabilities to build for (default: 8.0 to 12.1; tensorrt: the GPU's)"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder to write into (default: engines/; of a file: beside it)"
+    )
+    parser.add_argument(
+        "--level", type=int, default=3, choices=range(6), help="0 builds fastest, 5 searches longest (default: 3)"
+    )
+    parser.add_argument("--workspace", type=float, metavar="GB", help="memory that a layer may use (default: TensorRT's)")
+    parser.add_argument("--tf32", action="store_true", help="round FP32 convolutions' inputs to TF32 (default: full FP32)")
+    parser.add_argument(
+        "--timing-cache", type=Path, metavar="FILE", help="tensorrt only (default: one per GPU beside the plan)"
+    )
+    parser.add_argument("--device", type=int, default=0, metavar="N", help="GPU to build on (default: 0)")
+    return parser.parse_args(argv)
+
+
+def find_onnx(source: str, precision: str | None) -> tuple[Path, Path]:
+    """The ONNX file of a name or path, and the folder its plan is written to by default."""
+    path = Path(source)
+    if path.suffix == ".onnx":
+        if not path.is_file():
+            raise ArtifactError(f"{path} does not exist; export a network with: python export/to_onnx.py NAME")
+        return path, path.parent
+    if path.suffix or len(path.parts) != 1:
+        raise InputError(f"{source!r} is neither the name of a network nor an .onnx file")
+    file_name = f"{source}.onnx" if precision == "fp32" else f"{source}_fp16.onnx"
+    for folder in (DEFAULT_FOLDER, _PROJECT / "runtime" / "models"):
+        if (folder / file_name).is_file():
+            return folder / file_name, DEFAULT_FOLDER
+    raise ArtifactError(f"{DEFAULT_FOLDER / file_name} does not exist; make it with: python export/to_onnx.py {source}")
+
+
+def _sources(names: list[str], precision: str | None) -> list[str]:
+    if names != ["all"]:
+        return names
+    ending = ".onnx" if precision == "fp32" else "_fp16.onnx"
+    found = sorted(path.name.removesuffix(ending) for path in DEFAULT_FOLDER.glob(f"*{ending}"))
+    found = [name for name in found if precision != "fp32" or not name.endswith("_fp16")]
+    if not found:
+        raise ArtifactError(f"no exported networks in {DEFAULT_FOLDER}; make them with: python export/to_onnx.py all")
+    return found
+
+
+def run(arguments: argparse.Namespace) -> None:
+    from engines.builder import GIGABYTE, BuildOptions, build
+    from engines.profiles import parse_shape
+
+    if arguments.size and (arguments.min or arguments.opt or arguments.max):
+        raise InputError("--size fixes all three shapes; leave --min, --opt and --max out")
+    if arguments.workspace is not None and arguments.workspace <= 0:
+        raise InputError(f"--workspace {arguments.workspace} is no amount of memory")
+    shapes = [parse_shape(text) if text else None for text in (arguments.min, arguments.opt, arguments.max)]
+    if arguments.size:
+        shapes = [parse_shape(arguments.size)] * 3
+    options = BuildOptions(
+        precision=arguments.precision,
+        flavour=arguments.flavour,
+        smallest=shapes[0],
+        typical=shapes[1],
+        largest=shapes[2],
+        sms=tuple(sm.strip() for sm in arguments.sm.split(",")) if arguments.sm else None,
+        level=arguments.level,
+        workspace_bytes=int(arguments.workspace * GIGABYTE) if arguments.workspace is not None else None,
+        tf32=arguments.tf32,
+        timing_cache=arguments.timing_cache,
+        device=arguments.device,
+    )
+    for source in _sources(arguments.source, arguments.precision):
+        onnx, folder = find_onnx(source, arguments.precision)
+        built = build(onnx, arguments.out or folder, options)
+        _report(built)
+
+
+def _report(built: object) -> None:
+    from engines.builder import BuiltPlan
+    from engines.profiles import describe
+
+    assert isinstance(built, BuiltPlan)
+    plan = built.info.plan
+    assert plan is not None
+    profile = plan.profile
+    print(f"{built.plan}  {plan.plan_bytes / 1e6:.2f} MB in {plan.build_seconds:.1f} s")
+    print(f"  {plan.flavour} {plan.version} for {plan.gpu or 'compute capability'} {', '.join(plan.sms)}")
+    print(f"  from {describe(profile.min)} over {describe(profile.opt)} to {describe(profile.max)}")
+    for check in built.checks:
+        print(f"  {check}")
+    print(f"{built.manifest}")
+
+
+def main(argv: list[str] | None = None) -> int:
+    try:
+        run(parse_arguments(argv))
+    except RetinexError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; nothing was written for the plan in work", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,285 @@
+"""An ONNX file becomes a plan and its manifest, through Polygraphy's loaders."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from engines import layers
+from engines.flavours import FlavourFacts, choose, compute_capabilities, target_sms, tensorrt_module
+from engines.profiles import Shape, make_profile
+from engines.progress import BuildProgress, make_monitor
+from runtime import manifest
+from runtime.artifact import ArtifactInfo, PlanInfo, Precision, Profile, sha256, write_atomically
+from runtime.cuda import Cuda, DeviceProperties, open_cuda
+from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, InputError
+from runtime.onnx_file import read_info
+
+GIGABYTE = 1 << 30
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """How to build. None: the default that the flavour or the graph has."""
+
+    precision: Precision | None = None
+    flavour: str | None = None
+    smallest: Shape | None = None
+    typical: Shape | None = None
+    largest: Shape | None = None
+    #: Compute capabilities, e.g. ("8.6", "8.9").
+    sms: tuple[str, ...] | None = None
+    #: 0 builds fastest, 5 searches longest.
+    level: int = 3
+    workspace_bytes: int | None = None
+    #: Let FP32 convolutions and matrix products round their inputs to TF32.
+    tf32: bool = False
+    timing_cache: Path | None = None
+    #: The GPU to build on, where the flavour needs one.
+    device: int = 0
+
+
+@dataclass(frozen=True)
+class BuiltPlan:
+    """What a build left."""
+
+    plan: Path
+    manifest: Path
+    info: ArtifactInfo
+    #: What was checked on the parsed network, a line each.
+    checks: tuple[str, ...]
+
+
+def build(onnx: Path, folder: Path, options: BuildOptions, show_progress: bool | None = None) -> BuiltPlan:
+    """Build FOLDER/STEM.plan and STEM.json from an exported ONNX file."""
+    info = read_info(onnx)
+    _check_precision(onnx, info, options.precision)
+    gpu = _gpu(options.device)
+    facts = choose(options.flavour, gpu is not None)
+    if options.timing_cache is not None and not facts.needs_gpu:
+        raise InputError(f"{facts.name} times nothing while it builds and keeps no timing cache; leave --timing-cache out")
+    if not 0 <= options.level <= 5:
+        raise InputError(f"level {options.level} does not exist; expected 0 to 5")
+    profile = make_profile(info, options.smallest, options.typical, options.largest)
+    sms = target_sms(facts, options.sms, gpu[1].sm if gpu else None)
+    trt = _load_flavour(facts)
+    plan_info = PlanInfo(
+        flavour=facts.name,
+        version=str(trt.__version__),
+        sms=sms,
+        gpu=gpu[1].name if gpu and facts.needs_gpu else None,
+        cuda=gpu[1].cuda if gpu and facts.needs_gpu else None,
+        driver=driver_version() if gpu and facts.needs_gpu else None,
+        platform=manifest.this_platform(),
+        profile=profile,
+        digest=None,
+        plan_sha256="",
+        plan_bytes=0,
+        onnx_sha256=sha256(onnx),
+        level=options.level,
+        workspace_bytes=options.workspace_bytes,
+        tf32=options.tf32,
+        build_seconds=None,
+    )
+    info = replace(info, parity=(), plan=plan_info)
+    name = manifest.digest(info)
+    path = folder / f"{onnx.stem}.plan"
+    timing_cache = _timing_cache(options, facts, plan_info, folder)
+    with _context(gpu[0] if gpu and facts.needs_gpu else None, options.device):
+        started = time.perf_counter()
+        data, checks = _serialize(onnx, info, name, facts, trt, options, timing_cache, show_progress)
+        seconds = time.perf_counter() - started
+    finished = replace(
+        plan_info,
+        digest=name,
+        plan_sha256=hashlib.sha256(data).hexdigest(),
+        plan_bytes=len(data),
+        build_seconds=round(seconds, 3),
+    )
+    info = replace(info, plan=finished)
+    # The manifest last: a plan without one is not loaded, so no reader meets half of a pair.
+    manifest.manifest_path(path).unlink(missing_ok=True)
+    write_atomically(path, data)
+    written = manifest.write(info, path)
+    return BuiltPlan(path, written, manifest.read(path), tuple(checks))
+
+
+def _check_precision(onnx: Path, info: ArtifactInfo, wanted: Precision | None) -> None:
+    """Types in the graph decide what a plan computes in; no flag can make an FP32 graph FP16."""
+    if wanted is None and onnx.stem.endswith("_fp16"):
+        wanted = "fp16"
+    if wanted is not None and info.precision != wanted:
+        raise ArtifactError(
+            f"{onnx} is typed {info.precision}, and {wanted} was asked for: the types in the graph decide, so export the "
+            f"{wanted} graph with: python export/to_onnx.py {info.network}"
+        )
+
+
+def _gpu(device: int) -> tuple[Cuda, DeviceProperties] | None:
+    try:
+        cuda = open_cuda()
+        return cuda, cuda.properties(device)
+    except BackendUnavailableError:
+        return None
+
+
+def driver_version() -> str | None:
+    """The NVIDIA kernel driver's version, e.g. "580.65.06"; None where the system doesn't say."""
+    try:
+        line = Path("/proc/driver/nvidia/version").read_text().splitlines()[0]
+    except (OSError, IndexError):
+        return None
+    return next((word for word in line.split() if word[:1].isdigit() and "." in word), None)
+
+
+@contextmanager
+def _context(cuda: Cuda | None, device: int) -> Generator[None]:
+    """TensorRT builds on the GPU whose context is current."""
+    if cuda is None:
+        yield
+        return
+    context = cuda.open_context(device)
+    try:
+        with cuda.using(context):
+            yield
+    finally:
+        cuda.close_context(context)
+
+
+def _timing_cache(options: BuildOptions, facts: FlavourFacts, plan: PlanInfo, folder: Path) -> Path | None:
+    """One cache per TensorRT version and GPU, beside the plans, unless a file was named."""
+    if not facts.needs_gpu:
+        return None
+    return options.timing_cache or folder / f"{facts.name}_{plan.version}_sm{plan.sms[0]}.timing"
+
+
+def _load_flavour(facts: FlavourFacts) -> Any:
+    """Import TensorRT and Polygraphy for one flavour; a process can build with one of them only."""
+    wants_rtx = facts.name == "tensorrt_rtx"
+    os.environ["POLYGRAPHY_USE_TENSORRT_RTX"] = str(int(wants_rtx))
+    try:
+        from polygraphy import config
+
+        if "polygraphy.backend.trt" in sys.modules and bool(config.USE_TENSORRT_RTX) != wants_rtx:
+            raise BackendError(f"this process already built with another flavour than {facts.name}; start a new one")
+        config.USE_TENSORRT_RTX = wants_rtx
+        from polygraphy.backend.trt import util
+    except ImportError as error:
+        raise BackendUnavailableError(f"building needs Polygraphy ({error}); install it with: {facts.install}") from error
+    trt = tensorrt_module()
+    try:
+        str(trt.__version__)
+    except Exception as error:  # Polygraphy's lazy module raises its own kinds of error
+        raise BackendUnavailableError(f"{facts.name} can't be imported ({error}); install it with: {facts.install}") from error
+    if not isinstance(getattr(util, "TRT_LOGGER", None), _log_class(trt)):
+        util.TRT_LOGGER = _log_class(trt)()
+    return trt
+
+
+_log_classes: dict[str, Any] = {}
+
+
+def _log_class(trt: Any) -> Any:
+    """A TensorRT logger that keeps errors for our own messages, instead of printing."""
+
+    class BuildLog(trt.ILogger):
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.errors: list[str] = []
+
+        def log(self, severity: Any, msg: str) -> None:
+            if severity in (trt.ILogger.Severity.INTERNAL_ERROR, trt.ILogger.Severity.ERROR):
+                self.errors.append(" ".join(msg.split()))
+
+    return _log_classes.setdefault(trt.__name__, BuildLog)
+
+
+def _words(log: Any) -> str:
+    """TensorRT's own words for what went wrong, without the marks around nodes."""
+    return " / ".join(line for line in dict.fromkeys(log.errors) if "---" not in line)
+
+
+def _serialize(
+    onnx: Path,
+    info: ArtifactInfo,
+    name: str,
+    facts: FlavourFacts,
+    trt: Any,
+    options: BuildOptions,
+    timing_cache: Path | None,
+    show_progress: bool | None,
+) -> tuple[bytes, list[str]]:
+    """Parse, check, name and build; return the plan's bytes and what was checked."""
+    from polygraphy.backend.trt import EngineBytesFromNetwork, NetworkFromOnnxPath, util
+    from polygraphy.exception import PolygraphyException
+    from polygraphy.logger import G_LOGGER
+
+    log: Any = util.TRT_LOGGER
+    log.errors.clear()
+    progress = BuildProgress(onnx.stem, show_progress)
+    plan = info.plan
+    assert plan is not None
+    # Strongly typed: required below TensorRT 11, accepted from there on.
+    try:
+        with G_LOGGER.verbosity(G_LOGGER.CRITICAL + 1):
+            try:
+                builder, network, parser = NetworkFromOnnxPath(str(onnx), strongly_typed=True)()
+            except PolygraphyException as error:
+                words = _words(log) or str(error)
+                raise ArtifactError(f"{facts.name}'s parser refuses {onnx}: {words}") from error
+            checks = layers.check(network, trt, info)
+            network.name = name
+            config = _config(facts, trt, info, plan.profile, options, timing_cache, make_monitor(trt, progress))
+            build = EngineBytesFromNetwork(
+                (builder, network, parser), config, save_timing_cache=str(timing_cache) if timing_cache else None
+            )
+            try:
+                data = bytes(build())
+            except PolygraphyException as error:
+                if progress.interrupted:
+                    raise KeyboardInterrupt from error
+                words = _words(log) or str(error)
+                raise BackendError(f"{facts.name} can't build {onnx}: {words}") from error
+    finally:
+        progress.close()
+    return data, checks
+
+
+def _config(
+    facts: FlavourFacts,
+    trt: Any,
+    info: ArtifactInfo,
+    profile: Profile,
+    options: BuildOptions,
+    timing_cache: Path | None,
+    monitor: Any,
+) -> Any:
+    """The builder configuration, as a Polygraphy loader. No precision flags: types in the graph decide."""
+    from polygraphy.backend.trt import CreateConfig, PostprocessConfig
+    from polygraphy.backend.trt import Profile as Shapes
+
+    common: dict[str, Any] = {
+        "profiles": [Shapes().add(info.input.name, profile.min, profile.opt, profile.max)],
+        "builder_optimization_level": options.level,
+        "progress_monitor": monitor,
+    }
+    if options.workspace_bytes is not None:
+        common["memory_pool_limits"] = {trt.MemoryPoolType.WORKSPACE: options.workspace_bytes}
+    if facts.name == "tensorrt":
+        existing = str(timing_cache) if timing_cache and timing_cache.exists() else None
+        return CreateConfig(tf32=options.tf32, load_timing_cache=existing, **common)
+    from polygraphy.backend.tensorrt_rtx import CreateConfigRTX
+
+    def set_tf32(builder: Any, network: Any, config: Any) -> None:
+        (config.set_flag if options.tf32 else config.clear_flag)(trt.BuilderFlag.TF32)
+
+    plan = info.plan
+    assert plan is not None
+    return PostprocessConfig(CreateConfigRTX(compute_capabilities=compute_capabilities(plan.sms), **common), set_tf32)
