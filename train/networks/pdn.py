@@ -81,6 +81,9 @@ class NoiseFrame(nn.Module):
 class PDN(nn.Module):
     """N x 3 x H x W in [0, 1], H and W multiples of 4, to the same shape; the output is not clipped."""
 
+    #: True where a network also looks at the whole picture (see `train.networks.pdn_global`).
+    sees_overview = False
+
     def __init__(self, second_division: Literal["input", "coarse"] = "input") -> None:
         super().__init__()
         self.second_division = second_division
@@ -129,7 +132,7 @@ SPEC = NetworkSpec(
     parameters=492_396,
     paper=PaperFigures(source="Huang et al., Chinese Journal of Computers 2021 (charts only, no digits)", dataset="LOL"),
     multiple=4,
-    halo=32,
+    halo=24,
     islands=("*_light.tail", "*_light.clamp", "*_divide", "*_subtract"),
     contract=(
         {"rule": "division", "count": 2, "minimum": 1 / 255, "maximum": 1.0},

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 #: name -> "module:attribute" of its NetworkSpec. A new network is one file and one line here.
 NETWORKS: dict[str, str] = {
     "pdn": "train.networks.pdn:SPEC",
+    "pdn-global": "train.networks.pdn_global:SPEC",
     "dsn": "train.networks.dsn:SPEC",
     "dsn-reverse": "train.networks.dsn:REVERSE",
     "blnet": "train.networks.blnet:SPEC",

@@ -1,0 +1,145 @@
+"""Batches for training. Batch number `step` is a function of the seed and the step alone, so a run resumes exactly."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from train.darkening import darken
+from train.errors import DataError
+from train.pairs import PairStore, Picture
+
+#: Height and width of the overview of a whole dark picture: LOL's 400 x 600 averaged over 8 x 8 pixels.
+OVERVIEW = (50, 75)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How a batch is cut and augmented."""
+
+    batch: int
+    #: Side of the square that the network sees, in pixels.
+    crop: int
+    #: A window of crop x zoom pixels is averaged down to the crop; zoom is drawn from this range.
+    zoom: tuple[float, float] = (1.0, 1.0)
+    #: The dark picture is multiplied by a factor drawn log-uniformly from this range; the bright one stays.
+    exposure: tuple[float, float] = (1.0, 1.0)
+    flips: bool = True
+
+
+@dataclass(frozen=True)
+class Batch:
+    """N pairs, N x 3 x H x W in [0, 1], and the overview of each whole dark picture, N x 3 x 50 x 75."""
+
+    low: Tensor
+    high: Tensor
+    overview: Tensor
+
+
+@dataclass(frozen=True)
+class _RawBatch:
+    low: Tensor
+    high: Tensor
+    overview: Tensor
+    gain: Tensor
+
+
+class Batches:
+    """Composes batches in background threads, a few steps ahead of the network."""
+
+    def __init__(self, store: PairStore, cut: Cut, seed: int, device: torch.device) -> None:
+        self._store, self._cut, self._seed, self._device = store, cut, seed, device
+
+    def iterate(self, start: int, ahead: int = 4) -> Iterator[Batch]:
+        """Yield the batches of the steps from `start` on, without end."""
+        workers = 4 if self._device.type == "cuda" else 1
+        with ThreadPoolExecutor(workers, thread_name_prefix="batches") as pool:
+            waiting: deque[Future[_RawBatch]] = deque(pool.submit(self._compose, start + i) for i in range(ahead))
+            try:
+                for step in range(start + ahead, 1 << 62):
+                    raw = waiting.popleft().result()
+                    waiting.append(pool.submit(self._compose, step))
+                    yield self._to_device(raw)
+            finally:
+                for future in waiting:
+                    future.cancel()
+
+    def batch(self, step: int) -> Batch:
+        """The batch of one step."""
+        return self._to_device(self._compose(step))
+
+    def _compose(self, step: int) -> _RawBatch:
+        random = np.random.default_rng([self._seed, step])
+        size = min(self._cut.batch, len(self._store))
+        samples = [self._sample(int(index), random) for index in random.choice(len(self._store), size, replace=False)]
+        low, high, overview, gain = (torch.from_numpy(np.stack(part)) for part in zip(*samples, strict=True))
+        if self._device.type == "cuda":
+            low, high, overview, gain = (part.pin_memory() for part in (low, high, overview, gain))
+        return _RawBatch(low, high, overview, gain)
+
+    def _sample(self, index: int, random: np.random.Generator) -> tuple[Picture, Picture, NDArray[np.float32], np.float32]:
+        low, high = self._store[index]
+        window = self._window(high.shape[0], high.shape[1], random, self._store.pairs[index].name)
+        if low is None:
+            low = darken(high, random)
+        overview = _overview(low, random)
+        crops = [_shrink(picture[window], self._cut.crop) for picture in (low, high)]
+        if self._cut.flips:
+            crops = _flip(crops, random)
+        gain = np.exp(random.uniform(*np.log(self._cut.exposure)))
+        return crops[0], crops[1], overview, np.float32(gain)
+
+    def _window(self, height: int, width: int, random: np.random.Generator, name: str) -> tuple[slice, slice]:
+        if min(height, width) < self._cut.crop:
+            raise DataError(f"{name} is {width}x{height}, smaller than the crop of {self._cut.crop}; choose a smaller crop")
+        side = min(int(self._cut.crop * random.uniform(*self._cut.zoom)), height, width)
+        top, left = (int(random.integers(0, extent - side + 1)) for extent in (height, width))
+        return slice(top, top + side), slice(left, left + side)
+
+    def _to_device(self, raw: _RawBatch) -> Batch:
+        move = {"device": self._device, "non_blocking": True}
+        gain = raw.gain.to(**move).view(-1, 1, 1, 1)
+        # N x H x W x 3 seen as N x 3 x H x W is the channels-last layout that convolutions like best.
+        low, high, overview = (part.to(**move).permute(0, 3, 1, 2) for part in (raw.low, raw.high, raw.overview))
+        return Batch(
+            low=(low.float() * (gain / 255)).clamp(max=1.0),
+            high=high.float() / 255,
+            overview=(overview * (gain / 255)).clamp(max=1.0),
+        )
+
+
+def _overview(low: Picture, random: np.random.Generator) -> NDArray[np.float32]:
+    """A random large part of the dark picture (sides 0.7 to 1), averaged down to `OVERVIEW`, in codes."""
+    import cv2
+
+    height, width = low.shape[:2]
+    rows, columns = (max(1, int(extent * random.uniform(0.7, 1.0))) for extent in (height, width))
+    top, left = int(random.integers(0, height - rows + 1)), int(random.integers(0, width - columns + 1))
+    part = low[top : top + rows, left : left + columns].astype(np.float32)
+    return cv2.resize(part, OVERVIEW[::-1], interpolation=cv2.INTER_AREA).astype(np.float32, copy=False)
+
+
+def _shrink(picture: Picture, side: int) -> Picture:
+    import cv2
+
+    if picture.shape[0] == side:
+        return picture
+    return cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+
+
+def _flip(crops: list[Picture], random: np.random.Generator) -> list[Picture]:
+    horizontal, vertical, transpose = random.random(3) < 0.5
+    if horizontal:
+        crops = [crop[:, ::-1] for crop in crops]
+    if vertical:
+        crops = [crop[::-1] for crop in crops]
+    if transpose:
+        crops = [crop.transpose(1, 0, 2) for crop in crops]
+    return [np.ascontiguousarray(crop) for crop in crops]

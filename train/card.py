@@ -1,0 +1,74 @@
+"""The card beside a weights file: how the weights came to be, and what they scored."""
+
+from __future__ import annotations
+
+import json
+import platform
+from contextlib import nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from train.loop import Trainer
+from train.networks import weights
+from train.validation import validate
+
+#: What must be said wherever weights trained on LOL go.
+LOL_NOTICE = (
+    "LOL (Wei et al., Deep Retinex Decomposition, BMVC 2018): published for research; the dataset carries no licence text."
+)
+VGG_NOTICE = "VGG-16 features: Simonyan and Zisserman, CC BY 4.0 (torchvision's weights)."
+
+
+def write_card(trainer: Trainer, table: str, data: Path) -> Path:
+    """Write the best network of a run as NAME.safetensors, scored in FP32 as it is stored, and NAME.json beside it."""
+    spec, out = trainer.spec, trainer.out
+    path = out / f"{spec.weights}.safetensors"
+    keywords = dict(trainer.recipe.build)
+    vgg = "vgg" in keywords or any("perceptual" in stage.loss for stage in trainer.recipe.stages)
+    keywords.pop("vgg", None)  # Only where the frozen values came from; the file holds them.
+    sha256 = weights.save(trainer.best_network(), spec, path, {"recipe": table}, **keywords)
+    card: dict[str, Any] = {
+        "network": spec.name,
+        "trained": True,
+        "sha256": sha256,
+        "recipe": {"table": table, **trainer.recipe.document()},
+        "steps": trainer.step,
+        "best_step": trainer.best_step,
+        "hours": round(trainer.seconds / 3600, 3),
+        "fitted_to_minutes": trainer.limits.fit_minutes,
+        "device": device_name(trainer.device),
+        "torch": torch.__version__,
+        "data": {
+            "folder": data.name,
+            "training_pairs": len(trainer.train_store),
+            "validation_pairs": len(trainer.val_store),
+            "licence": LOL_NOTICE if (data / "pairs.csv").is_file() or (data / "our485").is_dir() else "that of the data used",
+        },
+        "validation": _final_scores(trainer, path, keywords),
+    }
+    if vgg:
+        card["attribution"] = VGG_NOTICE
+    target = path.with_suffix(".json")
+    weights.write_atomically(target, (json.dumps(card, indent=2) + "\n").encode())
+    return target
+
+
+def device_name(device: torch.device) -> str:
+    """The device in words."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    cpus = Path("/proc/cpuinfo")
+    lines = cpus.read_text().splitlines() if cpus.is_file() else []
+    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return f"CPU ({model}), {torch.get_num_threads()} threads"
+
+
+def _final_scores(trainer: Trainer, path: Path, keywords: dict[str, Any]) -> dict[str, Any]:
+    """Scores of the stored FP16 values in an FP32 network, over the whole validation split."""
+    network = weights.load(trainer.spec, path, **keywords).network.to(trainer.device, memory_format=torch.channels_last)
+    store = trainer.val_store
+    scores = validate(network, store, range(len(store)), trainer.spec.multiple, trainer.device, nullcontext())
+    return {name: round(value, 4) for name, value in asdict(scores).items()}

@@ -1,0 +1,300 @@
+"""The training loop: steps, moving average, validation, checkpoints, and a clean stop at any step.
+
+A run is a function of its recipe, data and seed: batch and noise of a step depend on the seed and the step alone, so a
+run that was interrupted and resumed computes the same numbers as one that was not.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import math
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from train import objectives
+from train.batches import Batches, Cut
+from train.errors import RecipeError, TrainError
+from train.networks import NetworkSpec
+from train.networks.weights import write_atomically
+from train.pairs import Pair, PairStore
+from train.recipes import Recipe, Stage
+from train.records import Records
+from train.samples import write_strips
+from train.validation import Scores, validate
+
+CHECKPOINT = "checkpoint.pt"
+BEST = "best.pt"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a run stops before its recipe ends, and how it keeps time."""
+
+    #: Stop after this many minutes of this call; the checkpoint resumes.
+    minutes: float | None = None
+    #: Squeeze the recipe's schedule into this many minutes, whatever number of steps that allows. Not reproducible.
+    fit_minutes: float | None = None
+    #: Validate by the clock instead of every so many steps.
+    validate_minutes: float | None = None
+    #: Score only every n-th validation picture, except at the end.
+    every_nth: int = 1
+
+
+class Trainer:
+    """One network in training. `run` goes on until the recipe, the clock or `stop` ends it."""
+
+    def __init__(
+        self,
+        spec: NetworkSpec,
+        network: nn.Module,
+        recipe: Recipe,
+        train: list[Pair],
+        val: list[Pair],
+        out: Path,
+        device: torch.device,
+        limits: Limits,
+    ) -> None:
+        self.spec, self.recipe, self.out, self.device, self.limits = spec, recipe, out, device, limits
+        self.network = network.to(device, memory_format=torch.channels_last)
+        self.average = copy.deepcopy(self.network).eval()
+        self.train_store, self.val_store = PairStore(train), PairStore(val)
+        self.step = 0
+        self.seconds = 0.0
+        self.best: Scores | None = None
+        self.best_step = 0
+        self._stage_index = -1
+        self._stop = False
+        self._dtype = mixed_type(device) if recipe.precision == "mixed" else None
+        self._scaler = torch.amp.GradScaler(device.type, enabled=self._dtype is torch.float16)
+
+    # -- what a run is made of --------------------------------------------------------------------------------------
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Convolutions in 16 bits, where recipe and machine want it."""
+        return nullcontext() if self._dtype is None else torch.autocast(self.device.type, self._dtype)
+
+    def progress(self) -> float:
+        """Position in the recipe, in its steps."""
+        if self.limits.fit_minutes is None:
+            return float(self.step)
+        return min(self.seconds / (60 * self.limits.fit_minutes), 1.0) * self.recipe.steps
+
+    def request_stop(self) -> None:
+        """End after the step that runs now; a checkpoint is written."""
+        self._stop = True
+
+    def run(self, say: Callable[[str], None] = lambda line: None, tick: Callable[[int, str], None] = lambda n, line: None) -> None:
+        """Train; `say` gets lines worth keeping, `tick` the position in the recipe and a live line after every step."""
+        started, began = time.monotonic(), self.seconds
+        validated = self.seconds
+        stream, records = None, Records(self.out, resumed_at=self.step)
+        try:
+            while not self._stop and self.progress() < self.recipe.steps:
+                if self._enter_stage() or stream is None:
+                    stream = self._batches().iterate(self.step)
+                terms = self._train_step(next(stream))
+                self.step += 1
+                self.seconds = began + time.monotonic() - started
+                if self.step % 20 == 0 or self.step == 1:
+                    values = {name: float(value) for name, value in terms.items()}
+                    if not math.isfinite(values["loss"]):
+                        raise TrainError(f"the loss became {values['loss']} at step {self.step}; lower the learning rate")
+                    records.train(self.step, self.seconds, values)
+                    tick(int(self.progress()), " ".join(f"{name} {value:.3f}" for name, value in values.items()))
+                if self._validation_due(validated):
+                    self._validate(records, say, self.limits.every_nth)
+                    self.save_checkpoint()
+                    validated = self.seconds
+                if self.limits.minutes is not None and self.seconds - began > 60 * self.limits.minutes:
+                    break
+            if self.progress() >= self.recipe.steps:
+                self._validate(records, say, 1)
+        finally:
+            records.close()
+        self.save_checkpoint()
+
+    def _enter_stage(self) -> bool:
+        """Set up the stage that the progress lies in; True where it just began."""
+        ends, position = 0, self.progress()
+        for index, stage in enumerate(self.recipe.stages):
+            self._stage_start, ends = ends, ends + stage.steps
+            if position < ends:
+                break
+        if index == self._stage_index:
+            return False
+        self._stage_index, self._stage = index, stage
+        self._objective = objectives.find(stage.objective)
+        self._parameters = select_parameters(self.network, stage)
+        self._optimiser = torch.optim.Adam(
+            self._parameters, self.recipe.learning_rate, self.recipe.betas, weight_decay=self.recipe.weight_decay
+        )
+        self._stage_step = self.step
+        return True
+
+    def _batches(self) -> Batches:
+        recipe = self.recipe
+        cut = Cut(recipe.batch, recipe.crop, recipe.zoom, recipe.exposure, recipe.flips)
+        store = self.train_store
+        if self._stage.data == "synthetic":
+            store = PairStore([Pair(None, pair.high) for pair in store.pairs])
+        return Batches(store, cut, recipe.seed, self.device)
+
+    def _train_step(self, batch: Any) -> dict[str, Tensor]:
+        torch.manual_seed(self.recipe.seed * 1_000_003 + self.step)
+        self.network.train()
+        for group in self._optimiser.param_groups:
+            group["lr"] = self._learning_rate()
+        self._optimiser.zero_grad(set_to_none=True)
+        terms = self._objective(self.network, batch, self.autocast)
+        loss, values = objectives.weighted(terms, self._stage.loss, f"objective {self._stage.objective!r}")
+        self._scaler.scale(loss).backward()
+        if self.recipe.clip_norm is not None:
+            self._scaler.unscale_(self._optimiser)
+            nn.utils.clip_grad_norm_(self._parameters, self.recipe.clip_norm)
+        self._scaler.step(self._optimiser)
+        self._scaler.update()
+        self._update_average()
+        return {"loss": loss.detach(), **{name: value.detach() for name, value in values.items()}}
+
+    def _learning_rate(self) -> float:
+        part = (self.progress() - self._stage_start) / self._stage.steps
+        return self.recipe.learning_rate * schedule(self.recipe, part, self.step - self._stage_step)
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
+        ours, theirs = self.average.state_dict(), self.network.state_dict()
+        floats = [name for name, value in theirs.items() if value.is_floating_point()]
+        torch._foreach_lerp_([ours[n] for n in floats], [theirs[n] for n in floats], 1 - decay)
+        for name in theirs.keys() - set(floats):
+            ours[name].copy_(theirs[name])
+
+    # -- validation and files ---------------------------------------------------------------------------------------
+
+    def _validation_due(self, validated: float) -> bool:
+        if self.limits.validate_minutes is not None:
+            return self.seconds - validated > 60 * self.limits.validate_minutes
+        return self.step % self.recipe.validate_every == 0
+
+    def _validate(self, records: Records, say: Callable[[str], None], every_nth: int) -> None:
+        indices = range(0, len(self.val_store), every_nth)
+        scores = validate(self.average, self.val_store, indices, self.spec.multiple, self.device, self.autocast())
+        records.validation(self.step, self.seconds, asdict(scores))
+        write_strips(self.average, self.val_store, self.spec, self.device, self.out / f"strips_{self.step:07d}.png")
+        better = self.best is None or scores.psnr > self.best.psnr or every_nth == 1
+        if self.best is not None and every_nth == 1 and self.limits.every_nth > 1:
+            better = self._beats_best(scores)
+        elif self.best is not None and every_nth == 1:
+            better = scores.psnr > self.best.psnr
+        if better:
+            self.best, self.best_step = scores, self.step
+            self._write(BEST, {"network": self.spec.name, "step": self.step, "state": self.average.state_dict()})
+        say(
+            f"step {self.step}  {self.seconds / 60:.1f} min  val PSNR {scores.psnr:.2f} dB  SSIM {scores.ssim:.4f}"
+            f"  equal means {scores.psnr_equal_mean:.2f} dB  ({scores.pictures} pictures){'  best' if better else ''}"
+        )
+
+    def _beats_best(self, scores: Scores) -> bool:
+        """Compare with the best so far on all pictures, where that was scored on some of them only."""
+        best = copy.deepcopy(self.average)
+        best.load_state_dict(torch.load(self.out / BEST, map_location=self.device, weights_only=True)["state"])
+        full = validate(best, self.val_store, range(len(self.val_store)), self.spec.multiple, self.device, self.autocast())
+        if full.psnr >= scores.psnr:
+            self.best = full
+        return scores.psnr > full.psnr
+
+    def best_network(self) -> nn.Module:
+        """The moving average as it was at the best validation; as it is now, if there was none."""
+        network = copy.deepcopy(self.average)
+        if (self.out / BEST).is_file():
+            network.load_state_dict(torch.load(self.out / BEST, map_location=self.device, weights_only=True)["state"])
+        return network
+
+    def save_checkpoint(self) -> None:
+        """Everything that the next step depends on."""
+        self._write(
+            CHECKPOINT,
+            {
+                "network": self.spec.name,
+                "recipe": self.recipe.document(),
+                "step": self.step,
+                "seconds": self.seconds,
+                "stage": self._stage_index,
+                "stage_step": getattr(self, "_stage_step", 0),
+                "model": self.network.state_dict(),
+                "average": self.average.state_dict(),
+                "optimiser": self._optimiser.state_dict() if self._stage_index >= 0 else None,
+                "scaler": self._scaler.state_dict(),
+                "best": asdict(self.best) if self.best else None,
+                "best_step": self.best_step,
+            },
+        )
+
+    def resume(self) -> None:
+        """Go on from the checkpoint in the output folder."""
+        path = self.out / CHECKPOINT
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+        except Exception as error:
+            raise TrainError(f"cannot read the checkpoint {path}: {error}; start again without --resume") from error
+        if state["network"] != self.spec.name:
+            raise TrainError(f"{path} is of {state['network']!r}, not of {self.spec.name!r}; choose another --out")
+        if state["recipe"] != self.recipe.document():
+            raise RecipeError(f"{path} was written with another recipe; choose another --out or start without --resume")
+        self.step, self.seconds, self.best_step = state["step"], state["seconds"], state["best_step"]
+        self.best = Scores(**state["best"]) if state["best"] else None
+        self.network.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self._scaler.load_state_dict(state["scaler"])
+        if state["optimiser"] is not None and self.progress() < self.recipe.steps:
+            self._enter_stage()
+            if self._stage_index == state["stage"]:  # A stage that begins now starts with a fresh optimiser.
+                self._optimiser.load_state_dict(state["optimiser"])
+                self._stage_step = state["stage_step"]
+
+    def _write(self, name: str, content: dict[str, Any]) -> None:
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        write_atomically(self.out / name, buffer.getvalue())
+
+
+def select_parameters(network: nn.Module, stage: Stage) -> list[nn.Parameter]:
+    """The parameters that a stage trains; every other one is frozen. What is born frozen stays so."""
+    chosen: list[nn.Parameter] = []
+    for name, parameter in network.named_parameters():
+        frozen = getattr(parameter, "born_frozen", not parameter.requires_grad)
+        parameter.born_frozen = frozen  # pyright: ignore[reportAttributeAccessIssue]
+        wanted = not frozen and any(fnmatchcase(name, pattern) for pattern in stage.train)
+        parameter.requires_grad_(wanted)
+        if wanted:
+            chosen.append(parameter)
+    if not chosen:
+        raise RecipeError(f"no parameter's name fits {', '.join(stage.train)}")
+    return chosen
+
+
+def schedule(recipe: Recipe, part: float, steps_in_stage: int) -> float:
+    """The factor on the learning rate at `part` (0 to 1) of a stage."""
+    rise = min(1.0, (steps_in_stage + 1) / recipe.warmup) if recipe.warmup else 1.0
+    if recipe.schedule == "cosine":
+        return rise * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(part, 1.0))))
+    if recipe.schedule == "steps":
+        return rise * recipe.decay ** sum(part >= milestone for milestone in recipe.milestones)
+    return rise
+
+
+def mixed_type(device: torch.device) -> torch.dtype | None:
+    """The 16-bit type that a device multiplies fast, or None."""
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    return torch.bfloat16 if supported() else None

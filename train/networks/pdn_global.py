@@ -1,0 +1,119 @@
+"""PDN with a view of the whole picture: a small head sets the exposure. Our own extension of PDN.
+
+PDN sees some thirty pixels around each pixel and must guess how bright a scene should be. Here a head of a few thousand
+parameters reads the whole dark picture, averaged over 8 x 8 pixels, and returns one factor per channel, which scales
+both illuminations before they are clamped. Everything else is PDN: two divisions, two noises subtracted.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from train.networks.pdn import PDN, IlluminationFrame, Stages
+from train.networks.registry import NetworkSpec, PaperFigures
+from train.networks.retinex import clip01
+
+#: Side of the squares that the overview averages over, in pixels.
+SQUARE = 8
+KNOTS = 8
+WIDTH = 16
+HIDDEN = 32
+
+
+class ExposureHead(nn.Module):
+    """The dark picture's overview, N x 3 x h x w in [0, 1] and any size, to factors N x 3 x 1 x 1 in [1/e, e].
+
+    Two views of its logarithm are averaged over the picture: hinges of each pixel's colour, which together say what a
+    histogram says, and two convolutions, which see the arrangement.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hinges = nn.Conv2d(3, 3 * KNOTS, 1)
+        self.arrangement = nn.Sequential(
+            nn.Conv2d(3, WIDTH, 3, 2, 1), nn.ReLU(), nn.Conv2d(WIDTH, WIDTH, 3, 2, 1), nn.ReLU()
+        )
+        self.decide = nn.Sequential(
+            nn.Conv2d(3 * KNOTS + WIDTH, HIDDEN, 1), nn.ReLU(), nn.Dropout(0.1), nn.Conv2d(HIDDEN, 3, 1)
+        )
+        self._start_as_histogram()
+        nn.init.zeros_(self.decide[3].weight)  # pyright: ignore[reportArgumentType]
+        nn.init.zeros_(self.decide[3].bias)  # pyright: ignore[reportArgumentType]
+
+    def forward(self, overview: Tensor) -> Tensor:
+        # One code is 1/255: this maps black to about -2 and white to 2.
+        logs = torch.log(overview * 255.0 + 1.0) * (4.0 / math.log(256.0)) - 2.0
+        seen = torch.cat([F.relu(self.hinges(logs)).mean((2, 3), keepdim=True), self.arrangement(logs).mean((2, 3), keepdim=True)], 1)
+        return torch.exp(torch.tanh(self.decide(seen)))
+
+    @torch.no_grad()
+    def _start_as_histogram(self) -> None:
+        """Hinge k of a channel starts to rise at the k-th of evenly spaced logarithms."""
+        self.hinges.weight.zero_()
+        assert self.hinges.bias is not None
+        for channel in range(3):
+            for knot in range(KNOTS):
+                self.hinges.weight[channel * KNOTS + knot, channel] = 1.0
+                self.hinges.bias[channel * KNOTS + knot] = 2.0 - 4.0 * knot / KNOTS
+
+
+class Scale(nn.Module):
+    """Illumination x factor."""
+
+    def forward(self, illumination: Tensor, factor: Tensor) -> Tensor:
+        return illumination * factor
+
+
+class PDNGlobal(PDN):
+    """N x 3 x H x W in [0, 1], H and W multiples of 4, to the same shape; the output is not clipped.
+
+    `overview`, the whole picture averaged down, is given in training, where `image` is only a crop.
+    """
+
+    sees_overview = True
+
+    def __init__(self, second_division: Literal["input", "coarse"] = "input") -> None:
+        super().__init__(second_division)
+        self.exposure = ExposureHead()
+        self.overview = nn.AvgPool2d(SQUARE)
+        self.coarse_scale = Scale()
+        self.fine_scale = Scale()
+
+    def brighten(self, image: Tensor, overview: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return L1, R1, L2 and R of the enhancement module."""
+        factor = self.exposure(self.overview(image) if overview is None else overview)
+        coarse_illumination = _scaled(self.coarse_light, image, self.coarse_scale, factor)
+        coarse = self.coarse_divide(image, coarse_illumination)
+        illumination = _scaled(self.fine_light, torch.cat([clip01(coarse), image], dim=1), self.fine_scale, factor)
+        numerator = image if self.second_division == "input" else coarse
+        return coarse_illumination, coarse, illumination, self.fine_divide(numerator, illumination)
+
+    def stages(self, image: Tensor, overview: Tensor | None = None) -> Stages:
+        coarse_illumination, coarse, illumination, reflectance = self.brighten(image, overview)
+        return Stages(coarse_illumination, coarse, illumination, reflectance, *self.denoise(reflectance))
+
+
+def _scaled(frame: IlluminationFrame, x: Tensor, scale: Scale, factor: Tensor) -> Tensor:
+    return frame.clamp(scale(frame.tail(frame.body(x)), factor))
+
+
+SPEC = NetworkSpec(
+    name="pdn-global",
+    title="Progressive dual network with a global exposure head",
+    build=PDNGlobal,
+    parameters=492_396 + 4_275,
+    paper=PaperFigures(source="our own extension of PDN (Huang et al., 2021)"),
+    multiple=4,
+    halo=None,
+    islands=("*_light.tail", "*_light.clamp", "*_divide", "*_subtract", "*_scale", "overview", "exposure*"),
+    contract=(
+        {"rule": "division", "count": 2, "minimum": 1 / 255, "maximum": 1.0},
+        {"rule": "noise-subtraction", "count": 2},
+    ),
+    weights="pdn-global",
+)

@@ -1,0 +1,125 @@
+"""Recipes: how a network is trained, as TOML files in train/recipes/, one per network, with one table per recipe."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from train.errors import RecipeError
+
+FOLDER = Path(__file__).resolve().parent / "recipes"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One part of a training: which objective, for how many steps, on which parameters."""
+
+    objective: str
+    steps: int
+    #: Terms of the objective and their weights.
+    loss: Mapping[str, float]
+    #: Shell patterns of parameter names; everything else stays as it is.
+    train: tuple[str, ...] = ("*",)
+    #: "pairs": the data folder's; "synthetic": dark pictures made from its bright ones.
+    data: Literal["pairs", "synthetic"] = "pairs"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that shapes a training but the data and the machine."""
+
+    stages: tuple[Stage, ...]
+    batch: int
+    crop: int
+    learning_rate: float
+    #: Keywords of the network's build function.
+    build: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    zoom: tuple[float, float] = (1.0, 1.0)
+    exposure: tuple[float, float] = (1.0, 1.0)
+    flips: bool = True
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.0
+    #: "cosine": down to 1 % over each stage; "steps": times `decay` at each of `milestones`; "constant".
+    schedule: Literal["cosine", "steps", "constant"] = "cosine"
+    #: Parts of a stage, 0 to 1.
+    milestones: tuple[float, ...] = ()
+    decay: float = 0.5
+    #: Steps over which the learning rate rises from 0 at the start of each stage.
+    warmup: int = 0
+    #: Largest norm of the gradient; None: not clipped.
+    clip_norm: float | None = None
+    #: Decay of the moving average of the weights; 0: the weights themselves are validated and saved.
+    ema: float = 0.0
+    seed: int = 0
+    #: "mixed": bfloat16 (float16 on GPUs without it) in the convolutions, FP32 elsewhere; only where the machine has it.
+    precision: Literal["fp32", "mixed"] = "fp32"
+    validate_every: int = 500
+
+    @property
+    def steps(self) -> int:
+        return sum(stage.steps for stage in self.stages)
+
+    def document(self) -> dict[str, Any]:
+        """The recipe as plain values, for cards and checkpoints."""
+        return asdict(self)
+
+
+def load_recipe(name: str, table: str = "best", path: Path | None = None) -> Recipe:
+    """Read one recipe of a network, from `path` or from the project's own file."""
+    chosen = path or FOLDER / f"{name}.toml"
+    try:
+        document = tomllib.loads(chosen.read_text())
+    except OSError as error:
+        raise RecipeError(f"cannot read the recipe {chosen}: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{chosen} is not valid TOML: {error}") from error
+    if table not in document:
+        raise RecipeError(f"{chosen} has no recipe [{table}]; it has: {', '.join(document)}")
+    recipe = _decode(Recipe, document[table], f"{chosen} [{table}]")
+    if not recipe.stages or any(stage.steps < 1 for stage in recipe.stages):
+        raise RecipeError(f"{chosen} [{table}]: needs at least one stage, each of at least one step")
+    return recipe
+
+
+def _decode(kind: Any, value: Any, where: str) -> Any:
+    """Turn a TOML value into `kind`, naming the place of what does not fit."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if hasattr(kind, "__dataclass_fields__"):
+        return _decode_table(kind, value, where)
+    if origin in (Union, UnionType):
+        return _decode(next(a for a in arguments if a is not NoneType), value, where)
+    if origin is Literal:
+        if value in arguments:
+            return value
+        raise RecipeError(f"{where}: expected one of {', '.join(map(str, arguments))}, found {value!r}")
+    if origin is tuple and isinstance(value, list):
+        repeated = len(arguments) == 2 and arguments[1] is Ellipsis
+        if not repeated and len(value) != len(arguments):
+            raise RecipeError(f"{where}: expected {len(arguments)} values, found {len(value)}")
+        kinds = [arguments[0]] * len(value) if repeated else arguments
+        return tuple(_decode(k, v, f"{where}[{i}]") for i, (k, v) in enumerate(zip(kinds, value, strict=True)))
+    if isinstance(value, dict) and kind not in (int, float, str, bool):
+        return {key: _decode(arguments[1], v, f"{where}.{key}") if arguments[1] is not Any else v for key, v in value.items()}
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is kind:
+        return value
+    raise RecipeError(f"{where}: expected {getattr(kind, '__name__', kind)}, found {value!r}")
+
+
+def _decode_table(kind: Any, value: Any, where: str) -> Any:
+    if not isinstance(value, dict):
+        raise RecipeError(f"{where}: expected a table, found {value!r}")
+    known = {f.name: f for f in fields(kind)}
+    unknown = value.keys() - known.keys()
+    if unknown:
+        raise RecipeError(f"{where}: unknown key {min(unknown)!r}; known: {', '.join(known)}")
+    missing = [n for n, f in known.items() if n not in value and f.default is MISSING and f.default_factory is MISSING]
+    if missing:
+        raise RecipeError(f"{where}: {missing[0]!r} is missing")
+    hints = get_type_hints(kind)
+    return kind(**{key: _decode(hints[key], v, f"{where}.{key}") for key, v in value.items()})

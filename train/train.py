@@ -1,0 +1,169 @@
+#!/usr/bin/env python3
+"""Train a network: python train/train.py NAME --data FOLDER."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from train.errors import DataError, TrainError
+
+if TYPE_CHECKING:
+    import torch
+
+    from train.loop import Trainer
+    from train.recipes import Recipe
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="train.py", description="Train a network on pairs of dark and bright pictures.")
+    parser.add_argument("name", help="network, e.g. pdn (an unknown name lists them all)")
+    parser.add_argument("--data", type=Path, help="folder of pairs or of normal photographs; default: $RETINEXRT_DATA/LOL")
+    parser.add_argument("--recipe", type=Path, help="TOML file; default: train/recipes/NAME.toml")
+    parser.add_argument("--table", default="best", help="recipe within the file: best (default) or paper")
+    parser.add_argument("--out", type=Path, help="folder of the run; default: runs/NAME")
+    parser.add_argument("--device", default=None, help="cpu, cuda or cuda:N; default: cuda where there is one")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out, if there is one")
+    parser.add_argument("--init", type=Path, help="start from these weights (safetensors) as far as names agree")
+    parser.add_argument("--seed", type=int, help="replaces the recipe's")
+    parser.add_argument("--steps", type=int, help="scale the recipe's stages to this many steps in all")
+    parser.add_argument("--minutes", type=float, help="stop cleanly after so many minutes; --resume goes on")
+    parser.add_argument("--fit-minutes", type=float, help="squeeze the whole schedule into so many minutes (not reproducible)")
+    parser.add_argument("--validate-minutes", type=float, help="validate by the clock instead of by steps")
+    parser.add_argument("--validate-nth", type=int, default=1, help="score every n-th validation picture until the end")
+    parser.add_argument("--threads", type=int, help="CPU threads; default: torch's choice")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse(arguments)
+    try:
+        train(options)
+    except TrainError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def train(options: argparse.Namespace) -> None:
+    """Set a run up, run it, and leave its weights and card in its folder."""
+    from train.networks import get_spec
+
+    spec = get_spec(options.name)  # Before torch is imported: a wrong name is answered at once.
+    from tqdm import tqdm
+
+    from train.card import write_card
+    from train.loop import CHECKPOINT, Limits, Trainer
+    from train.networks.weights import build_seeded
+    from train.pairs import find_pairs
+
+    recipe = choose_recipe(options)
+    data = choose_data(options.data)
+    out = options.out or Path("runs") / spec.name
+    device = choose_device(options.device, options.threads)
+    network = build_seeded(spec, recipe.seed, **build_keywords(recipe, data)).train()
+    if options.init is not None:
+        print(f"started from {start_from(network, options.init)}")
+    limits = Limits(options.minutes, options.fit_minutes, options.validate_minutes, options.validate_nth)
+    trainer = Trainer(spec, network, recipe, find_pairs(data, "train"), find_pairs(data, "val"), out, device, limits)
+    if options.resume and (out / CHECKPOINT).is_file():
+        trainer.resume()
+        print(f"resumed at step {trainer.step}")
+    print(f"{spec.name}: {len(trainer.train_store)} training and {len(trainer.val_store)} validation pairs, on {device}, into {out}")
+    stop_on_interrupt(trainer)
+    with tqdm(total=recipe.steps, initial=int(trainer.progress()), desc=spec.name, disable=not sys.stderr.isatty()) as bar:
+
+        def tick(position: int, line: str) -> None:
+            bar.set_postfix_str(line, refresh=False)
+            bar.update(position - bar.n)
+
+        trainer.run(lambda line: tqdm.write(line, file=sys.stdout) or sys.stdout.flush(), tick)
+    write_card(trainer, options.table, data)
+
+
+def choose_recipe(options: argparse.Namespace) -> Recipe:
+    from train.recipes import load_recipe
+
+    recipe = load_recipe(options.name, options.table, options.recipe)
+    if options.seed is not None:
+        recipe = replace(recipe, seed=options.seed)
+    if options.steps is not None:
+        share = options.steps / recipe.steps
+        recipe = replace(recipe, stages=tuple(replace(s, steps=max(1, round(s.steps * share))) for s in recipe.stages))
+    return recipe
+
+
+def choose_data(folder: Path | None) -> Path:
+    if folder is not None:
+        return folder
+    root = os.environ.get("RETINEXRT_DATA")
+    if root is None:
+        raise DataError("no data: pass --data FOLDER or set RETINEXRT_DATA")
+    return Path(root) / "LOL"
+
+
+def choose_device(name: str | None, threads: int | None) -> torch.device:
+    import torch
+
+    device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise TrainError("no CUDA device was found; pass --device cpu, or install a CUDA build of torch and a driver")
+        torch.backends.cuda.matmul.allow_tf32 = True
+        torch.backends.cudnn.allow_tf32 = True
+        torch.backends.cudnn.benchmark = True
+    if threads is not None:
+        torch.set_num_threads(threads)
+    return device
+
+
+def build_keywords(recipe: Recipe, data: Path) -> dict[str, object]:
+    """The recipe's build keywords; `vgg = "FILE"` is looked for beside the data and in $RETINEXRT_DATA."""
+    keywords = dict(recipe.build)
+    if isinstance(keywords.get("vgg"), str):
+        from train.features import find_vgg
+
+        keywords["vgg"] = find_vgg(data)
+    return keywords
+
+
+def start_from(network: torch.nn.Module, path: Path) -> str:
+    """Copy every tensor whose name and shape agree; say how many did."""
+    from safetensors.torch import load_file
+
+    from train.errors import WeightsError
+
+    try:
+        tensors = load_file(path)
+    except Exception as error:
+        raise WeightsError(f"cannot read {path}: {error}") from error
+    own = network.state_dict()
+    fitting = {name: value.to(own[name].dtype) for name, value in tensors.items() if name in own and own[name].shape == value.shape}
+    if not fitting:
+        raise WeightsError(f"{path} holds no tensor that fits; pass weights of a related network")
+    network.load_state_dict(fitting, strict=False)
+    return f"{path} ({len(fitting)} of {len(own)} tensors)"
+
+
+def stop_on_interrupt(trainer: Trainer) -> None:
+    """The first Ctrl-C ends the run after its step; the second one ends the process."""
+
+    def stop(number: int, frame: object) -> None:
+        trainer.request_stop()
+        print("stopping after this step; --resume goes on from here", file=sys.stderr)
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""Scores on the validation split, at full size and in 8 bits, as a deployed network would reach them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from pytorch_msssim import ssim
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from train.darkening import darken
+from train.pairs import PairStore, Picture
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Means over pictures. PSNR over RGB in dB; SSIM with an 11x11 Gaussian window of sigma 1.5, RGB, without padding."""
+
+    psnr: float
+    ssim: float
+    #: PSNR after the output's mean level is multiplied to the truth's: what is left besides overall brightness.
+    psnr_equal_mean: float
+    pictures: int
+
+
+def to_tensor(image: Picture, device: torch.device) -> Tensor:
+    """H x W x 3 codes to 1 x 3 x H x W in [0, 1], channels last in memory."""
+    return torch.from_numpy(np.ascontiguousarray(image)).to(device).permute(2, 0, 1)[None].float() / 255
+
+
+def run_padded(network: nn.Module, image: Tensor, multiple: int) -> Tensor:
+    """Pad by repeating the last row and column up to the network's multiple, run, crop, clip and round to 8-bit codes."""
+    height, width = image.shape[2:]
+    padded = F.pad(image, (0, -width % multiple, 0, -height % multiple), mode="replicate")
+    output = network(padded)[..., :height, :width].float()
+    return (output.clamp(0.0, 1.0) * 255).round() / 255
+
+
+def score(output: Tensor, truth: Tensor) -> tuple[float, float, float]:
+    """PSNR, SSIM and PSNR at equal means of one picture."""
+    levelled = (output * (truth.mean() / output.mean().clamp(min=1e-6))).clamp(0.0, 1.0)
+    return _psnr(output, truth), float(ssim(output, truth, data_range=1.0)), _psnr(levelled, truth)
+
+
+def validate(
+    network: nn.Module,
+    store: PairStore,
+    indices: Iterable[int],
+    multiple: int,
+    device: torch.device,
+    autocast: AbstractContextManager[Any],
+) -> Scores:
+    """Mean scores of a network, which is in eval mode, over pictures of a store."""
+    results: list[tuple[float, float, float]] = []
+    with torch.inference_mode():
+        for index in indices:
+            low, high = validation_pair(store, index)
+            with autocast:
+                output = run_padded(network, to_tensor(low, device), multiple)
+            results.append(score(output, to_tensor(high, device)))
+    psnr, similarity, levelled = np.mean(results, axis=0).tolist()
+    return Scores(psnr, similarity, levelled, len(results))
+
+
+def validation_pair(store: PairStore, index: int) -> tuple[Picture, Picture]:
+    """A pair of the store; a dark picture that must be synthesised is the same one every time."""
+    low, high = store[index]
+    return (darken(high, np.random.default_rng([1, index])) if low is None else low), high
+
+
+def _psnr(output: Tensor, truth: Tensor) -> float:
+    return float(-10 * torch.log10((output - truth).square().mean().clamp(min=1e-10)))
