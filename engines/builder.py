@@ -9,6 +9,7 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -170,7 +171,7 @@ def _load_flavour(facts: FlavourFacts) -> Any:
         if "polygraphy.backend.trt" in sys.modules and bool(config.USE_TENSORRT_RTX) != wants_rtx:
             raise BackendError(f"this process already built with another flavour than {facts.name}; start a new one")
         config.USE_TENSORRT_RTX = wants_rtx
-        from polygraphy.backend.trt import util
+        util: Any = import_module("polygraphy.backend.trt.util")
     except ImportError as error:
         raise BackendUnavailableError(f"building needs Polygraphy ({error}); install it with: {facts.install}") from error
     trt = tensorrt_module()
@@ -178,7 +179,7 @@ def _load_flavour(facts: FlavourFacts) -> Any:
         str(trt.__version__)
     except Exception as error:  # Polygraphy's lazy module raises its own kinds of error
         raise BackendUnavailableError(f"{facts.name} can't be imported ({error}); install it with: {facts.install}") from error
-    if not isinstance(getattr(util, "TRT_LOGGER", None), _log_class(trt)):
+    if not isinstance(util.TRT_LOGGER, _log_class(trt)):
         util.TRT_LOGGER = _log_class(trt)()
     return trt
 
@@ -217,11 +218,11 @@ def _serialize(
     show_progress: bool | None,
 ) -> tuple[bytes, list[str]]:
     """Parse, check, name and build; return the plan's bytes and what was checked."""
-    from polygraphy.backend.trt import EngineBytesFromNetwork, NetworkFromOnnxPath, util
+    from polygraphy.backend.trt import EngineBytesFromNetwork, NetworkFromOnnxPath
     from polygraphy.exception import PolygraphyException
     from polygraphy.logger import G_LOGGER
 
-    log: Any = util.TRT_LOGGER
+    log: Any = import_module("polygraphy.backend.trt.util").TRT_LOGGER
     log.errors.clear()
     progress = BuildProgress(onnx.stem, show_progress)
     plan = info.plan

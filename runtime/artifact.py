@@ -75,7 +75,7 @@ class PlanInfo:
     plan_sha256: str
     plan_bytes: int
     onnx_sha256: str
-    #: The last four are None for a plan made elsewhere.
+    #: From here to the build's seconds: None for a plan made elsewhere.
     level: int | None
     workspace_bytes: int | None
     tf32: bool | None

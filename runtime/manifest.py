@@ -14,6 +14,7 @@ import hashlib
 import json
 import platform
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -113,11 +114,14 @@ def read(plan: Path) -> ArtifactInfo:
     return info
 
 
-def verify(plan: Path, host: Host) -> tuple[ArtifactInfo, bytes]:
-    """Return the manifest and the bytes of a plan that is what it claims and fits this host; else a typed error."""
+def verify(plan: Path, find_host: Callable[[], Host]) -> tuple[ArtifactInfo, bytes]:
+    """Return the manifest and the bytes of a plan that is what it claims and fits the host; else a typed error.
+
+    `find_host` looks for TensorRT and the GPU; it is called once the plan's bytes have been compared with the manifest.
+    """
     info = read(plan)
     data = _read_plan(plan, info)
-    _check_host(plan, info, host)
+    _check_host(plan, info, find_host())
     return info, data
 
 

@@ -1,0 +1,217 @@
+"""The backend "onnxruntime-cuda": ONNX files on ONNX Runtime's CUDA provider, with bound device memory."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from runtime import manifest
+from runtime.artifact import ArtifactInfo
+from runtime.backends.session import DeviceImages, Images, Probe
+from runtime.cuda import Cuda, open_cuda
+from runtime.cuda.staging import Staging
+from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, ClosedError, InputError
+from runtime.onnx_file import read_info
+
+NAME = "onnxruntime-cuda"
+PROVIDER = "CUDAExecutionProvider"
+#: The packages with and without CUDA overwrite one another.
+INSTALL = "pip uninstall -y onnxruntime; pip install --force-reinstall 'retinexrt[gpu]'"
+
+
+def open_session(path: Path, *, device: int, threads: int | None) -> OrtCudaSession:
+    """Open an ONNX file on GPU `device`. `threads` is for CPU backends."""
+    info = read_info(path)
+    if not info.image_io:
+        raise ArtifactError(f"{path} takes tensors, not pictures; export the picture graph with: {_export_command(info)}")
+    ort = _import()
+    return OrtCudaSession(path, info, ort, open_cuda(), device)
+
+
+def _export_command(info: ArtifactInfo) -> str:
+    return manifest.rebuild_command(info).replace("engines/build.py", "export/to_onnx.py").split(" --")[0]
+
+
+def _import() -> Any:
+    """ONNX Runtime with its CUDA provider, its CUDA libraries loaded from where pip put them."""
+    try:
+        ort = import_module("onnxruntime")
+    except (ImportError, OSError) as error:
+        raise BackendUnavailableError(f"onnxruntime can't be imported ({error}); install it with: {INSTALL}") from error
+    if PROVIDER not in ort.get_available_providers():
+        raise BackendUnavailableError(
+            f"the onnxruntime {ort.__version__} installed here has no CUDA provider (it has "
+            f"{', '.join(ort.get_available_providers())}); install the one that has with: {INSTALL}"
+        )
+    return ort
+
+
+def probe() -> Probe:
+    """Look for the package with the CUDA provider, then for a GPU."""
+
+    def answer(usable: bool, reason: str) -> Probe:
+        return Probe(NAME, usable, reason, INSTALL)
+
+    if find_spec("onnxruntime") is None:
+        return answer(False, "the package onnxruntime is not installed")
+    try:
+        ort = _import()
+        properties = open_cuda().properties(0)
+    except (BackendError, InputError) as error:
+        return answer(False, str(error))
+    return answer(True, f"onnxruntime {ort.__version__} on {properties.name} ({properties.sm})")
+
+
+class OrtCudaSession:
+    """An ONNX file on one GPU; see the protocol `Session`. Calls run one after another on the session's own stream."""
+
+    backend: str = NAME
+
+    def __init__(
+        self,
+        path: Path,
+        info: ArtifactInfo,
+        ort: Any,
+        cuda: Cuda,
+        device: int,
+        provider: str = PROVIDER,
+        memory: str = "cuda",
+    ) -> None:
+        self.device = f"cuda:{device}"
+        self.info = info
+        self._graph = _Graph(path, info, ort, cuda, device, provider, memory)
+        self._finalizer = weakref.finalize(self, self._graph.close)
+        self._finalizer.atexit = False
+
+    def run(self, images: Images, out: Images) -> None:
+        """Enhance on the host's memory; see the protocol."""
+        _same_shape(images.shape, out.shape)
+        self._graph.run(images, out)
+
+    def run_device(self, images: DeviceImages, out: DeviceImages, stream: int) -> None:
+        """Enhance on the GPU's memory; see the protocol."""
+        _same_shape(images.shape, out.shape)
+        self._graph.run_device(images, out, stream)
+
+    def close(self) -> None:
+        """Wait for a running call and free everything; calling it again does nothing."""
+        self._finalizer()
+
+
+def _same_shape(images: tuple[int, ...], out: tuple[int, ...]) -> None:
+    if images != out:
+        raise InputError(f"the result has the shape of the pictures {images}, found an output of {out}")
+
+
+class _Graph:
+    """ONNX Runtime's session, the stream that it runs on, and the memory that it is bound to."""
+
+    def __init__(self, path: Path, info: ArtifactInfo, ort: Any, cuda: Cuda, device: int, provider: str, memory: str) -> None:
+        self._info, self._cuda, self._index, self._memory = info, cuda, device, memory
+        self._ort = ort
+        self._lock = threading.Lock()
+        self._staging: Staging | None = None
+        self._session: Any = None
+        self._context = cuda.open_context(device)
+        try:
+            with cuda.using(self._context):
+                self._stream = cuda.create_stream()
+                self._event = cuda.create_event()
+                self._session = self._open(path, provider)
+        except BaseException:
+            cuda.close_context(self._context)
+            raise
+
+    def _open(self, path: Path, provider: str) -> Any:
+        if hasattr(self._ort, "preload_dlls") and provider == PROVIDER:
+            self._ort.preload_dlls()
+        options: dict[str, str] = {}
+        if provider == PROVIDER:
+            options = {
+                "device_id": str(self._index),
+                "user_compute_stream": str(self._stream),
+                # TF32 would make FP32 graphs something else than FP32.
+                "use_tf32": "0",
+                # The default times every algorithm again for each new shape.
+                "cudnn_conv_algo_search": "HEURISTIC",
+            }
+        try:
+            session = self._ort.InferenceSession(str(path), providers=[(provider, options)])
+            session.disable_fallback()
+        except Exception as error:  # ONNX Runtime's exceptions share no base class but this
+            raise BackendError(f"ONNX Runtime can't open {path} on the GPU: {error}") from error
+        if provider not in session.get_providers():
+            raise BackendUnavailableError(
+                f"ONNX Runtime fell back to {', '.join(session.get_providers())}: its {provider} can't be loaded; "
+                f"install the libraries that it needs with: {INSTALL}"
+            )
+        return session
+
+    def run(self, images: Images, out: Images) -> None:
+        cuda = self._cuda
+        with self._lock:
+            self._require_open()
+            with cuda.using(self._context):
+                staging = self._staging_of(images.nbytes)
+                staging.fill(images)
+                staging.upload(images.nbytes, self._stream)
+                self._execute(images.shape, staging.device_in, staging.device_out)
+                staging.download(images.nbytes, self._stream)
+                cuda.synchronize(self._stream)
+                staging.take(out)
+
+    def run_device(self, images: DeviceImages, out: DeviceImages, stream: int) -> None:
+        """The session's stream waits for the caller's, and the caller's for the session's; the host waits for neither."""
+        cuda = self._cuda
+        with self._lock:
+            self._require_open()
+            with cuda.using(self._context):
+                cuda.record(self._event, stream)
+                cuda.wait(self._stream, self._event)
+                self._execute(images.shape, images.pointer, out.pointer)
+                cuda.record(self._event, self._stream)
+                cuda.wait(stream, self._event)
+
+    def _require_open(self) -> None:
+        if self._session is None:
+            raise ClosedError("the session is closed")
+
+    def _staging_of(self, count: int) -> Staging:
+        """Memory for at least `count` bytes; nothing is in flight in it between calls."""
+        if self._staging is not None and self._staging.count < count:
+            self._staging.close()
+            self._staging = None
+        if self._staging is None:
+            self._staging = Staging(self._cuda, count)
+        return self._staging
+
+    def _execute(self, shape: tuple[int, ...], source: int, target: int) -> None:
+        """Enqueue on the session's stream."""
+        import numpy as np
+
+        sizes = list(shape)
+        options = self._ort.RunOptions()
+        options.add_run_config_entry("disable_synchronize_execution_providers", "1")
+        try:
+            binding = self._session.io_binding()
+            binding.bind_input(self._info.input.name, self._memory, self._index, np.uint8, sizes, source)
+            binding.bind_output(self._info.output.name, self._memory, self._index, np.uint8, sizes, target)
+            self._session.run_with_iobinding(binding, options)
+        except Exception as error:  # ONNX Runtime's exceptions share no base class but this
+            raise BackendError(f"ONNX Runtime failed on {shape}: {error}") from error
+
+    def close(self) -> None:
+        cuda = self._cuda
+        with self._lock:
+            with cuda.using(self._context):
+                cuda.synchronize(self._stream)
+                self._session = None
+                if self._staging is not None:
+                    self._staging.close()
+                cuda.destroy_event(self._event)
+                cuda.destroy_stream(self._stream)
+            cuda.close_context(self._context)

@@ -1,0 +1,49 @@
+"""TensorRT-RTX compiles kernels for the GPU at hand when a plan first runs. They are kept beside the plan.
+
+The file is bound to the plan by hash, and checked before TensorRT sees it; a stale or damaged one is left unused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from pathlib import Path
+
+from runtime.artifact import write_atomically
+from runtime.errors import OutputError
+
+_HASH_BYTES = 32
+
+_log = logging.getLogger("retinexrt.tensorrt")
+
+
+def cache_path(plan: Path, sm: str) -> Path:
+    """pdn_fp16.plan -> pdn_fp16.sm89.cache"""
+    return plan.with_suffix(f".sm{sm.replace('.', '')}.cache")
+
+
+def load(path: Path, plan_sha256: str) -> bytes | None:
+    """The kernels that were kept for this plan, or None."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    seal, kernels = data[:_HASH_BYTES], data[_HASH_BYTES:]
+    if seal != _seal(kernels, plan_sha256):
+        _log.info("%s belongs to another plan or is damaged: not used", path)
+        return None
+    return kernels
+
+
+def save(path: Path, plan_sha256: str, kernels: bytes) -> bool:
+    """Keep kernels for this plan; a folder that can't be written to costs only the time to compile them again."""
+    try:
+        write_atomically(path, _seal(kernels, plan_sha256) + kernels)
+    except OutputError as error:
+        _log.info("kernels are not kept: %s", error)
+        return False
+    return True
+
+
+def _seal(kernels: bytes, plan_sha256: str) -> bytes:
+    return hashlib.sha256(plan_sha256.encode() + kernels).digest()

@@ -1,0 +1,271 @@
+"""Sessions on plans of TensorRT and TensorRT-RTX. This module is the backend "tensorrt"; `trt_rtx` is the other one."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import weakref
+from collections import deque
+from collections.abc import Generator
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from runtime import manifest
+from runtime.artifact import ArtifactInfo
+from runtime.backends import rtx_cache
+from runtime.backends.session import DeviceImages, Images, Probe
+from runtime.backends.trt_contexts import ContextPool, Engine, ExecutionSlot
+from runtime.cuda import Cuda, open_cuda
+from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, InputError
+from runtime.manifest import Flavour, Host
+
+INSTALL: dict[Flavour, str] = {
+    "tensorrt": "pip install 'retinexrt[trt]'",
+    "tensorrt_rtx": "pip install 'retinexrt[rtx]'",
+}
+
+_log = logging.getLogger("retinexrt.tensorrt")
+
+
+def open_session(path: Path, *, device: int, threads: int | None) -> TensorRTSession:
+    """Open a TensorRT plan on GPU `device`. `threads` is for CPU backends; any number of threads may call."""
+    return open_plan(path, "tensorrt", device)
+
+
+def probe() -> Probe:
+    """Can TensorRT plans run here?"""
+    return probe_flavour("tensorrt")
+
+
+def open_plan(path: Path, flavour: Flavour, device: int, cuda: Cuda | None = None) -> TensorRTSession:
+    """Open a plan if it is what its manifest says and fits what is found here; nothing of it is parsed before."""
+    found: list[tuple[Any, Cuda]] = []
+
+    def find_host() -> Host:
+        trt = _import(flavour)
+        opened = cuda or open_cuda()
+        found.append((trt, opened))
+        return Host(flavour, str(trt.__version__), opened.properties(device).sm, manifest.this_platform())
+
+    info, data = manifest.verify(path, find_host)
+    if not info.image_io:
+        raise ArtifactError(
+            f"{path} takes tensors, not pictures; build the picture graph with: {manifest.rebuild_command(info)}"
+        )
+    trt, opened = found[0]
+    return TensorRTSession(path, info, data, trt, opened, device)
+
+
+def _import(flavour: Flavour) -> Any:
+    try:
+        return import_module(flavour)
+    except (ImportError, OSError) as error:
+        raise BackendUnavailableError(f"{flavour} can't be imported ({error}); install it with: {INSTALL[flavour]}") from error
+
+
+def probe_flavour(flavour: Flavour) -> Probe:
+    """Look for the package, then for CUDA, then for a GPU that it supports."""
+
+    def answer(usable: bool, reason: str) -> Probe:
+        return Probe(flavour, usable, reason, INSTALL[flavour])
+
+    if find_spec(flavour) is None:
+        return answer(False, f"the package {flavour} is not installed")
+    try:
+        trt = _import(flavour)
+        properties = open_cuda().properties(0)
+    except (BackendError, InputError) as error:
+        return answer(False, str(error))
+    supported = getattr(trt, "ComputeCapability", None)
+    if supported is not None and f"SM{properties.sm.replace('.', '')}" not in supported.__members__:
+        return answer(False, f"{flavour} {trt.__version__} doesn't support compute capability {properties.sm}")
+    return answer(True, f"{flavour} {trt.__version__} on {properties.name} ({properties.sm})")
+
+
+class TensorRTSession:
+    """A deserialised plan; see the protocol `Session`."""
+
+    def __init__(self, path: Path, info: ArtifactInfo, data: bytes, trt: Any, cuda: Cuda, device: int) -> None:
+        plan = info.plan
+        assert plan is not None
+        self.backend: str = plan.flavour
+        self.device = f"cuda:{device}"
+        self.info = info
+        self._profile = plan.profile
+        self._path = path
+        self._plan = _LoadedPlan(path, info, data, trt, cuda, device)
+        # Freed with the session even if nobody closes it, but not while the interpreter goes down: CUDA may be gone by then.
+        self._finalizer = weakref.finalize(self, self._plan.close)
+        self._finalizer.atexit = False
+
+    @property
+    def graph_error(self) -> str | None:
+        """Why runs are not replayed as CUDA graphs, where capturing one has failed."""
+        return next((slot.capture_error for slot in self._plan.pool.idle if slot.capture_error), None)
+
+    def run(self, images: Images, out: Images) -> None:
+        """Enhance on the host's memory; see the protocol."""
+        self._check_shape(images.shape, out.shape)
+        with self._plan.lend(images.shape) as slot:
+            slot.run(images, out)
+
+    def run_device(self, images: DeviceImages, out: DeviceImages, stream: int) -> None:
+        """Enhance on the GPU's memory; see the protocol."""
+        self._check_shape(images.shape, out.shape)
+        with self._plan.lend(images.shape) as slot:
+            slot.run_device(images, out, stream)
+
+    def close(self) -> None:
+        """Wait for running calls and free everything; calling it again does nothing."""
+        self._finalizer()
+
+    def _check_shape(self, shape: tuple[int, ...], out: tuple[int, ...]) -> None:
+        if shape != out:
+            raise InputError(f"the result has the shape of the pictures {shape}, found an output of {out}")
+        low, high = self._profile.min, self._profile.max
+        if len(shape) == len(low) and all(a <= b <= c for a, b, c in zip(low, shape, high, strict=True)):
+            return
+        options = [
+            f"--{name} {_describe(wanted[:3])}"
+            for name, bound, pick in (("min", low, min), ("max", high, max))
+            if (wanted := tuple(pick(a, b) for a, b in zip(bound, shape, strict=False))) != bound
+        ]
+        raise InputError(
+            f"{_describe(shape)} is outside the profile of {self._path.name}, from {_describe(low)} to {_describe(high)}; "
+            f"build a plan that holds it with: {manifest.rebuild_command(self.info)} {' '.join(options)}"
+        )
+
+
+def _describe(shape: tuple[int, ...]) -> str:
+    return "x".join(str(size) for size in shape)
+
+
+class _LoadedPlan:
+    """The engine and everything on the GPU that belongs to it."""
+
+    def __init__(self, path: Path, info: ArtifactInfo, data: bytes, trt: Any, cuda: Cuda, device: int) -> None:
+        plan = info.plan
+        assert plan is not None
+        self._cuda = cuda
+        self._plan_sha256 = plan.plan_sha256
+        self._cache: Any = None
+        self._cache_path = rtx_cache.cache_path(path, cuda.properties(device).sm)
+        self._cached: bytes | None = None
+        self._log = _make_log(trt)
+        self._context = cuda.open_context(device)
+        try:
+            with cuda.using(self._context):
+                self._open(path, info, data, trt)
+        except BaseException:
+            cuda.close_context(self._context)
+            raise
+
+    def _open(self, path: Path, info: ArtifactInfo, data: bytes, trt: Any) -> None:
+        plan = info.plan
+        assert plan is not None
+        self._runtime = trt.Runtime(self._log)
+        engine = self._runtime.deserialize_cuda_engine(data)
+        if engine is None:
+            raise BackendError(
+                f"{plan.flavour} refuses {path}: {self._log.words() or 'it gives no reason'}; "
+                f"build it again with: {manifest.rebuild_command(info)}"
+            )
+        manifest.check_name(path, info, engine.name)
+        _check_tensors(path, info, engine, trt)
+        rtx = plan.flavour == "tensorrt_rtx"
+        create_context = self._rtx_contexts(engine, trt) if rtx else engine.create_execution_context
+        shared = Engine(engine, create_context, self._log.words, info.input.name, info.output.name)
+        largest = 1
+        for size in plan.profile.max:
+            largest *= size
+
+        def create() -> ExecutionSlot:
+            with self._cuda.using(self._context):
+                # TensorRT-RTX captures by itself, once its kernels for a shape are compiled.
+                return ExecutionSlot(shared, self._cuda, largest, capture=not rtx)
+
+        def destroy(slot: ExecutionSlot) -> None:
+            with self._cuda.using(self._context):
+                slot.close()
+
+        self.pool = ContextPool(create, destroy)
+
+    def _rtx_contexts(self, engine: Any, trt: Any) -> Any:
+        """Return what creates contexts: with TensorRT-RTX's own graphs and the kernels that were kept beside the plan."""
+        config = engine.create_runtime_config()
+        config.cuda_graph_strategy = trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+        self._cache = config.create_runtime_cache()
+        self._cached = rtx_cache.load(self._cache_path, self._plan_sha256)
+        if self._cached is not None and not self._cache.deserialize(self._cached):
+            _log.info("TensorRT-RTX doesn't take %s: %s", self._cache_path, self._log.words())
+            self._cached = None
+        if not config.set_runtime_cache(self._cache):
+            raise BackendError(f"TensorRT-RTX failed to set its runtime cache: {self._log.words() or 'it gives no reason'}")
+        return lambda: engine.create_execution_context(config)
+
+    @contextmanager
+    def lend(self, shape: tuple[int, ...]) -> Generator[ExecutionSlot]:
+        """A slot for this thread, with the GPU's context current."""
+        with self.pool.slot(shape) as slot, self._cuda.using(self._context):
+            yield slot
+
+    def close(self) -> None:
+        """Slots first, then the engine, which their maker holds, then the runtime."""
+        self.pool.close()
+        with self._cuda.using(self._context):
+            self._save_cache()
+            self._cache = self._runtime = None
+        self._cuda.close_context(self._context)
+
+    def _save_cache(self) -> None:
+        if self._cache is None:
+            return
+        kernels = bytes(self._cache.serialize() or b"")
+        if kernels and kernels != self._cached:
+            rtx_cache.save(self._cache_path, self._plan_sha256, kernels)
+
+
+def _check_tensors(path: Path, info: ArtifactInfo, engine: Any, trt: Any) -> None:
+    """The plan's tensors are the manifest's: one picture in and one out, uint8."""
+    names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
+    if sorted(names) != sorted((info.input.name, info.output.name)):
+        raise ArtifactError(f"{path} has the tensors {', '.join(names)}, its manifest {info.input.name}, {info.output.name}")
+    for name, mode in ((info.input.name, trt.TensorIOMode.INPUT), (info.output.name, trt.TensorIOMode.OUTPUT)):
+        if engine.get_tensor_mode(name) != mode or engine.get_tensor_dtype(name) != trt.uint8:
+            raise ArtifactError(
+                f"{path}: the tensor {name} is {engine.get_tensor_mode(name).name} of {engine.get_tensor_dtype(name).name}, "
+                f"expected {mode.name} of UINT8"
+            )
+
+
+def _make_log(trt: Any) -> Any:
+    """A TensorRT logger that speaks through `logging` and remembers the last errors."""
+
+    class Log(trt.ILogger):
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self._errors: deque[str] = deque(maxlen=8)
+            self._lock = threading.Lock()
+
+        def log(self, severity: Any, msg: str) -> None:
+            kinds = trt.ILogger.Severity
+            text = " ".join(msg.split())
+            if severity in (kinds.INTERNAL_ERROR, kinds.ERROR):
+                with self._lock:
+                    self._errors.append(text)
+                _log.error(text)
+            elif severity == kinds.WARNING:
+                _log.warning(text)
+            else:
+                _log.debug(text)
+
+        def words(self) -> str:
+            with self._lock:
+                text = " / ".join(dict.fromkeys(self._errors))
+                self._errors.clear()
+            return text
+
+    return Log()

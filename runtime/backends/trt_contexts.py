@@ -1,0 +1,262 @@
+"""Execution contexts of one TensorRT engine: what one needs to run by itself, and the pool that threads share.
+
+A context runs one picture size at a time, on one stream at a time. A CUDA graph captured from it stays valid only as
+long as the context keeps its shape and addresses, so each context carries at most one graph; several sizes in turn are
+served by several contexts.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from runtime.backends.session import DeviceImages, Images
+from runtime.cuda import Cuda
+from runtime.cuda.staging import Staging
+from runtime.errors import BackendError, ClosedError
+
+Shape = tuple[int, ...]
+
+#: Contexts of one engine at most. Each holds the activations of the profile's largest shape.
+CONTEXTS = 4
+
+_log = logging.getLogger("retinexrt.tensorrt")
+
+
+class Engine:
+    """The TensorRT objects that all contexts of a plan share, and the words for their failures."""
+
+    def __init__(
+        self, engine: Any, create_context: Callable[[], Any], words: Callable[[], str], image: str, enhanced: str
+    ) -> None:
+        self.engine = engine
+        self.create_context = create_context
+        #: TensorRT's own words since they were last asked for.
+        self.words = words
+        self.image = image
+        self.enhanced = enhanced
+
+    def require(self, done: bool, what: str) -> None:
+        """TensorRT reports failure by returning False."""
+        if not done:
+            raise BackendError(f"TensorRT failed to {what}: {self.words() or 'it gives no reason'}")
+
+
+class ExecutionSlot:
+    """One execution context with its stream, its staging memory and its graph. Used by one thread at a time."""
+
+    def __init__(self, engine: Engine, cuda: Cuda, largest: int, capture: bool) -> None:
+        self._engine = engine
+        self._cuda = cuda
+        self._largest = largest
+        self._staging: Staging | None = None
+        self._graph: int | None = None
+        #: Shape and addresses that the context is set to, and those of the run before.
+        self._key: tuple[Shape, int, int] | None = None
+        self._warm: tuple[Shape, int, int] | None = None
+        self.capture = capture
+        self.capture_error: str | None = None
+        self._context: Any = engine.create_context()
+        if self._context is None:
+            raise BackendError(f"TensorRT failed to create an execution context: {engine.words() or 'it gives no reason'}")
+        self._stream = cuda.create_stream()
+        self._last_stream = self._stream
+        self._done = cuda.create_event()
+
+    @property
+    def shape(self) -> Shape | None:
+        return self._key[0] if self._key else None
+
+    def run(self, images: Images, out: Images) -> None:
+        """Copy in, enhance, copy out; `out` is complete on return."""
+        if self._staging is None:
+            self._staging = Staging(self._cuda, self._largest)
+        staging, count = self._staging, images.nbytes
+        staging.fill(images)
+
+        def enqueue(stream: int) -> None:
+            staging.upload(count, stream)
+            self._execute(stream)
+            staging.download(count, stream)
+
+        self._enqueue((images.shape, staging.device_in, staging.device_out), enqueue, self._stream)
+        self._cuda.synchronize(self._stream)
+        staging.take(out)
+
+    def run_device(self, images: DeviceImages, out: DeviceImages, stream: int) -> None:
+        """Enqueue on the caller's stream and return."""
+        self._enqueue((images.shape, images.pointer, out.pointer), self._execute, stream)
+
+    def _execute(self, stream: int) -> None:
+        self._engine.require(self._context.execute_async_v3(stream), "enqueue")
+
+    def _enqueue(self, key: tuple[Shape, int, int], enqueue: Callable[[int], None], stream: int) -> None:
+        if self._last_stream != stream:  # The context's memory is still in use there.
+            self._cuda.wait(stream, self._done)
+            self._last_stream = stream
+        try:
+            if self._graph is not None and self._key == key:
+                self._cuda.launch(self._graph, stream)
+                return
+            self._bind(key)
+            enqueue(stream)
+            # The run before this one has flushed what TensorRT defers after a change of shape.
+            if self.capture and self._warm == key:
+                self._capture(enqueue)
+            self._warm = key
+        finally:
+            self._cuda.record(self._done, stream)
+
+    def _bind(self, key: tuple[Shape, int, int]) -> None:
+        """Set shape and addresses; a graph of the old ones is gone with them."""
+        if self._key == key:
+            return
+        self._drop_graph()
+        shape, source, target = key
+        engine, context = self._engine, self._context
+        if self.shape != shape:
+            self._key = None
+            engine.require(context.set_input_shape(engine.image, shape), f"set the input's shape to {shape}")
+            if unset := context.infer_shapes():
+                raise BackendError(f"TensorRT can't tell the shape of {', '.join(unset)} for an input of {shape}")
+            found = tuple(context.get_tensor_shape(engine.enhanced))
+            if found != shape:
+                raise BackendError(f"TensorRT says that the output of {shape} has the shape {found}")
+        engine.require(context.set_tensor_address(engine.image, source), "set the input's address")
+        engine.require(context.set_tensor_address(engine.enhanced, target), "set the output's address")
+        self._key = key
+
+    def _capture(self, enqueue: Callable[[int], None]) -> None:
+        """Record a graph for the next runs. Where that fails this slot goes on without, and says why once."""
+        try:
+            self._graph = self._captured(enqueue)
+        except BackendError as error:
+            self.capture, self.capture_error = False, str(error)
+            _log.warning("no CUDA graph for %s, running without: %s", self.shape, error)
+
+    def _captured(self, enqueue: Callable[[int], None]) -> int:
+        cuda = self._cuda
+        cuda.begin_capture(self._stream)
+        try:
+            enqueue(self._stream)
+        except BackendError:
+            with suppress(BackendError):  # The stream has to leave capture; what it recorded is of no use.
+                cuda.destroy_graph(cuda.end_capture(self._stream))
+            raise
+        return cuda.end_capture(self._stream)
+
+    def _drop_graph(self) -> None:
+        if self._graph is not None:
+            self._cuda.synchronize_event(self._done)  # It may be running.
+            self._cuda.destroy_graph(self._graph)
+            self._graph = None
+
+    @property
+    def has_graph(self) -> bool:
+        return self._graph is not None
+
+    def close(self) -> None:
+        self._cuda.synchronize_event(self._done)
+        self._drop_graph()
+        self._context = None
+        if self._staging is not None:
+            self._staging.close()
+        self._cuda.destroy_event(self._done)
+        self._cuda.destroy_stream(self._stream)
+
+
+class ContextPool:
+    """At most `limit` slots, made when they are needed. A slot that knows the wanted shape is preferred."""
+
+    def __init__(
+        self, create: Callable[[], ExecutionSlot], destroy: Callable[[ExecutionSlot], None], limit: int = CONTEXTS
+    ) -> None:
+        self._create: Callable[[], ExecutionSlot] | None = create
+        self._destroy = destroy
+        self._limit = limit
+        #: Idle, lent and being made.
+        self._total = 0
+        #: Least recently used first.
+        self._idle: list[ExecutionSlot] = []
+        self._changed = threading.Condition()
+
+    def __len__(self) -> int:
+        return self._total
+
+    @property
+    def idle(self) -> tuple[ExecutionSlot, ...]:
+        return tuple(self._idle)
+
+    @contextmanager
+    def slot(self, shape: Shape) -> Generator[ExecutionSlot]:
+        """Lend a slot to this thread; waits while all are lent."""
+        slot = self._acquire(shape)
+        try:
+            yield slot
+        finally:
+            self._release(slot)
+
+    def _acquire(self, shape: Shape) -> ExecutionSlot:
+        while True:
+            with self._changed:
+                if self._create is None:
+                    raise ClosedError("the session is closed")
+                known = next((slot for slot in reversed(self._idle) if slot.shape == shape), None)
+                if known is None and self._total >= self._limit and self._idle:
+                    known = self._idle[0]
+                if known is not None:
+                    self._idle.remove(known)
+                    return known
+                if self._total >= self._limit:
+                    self._changed.wait()
+                    continue
+                self._total += 1
+                create = self._create
+            if (made := self._make(create)) is not None:
+                return made
+
+    def _make(self, create: Callable[[], ExecutionSlot]) -> ExecutionSlot | None:
+        """A new slot; None where there is no memory for one more: then those that exist have to do."""
+        try:
+            return create()
+        except BaseException as error:
+            with self._changed:
+                self._total -= 1
+                self._changed.notify_all()
+                if self._total == 0 or not isinstance(error, BackendError):
+                    raise
+                self._limit = self._total
+            _log.warning("going on with %d execution contexts: %s", self._limit, error)
+            return None
+
+    def _release(self, slot: ExecutionSlot) -> None:
+        with self._changed:
+            closed = self._create is None
+            if not closed:
+                self._idle.append(slot)
+                self._changed.notify_all()
+        if closed:
+            self._end(slot)
+
+    def _end(self, slot: ExecutionSlot) -> None:
+        try:
+            self._destroy(slot)
+        finally:
+            with self._changed:
+                self._total -= 1
+                self._changed.notify_all()
+
+    def close(self) -> None:
+        """Free idle slots now and lent ones when they come back, which is waited for."""
+        with self._changed:
+            self._create = None
+            idle, self._idle = self._idle, []
+            self._changed.notify_all()
+        for slot in idle:
+            self._end(slot)
+        with self._changed:
+            while self._total:
+                self._changed.wait()
