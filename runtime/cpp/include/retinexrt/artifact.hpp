@@ -1,0 +1,131 @@
+// What an artifact says about itself: the fields that an application needs, and the whole document.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "error.hpp"
+#include "json.hpp"
+
+namespace retinexrt {
+
+// The input or the output of a graph.
+struct TensorInfo {
+  std::string name;
+  std::string dtype;
+  std::vector<std::optional<int>> shape;  // empty: a dynamic dimension
+  std::string layout;                     // "NHWC" or "NCHW"
+};
+
+// The input shapes (N, H, W, 3) that a plan was built for.
+struct Profile {
+  std::vector<int> smallest;
+  std::vector<int> typical;
+  std::vector<int> largest;
+};
+
+// What only a built plan has.
+struct PlanInfo {
+  std::string flavour;            // "tensorrt" or "tensorrt_rtx"
+  std::string version;            // of the flavour, e.g. "1.7.1.116"
+  std::vector<std::string> sms;   // compute capabilities that it runs on, e.g. "8.9"
+  std::string digest;             // also the name of the network inside the plan
+  std::string sha256;             // of the plan file
+  std::int64_t bytes = 0;         // size of the plan file
+  Profile profile;
+};
+
+struct ArtifactInfo {
+  std::string network;
+  std::string title;
+  std::string precision;  // "fp32" or "fp16"
+  bool trained = false;
+  TensorInfo input;
+  TensorInfo output;
+  int multiple = 1;
+  std::optional<int> halo;  // empty: the network looks at the whole picture
+  std::optional<PlanInfo> plan;
+  std::string json;  // the whole document, as Python's ArtifactInfo reads it
+
+  // True for a graph that takes and returns uint8 pictures, N x H x W x 3.
+  bool image_io() const { return input.dtype == "uint8"; }
+};
+
+namespace detail {
+
+// Raised together with the schema of runtime/artifact.py.
+constexpr int schema = 1;
+constexpr int minimum_size = 16;
+
+inline int to_int(const json::Value& value) {
+  const double number = value.number();
+  if (number != std::floor(number) || std::abs(number) > 2147483647.0) throw json::JsonError("expected a whole number");
+  return int(number);
+}
+
+inline std::vector<int> to_ints(const json::Value& value) {
+  std::vector<int> result;
+  for (const auto& item : value.list()) result.push_back(to_int(item));
+  return result;
+}
+
+inline TensorInfo to_tensor(const json::Value& value) {
+  TensorInfo tensor{value.at("name").text(), value.at("dtype").text(), {}, value.at("layout").text()};
+  for (const auto& size : value.at("shape").list()) {
+    tensor.shape.push_back(size.is_number() ? std::optional<int>(to_int(size)) : std::nullopt);
+  }
+  return tensor;
+}
+
+inline PlanInfo to_plan(const json::Value& value) {
+  PlanInfo plan;
+  plan.flavour = value.at("flavour").text();
+  plan.version = value.at("version").text();
+  for (const auto& sm : value.at("sms").list()) plan.sms.push_back(sm.text());
+  plan.digest = value.at("digest").text();
+  plan.sha256 = value.at("plan_sha256").text();
+  plan.bytes = std::int64_t(value.at("plan_bytes").number());
+  const json::Value& profile = value.at("profile");
+  plan.profile = {to_ints(profile.at("min")), to_ints(profile.at("opt")), to_ints(profile.at("max"))};
+  return plan;
+}
+
+inline ArtifactInfo to_info(const json::Value& document, const std::string& text) {
+  ArtifactInfo info;
+  info.network = document.at("network").text();
+  info.title = document.at("title").text();
+  info.precision = document.at("precision").text();
+  info.trained = document.at("trained").boolean();
+  info.input = to_tensor(document.at("input"));
+  info.output = to_tensor(document.at("output"));
+  if (info.input.shape.size() != 4) throw json::JsonError("the input has not four dimensions");
+  info.multiple = to_int(document.at("multiple"));
+  if (info.multiple < 1) throw json::JsonError("the multiple is below 1");
+  if (!document.at("halo").is_null()) info.halo = to_int(document.at("halo"));
+  if (!document.at("plan").is_null()) info.plan = to_plan(document.at("plan"));
+  info.json = text;
+  return info;
+}
+
+}  // namespace detail
+
+// Read the document that travels in an ONNX file or in a plan's manifest; `where` names it in errors.
+inline ArtifactInfo parse_info(const std::string& text, const std::string& where) {
+  try {
+    const json::Value document = json::parse(text);
+    const int found = detail::to_int(document.at("schema"));
+    if (found > detail::schema) {
+      throw ArtifactError(where + ": written by a newer retinexrt (schema " + std::to_string(found) +
+                          ", this one reads up to " + std::to_string(detail::schema) +
+                          "); upgrade with: pip install -U retinexrt");
+    }
+    return detail::to_info(document, text);
+  } catch (const json::JsonError& error) {
+    throw ArtifactError(where + ": " + error.what());
+  }
+}
+
+}  // namespace retinexrt

@@ -1,0 +1,124 @@
+// The interface that the embedded and the native implementation share.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "artifact.hpp"
+#include "error.hpp"
+#include "image.hpp"
+
+namespace retinexrt {
+
+struct Options {
+  // "auto": the fastest that works here; else a name that `retinexrt doctor` shows.
+  std::string backend = "auto";
+  // Number of the GPU, for backends that use one.
+  int device = 0;
+  // CPU threads of one call; 0 leaves it to the backend.
+  int threads = 0;
+  // Embedded only: the Python whose packages are used, e.g. "/opt/app/.venv/bin/python". Only the first enhancer of a
+  // process can choose, and only where the application runs no interpreter of its own. Empty: the environment variable
+  // RETINEXRT_PYTHON, else the Python that CMake found.
+  std::string python;
+};
+
+// N x H x W pictures of three channels on a GPU.
+struct DeviceShape {
+  int count = 1;
+  int height = 0;
+  int width = 0;
+};
+
+// Enhances pictures from 16x16 up. Every call but the destructor is safe from many threads at once.
+class Enhancer {
+ public:
+  Enhancer() = default;
+  Enhancer(const Enhancer&) = delete;
+  Enhancer& operator=(const Enhancer&) = delete;
+  virtual ~Enhancer() = default;
+
+  // Return the enhanced picture, of the same size and colour order.
+  Image enhance(const ImageView& image) {
+    check(image);
+    Image out(image.height, image.width, image.color);
+    write(image, out.view());
+    return out;
+  }
+
+  // Write the enhanced picture into `out`, of the same size; strides and colour orders may differ, and it may be `image`
+  // itself. Nothing is allocated from the second call of a thread and a size on, and nothing is copied where rows follow
+  // one another, the colours are RGB and the two do not overlap.
+  void enhance_into(const ImageView& image, const MutableImageView& out) {
+    check(image);
+    detail::check_view(out, "out");
+    if (out.height != image.height || out.width != image.width) {
+      throw InputError("out must be of the image's size " + detail::size_text(image.height, image.width) + " (HxW), found " +
+                       detail::size_text(out.height, out.width));
+    }
+    write(image, out);
+  }
+
+  // Enqueue the same on a CUDA stream, from GPU memory into GPU memory: uint8, N x H x W x 3, RGB, contiguous, not
+  // overlapping. `stream` is a cudaStream_t or CUstream, null the legacy default stream. The calling thread's current CUDA
+  // context is used. Both memories must stay valid until the stream has passed.
+  virtual void enhance_device(const void* image, void* out, const DeviceShape& shape, void* stream) = 0;
+
+  // What the artifact says about itself; remains after close().
+  const ArtifactInfo& info() const { return info_; }
+
+  // The backend in use, e.g. "openvino".
+  const std::string& backend() const { return backend_; }
+
+  // "cpu" or "cuda:0".
+  const std::string& device() const { return device_; }
+
+  // Free everything once the calls in progress are done; calling it again does nothing. Later calls throw ClosedError.
+  virtual void close() noexcept = 0;
+
+ protected:
+  // Enhance one contiguous RGB picture into another that does not overlap it.
+  virtual void run(const std::uint8_t* image, std::uint8_t* out, int height, int width) = 0;
+
+  // Throws ClosedError after close().
+  virtual void check_open() const = 0;
+
+  ArtifactInfo info_;
+  std::string backend_;
+  std::string device_;
+
+ private:
+  void check(const ImageView& image) const {
+    check_open();
+    detail::check_view(image, "the image");
+    const int height = info_.input.shape[1].value_or(detail::minimum_size);
+    const int width = info_.input.shape[2].value_or(detail::minimum_size);
+    if (image.height < height || image.width < width) {
+      throw InputError("the picture is " + detail::size_text(image.height, image.width) + " (HxW), " + info_.network +
+                       " takes " + detail::size_text(height, width) + " and up");
+    }
+  }
+
+  void write(const ImageView& image, const MutableImageView& out) {
+    // Two buffers a thread, kept from call to call.
+    thread_local std::vector<std::uint8_t> source, target;
+    const std::size_t bytes = detail::row_bytes(image.width) * std::size_t(image.height);
+    const std::uint8_t* from = image.data;
+    if (image.color != Color::rgb || !detail::packed(image)) {
+      if (source.size() < bytes) source.resize(bytes);
+      detail::copy(image, {source.data(), image.height, image.width, 0, Color::rgb});
+      from = source.data();
+    }
+    const bool aside = out.color != Color::rgb || !detail::packed(out) || (from == image.data && detail::overlap(image, out));
+    if (!aside) {
+      run(from, out.data, image.height, image.width);
+      return;
+    }
+    if (target.size() < bytes) target.resize(bytes);
+    run(from, target.data(), image.height, image.width);
+    detail::copy({target.data(), image.height, image.width, 0, Color::rgb}, out);
+  }
+};
+
+}  // namespace retinexrt
