@@ -25,7 +25,6 @@ _LARGEST_FP16 = 65504.0
 #: Inputs that an operator takes in FP32 whatever the type of its data.
 _ALWAYS_FP32 = {"Resize": (1, 2)}
 _CONTROL_FLOW = ("If", "Loop", "Scan")
-_TYPE_OF = {TensorProto.FLOAT: "fp32", TensorProto.FLOAT16: "fp16"}
 
 
 def in_island(path: str, islands: Iterable[str]) -> bool:
@@ -89,7 +88,7 @@ class _Converter:
         if not self._is_fp32(name) or self.native.get(name, TensorProto.FLOAT) == wanted:
             return name
         if (name, wanted) not in self.casts:
-            cast = f"{name}/to_{_TYPE_OF[wanted]}"
+            cast = f"{name}/to_{'fp16' if wanted == TensorProto.FLOAT16 else 'fp32'}"
             self.nodes.append(helper.make_node("Cast", [name], [cast], name=cast, to=wanted))
             self.casts[name, wanted] = cast
         return self.casts[name, wanted]

@@ -71,7 +71,8 @@ def export_network(name: str, options: Options = Options()) -> tuple[Export, Exp
     module = _module(loaded.network, spec, options)
     fp32 = _export_graph(module, spec, options)
     exports: list[Export] = []
-    for precision, model in (("fp32", fp32), ("fp16", to_fp16(fp32, spec.islands))):
+    graphs: tuple[tuple[Precision, onnx.ModelProto], ...] = (("fp32", fp32), ("fp16", to_fp16(fp32, spec.islands)))
+    for precision, model in graphs:
         steps = check(model, spec.contract)
         verified = verify(model, module, exports[0].model if exports else None, spec, options.size)
         exports.append(Export(model, _describe(spec, loaded, options, precision), (*steps, *verified)))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import onnx
 import torch
@@ -10,6 +13,9 @@ from torch import nn
 
 from runtime.errors import ArtifactError
 from train.networks.registry import NetworkSpec
+
+#: A batch of pictures, as the graph takes them.
+Picture = NDArray[Any]
 
 
 class ParityError(ArtifactError):
@@ -39,14 +45,15 @@ def verify(
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
 
-    def session(of: onnx.ModelProto) -> onnxruntime.InferenceSession:
-        return onnxruntime.InferenceSession(of.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    def runner(of: onnx.ModelProto) -> Callable[[Picture], Picture]:
+        session = onnxruntime.InferenceSession(of.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        return lambda picture: np.asarray(session.run(None, {"image": picture})[0])
 
-    run = session(model)
-    against = None if reference is None else session(reference)
+    run = runner(model)
+    against = None if reference is None else runner(reference)
     lines = ["onnx.checker"]
     for picture in _pictures(model, spec, size):
-        found = run.run(None, {"image": picture})[0]
+        found = run(picture)
         if against is None:
             with torch.inference_mode():
                 wanted = module(torch.from_numpy(picture)).numpy()
@@ -55,17 +62,17 @@ def verify(
                 raise ParityError(f"{spec.name}: ONNX differs from torch by {worst:.3g} codes at {_shape(picture)}")
             lines.append(f"{_shape(picture)}: torch and ONNX differ by at most {worst:.2g} code")
         else:
-            wanted = against.run(None, {"image": picture})[0]
+            wanted = against(picture)
             lines.append(f"{_shape(picture)}: FP16 and FP32 differ by at most {_codes(found, wanted):.2g} codes")
     return tuple(lines)
 
 
-def _pictures(model: onnx.ModelProto, spec: NetworkSpec, size: tuple[int, int] | None) -> list[NDArray[np.generic]]:
+def _pictures(model: onnx.ModelProto, spec: NetworkSpec, size: tuple[int, int] | None) -> list[Picture]:
     """Dark noise pictures: an odd size and a batch, or the fixed size."""
     random = np.random.default_rng(0)
     image_io = model.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
     sizes = [(1, 33, 47), (2, 40, 56)] if size is None else [(1, *size)]
-    pictures: list[NDArray[np.generic]] = []
+    pictures: list[Picture] = []
     for count, height, width in sizes:
         if image_io:
             pictures.append(random.integers(0, 64, (count, height, width, 3), dtype=np.uint8))
@@ -75,7 +82,7 @@ def _pictures(model: onnx.ModelProto, spec: NetworkSpec, size: tuple[int, int] |
     return pictures
 
 
-def _codes(found: NDArray[np.generic], wanted: NDArray[np.generic]) -> float:
+def _codes(found: Picture, wanted: Picture) -> float:
     """Largest difference in codes of 8 bits."""
     if found.dtype == np.uint8:
         return float(np.abs(found.astype(np.int16) - wanted.astype(np.int16)).max())
@@ -83,5 +90,5 @@ def _codes(found: NDArray[np.generic], wanted: NDArray[np.generic]) -> float:
     return float(np.abs(next(clipped) - next(clipped)).max() * 255.0)
 
 
-def _shape(picture: NDArray[np.generic]) -> str:
+def _shape(picture: Picture) -> str:
     return "x".join(str(side) for side in picture.shape)

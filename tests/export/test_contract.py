@@ -1,0 +1,170 @@
+"""Each rule of the contract refuses a graph in which its step was folded, moved, rounded or dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from export.contract import ContractError, check, main
+from export.files import load, to_bytes
+from runtime.artifact import ArtifactInfo
+from train.networks import NETWORKS
+
+Exported = Callable[[str], Path]
+Break = Callable[[onnx.GraphProto], None]
+
+
+@pytest.mark.parametrize("precision", ["", "_fp16"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_exported_graphs_keep_it(name: str, precision: str, exported: Exported) -> None:
+    model, info = load(exported(name) / f"{name}{precision}.onnx")
+    assert len(check(model, info.contract)) == len(info.contract) > 0
+
+
+def _node(graph: onnx.GraphProto, op_type: str, path: str = "") -> onnx.NodeProto:
+    return next(node for node in graph.node if node.op_type == op_type and path in node.name)
+
+
+def _replace(graph: onnx.GraphProto, node: onnx.NodeProto, op_type: str, inputs: list[str]) -> None:
+    node.op_type = op_type
+    node.input[:] = inputs
+
+
+def _constant(graph: onnx.GraphProto, name: str, value: float) -> str:
+    graph.initializer.append(numpy_helper.from_array(np.float32(value), name))
+    return name
+
+
+def _drop_division(graph: onnx.GraphProto) -> None:
+    node = _node(graph, "Div", "divide")
+    _replace(graph, node, "Identity", [node.input[0]])
+
+
+def _fold_division_into_product(graph: onnx.GraphProto) -> None:
+    node = _node(graph, "Div", "divide")
+    graph.node.insert(0, helper.make_node("Reciprocal", [node.input[1]], ["reciprocal"], name="reciprocal"))
+    _replace(graph, node, "Mul", [node.input[0], "reciprocal"])
+    first = graph.node.pop(0)
+    graph.node.insert([other.name for other in graph.node].index(node.name), first)
+
+
+def _clamp_at(value: float, bound: int) -> Break:
+    def change(graph: onnx.GraphProto) -> None:
+        _node(graph, "Clip", "clamp").input[bound] = _constant(graph, "moved", value)
+
+    return change
+
+
+def _unclamp(graph: onnx.GraphProto) -> None:
+    node = _node(graph, "Clip", "clamp")
+    _replace(graph, node, "Identity", [node.input[0]])
+
+
+def _divide_something_else(graph: onnx.GraphProto) -> None:
+    _node(graph, "Div", "divide").input[0] = _node(graph, "Conv", "tail").output[0]
+
+
+def _drop(op_type: str, path: str) -> Break:
+    def change(graph: onnx.GraphProto) -> None:
+        node = _node(graph, op_type, path)
+        _replace(graph, node, "Identity", [node.input[0]])
+
+    return change
+
+
+def _add_instead(op_type: str, path: str, instead: str) -> Break:
+    def change(graph: onnx.GraphProto) -> None:
+        _node(graph, op_type, path).op_type = instead
+
+    return change
+
+
+BREAKS: list[tuple[str, str, Break, str]] = [
+    ("pdn", "a division dropped", _drop_division, "expected 2 Div"),
+    ("pdn", "a division folded into a product", _fold_division_into_product, "expected 2 Div"),
+    ("pdn", "the clamp at 1/256", _clamp_at(1 / 256, 1), "minimum"),
+    ("pdn", "the clamp at 1/255 in FP16", _clamp_at(float(np.float16(1 / 255)), 1), "minimum"),
+    ("pdn", "the clamp open above", _clamp_at(2.0, 2), "maximum"),
+    ("pdn", "no clamp", _unclamp, "not clamped"),
+    ("pdn", "something else divided", _divide_something_else, "does not divide the picture"),
+    ("pdn", "a subtraction dropped", _drop("Sub", "coarse_subtract"), "expected 2 Sub"),
+    ("pdn", "a subtraction turned", _add_instead("Sub", "fine_subtract", "Add"), "expected 2 Sub"),
+    ("sri", "the division dropped", _drop_division, "expected 1 Div"),
+    ("sri", "the clamp at 1/256", _clamp_at(1 / 256, 1), "minimum"),
+    ("blnet", "the product dropped", _drop("Mul", "product"), "expected 1 Mul"),
+    ("blnet", "the product a sum", _add_instead("Mul", "product", "Add"), "expected 1 Mul"),
+    ("blnet", "a sigmoid dropped", _drop("Sigmoid", "enhancement.sigmoid"), "expected 1 Mul"),
+    ("msrnet", "a logarithm dropped", _drop("Log", "log"), "expected 4 Log"),
+    ("msrnet", "a logarithm without its one", _drop("Add", "log"), "logarithm of one plus"),
+    ("msrnet", "the difference dropped", _drop("Sub", "difference"), "expected 1 Sub"),
+    ("msr", "a difference of logarithms dropped", _drop("Sub", "network/Sub"), "expected 3 Sub"),
+    ("msr", "a blur not clamped", _drop("Clip", "network/Clip"), "expected 3 Sub"),
+    ("dsn", "a coupling's division turned", _add_instead("Div", "blocks.3.divide", "Mul"), "expected 8 Div"),
+    ("dsn", "an exponential dropped", _drop("Exp", "blocks.5.exponential"), "expected 8 Div"),
+    ("dsn", "a difference dropped", _drop("Sub", "blocks.0.difference"), "expected 16 Sub"),
+    ("dsn", "an update turned", _add_instead("Sub", "blocks.7.residual", "Add"), "expected 16 Sub"),
+    ("dsn-reverse", "a product turned", _add_instead("Mul", "blocks.2.multiply", "Div"), "expected 8 Mul"),
+    ("dsn-reverse", "a sum dropped", _drop("Add", "blocks.2.restore"), "expected 16 Add"),
+]
+
+
+@pytest.mark.parametrize(("name", "what", "change", "message"), BREAKS, ids=[f"{b[0]}: {b[1]}" for b in BREAKS])
+@pytest.mark.parametrize("precision", ["", "_fp16"])
+def test_a_broken_step_is_refused(
+    name: str,
+    what: str,
+    change: Break,
+    message: str,
+    precision: str,
+    exported: Exported,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    model, info = load(exported(name) / f"{name}{precision}.onnx")
+    change(model.graph)
+    with pytest.raises(ContractError, match=message):
+        check(model, info.contract)
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(to_bytes(model, info))
+    assert main([str(broken)]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_a_division_in_fp16_is_refused(exported: Exported) -> None:
+    model, info = load(exported("sri") / "sri.onnx")
+    from export.precision import to_fp16
+
+    with pytest.raises(ContractError, match=r"division: .* (minimum|computes in FP16)"):
+        check(to_fp16(model, islands=()), info.contract)
+
+
+def test_an_unknown_rule_is_an_error(exported: Exported) -> None:
+    model, _ = load(exported("msr") / "msr.onnx")
+    with pytest.raises(ContractError, match="unknown rule 'magic'"):
+        check(model, [{"rule": "magic", "count": 1}])
+
+
+def test_files_that_are_no_exports(tmp_path: Path, exported: Exported, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = (exported("msrnet") / "msrnet.onnx").read_bytes()
+    cut, foreign = tmp_path / "cut.onnx", tmp_path / "foreign.onnx"
+    cut.write_bytes(whole[: len(whole) // 2])
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["x"], ["y"])], "g", [value], [helper.make_tensor_value_info("y", 1, [1])]
+    )
+    onnx.save(helper.make_model(graph), foreign)
+    for path, words in ((cut, "cut short"), (foreign, "does not describe itself"), (tmp_path / "none.onnx", "cannot read")):
+        assert main([str(path)]) == 2
+        error = capsys.readouterr().err
+        assert words in error and str(path) in error and error.count("\n") == 1
+
+
+def test_the_rules_travel_with_the_file(exported: Exported) -> None:
+    _, info = load(exported("pdn") / "pdn_fp16.onnx")
+    assert ArtifactInfo.from_json(info.to_json()) == info
+    assert [rule["rule"] for rule in info.contract] == ["division", "noise-subtraction"]
