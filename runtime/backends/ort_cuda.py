@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import weakref
+from contextlib import ExitStack
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -56,7 +58,7 @@ def probe() -> Probe:
     def answer(usable: bool, reason: str) -> Probe:
         return Probe(NAME, usable, reason, INSTALL)
 
-    if find_spec("onnxruntime") is None:
+    if "onnxruntime" not in sys.modules and find_spec("onnxruntime") is None:
         return answer(False, "the package onnxruntime is not installed")
     try:
         ort = _import()
@@ -71,19 +73,10 @@ class OrtCudaSession:
 
     backend: str = NAME
 
-    def __init__(
-        self,
-        path: Path,
-        info: ArtifactInfo,
-        ort: Any,
-        cuda: Cuda,
-        device: int,
-        provider: str = PROVIDER,
-        memory: str = "cuda",
-    ) -> None:
+    def __init__(self, path: Path, info: ArtifactInfo, ort: Any, cuda: Cuda, device: int) -> None:
         self.device = f"cuda:{device}"
         self.info = info
-        self._graph = _Graph(path, info, ort, cuda, device, provider, memory)
+        self._graph = _Graph(path, info, ort, cuda, device)
         self._finalizer = weakref.finalize(self, self._graph.close)
         self._finalizer.atexit = False
 
@@ -110,43 +103,41 @@ def _same_shape(images: tuple[int, ...], out: tuple[int, ...]) -> None:
 class _Graph:
     """ONNX Runtime's session, the stream that it runs on, and the memory that it is bound to."""
 
-    def __init__(self, path: Path, info: ArtifactInfo, ort: Any, cuda: Cuda, device: int, provider: str, memory: str) -> None:
-        self._info, self._cuda, self._index, self._memory = info, cuda, device, memory
-        self._ort = ort
+    def __init__(self, path: Path, info: ArtifactInfo, ort: Any, cuda: Cuda, device: int) -> None:
+        self._info, self._cuda, self._index, self._ort = info, cuda, device, ort
         self._lock = threading.Lock()
         self._staging: Staging | None = None
-        self._session: Any = None
         self._context = cuda.open_context(device)
-        try:
-            with cuda.using(self._context):
+        with ExitStack() as retained:
+            retained.callback(cuda.close_context, self._context)
+            with cuda.using(self._context), ExitStack() as created:
                 self._stream = cuda.create_stream()
+                created.callback(cuda.destroy_stream, self._stream)
                 self._event = cuda.create_event()
-                self._session = self._open(path, provider)
-        except BaseException:
-            cuda.close_context(self._context)
-            raise
+                created.callback(cuda.destroy_event, self._event)
+                self._session: Any = self._open(path)
+                created.pop_all()
+            retained.pop_all()
 
-    def _open(self, path: Path, provider: str) -> Any:
-        if hasattr(self._ort, "preload_dlls") and provider == PROVIDER:
+    def _open(self, path: Path) -> Any:
+        if hasattr(self._ort, "preload_dlls"):
             self._ort.preload_dlls()
-        options: dict[str, str] = {}
-        if provider == PROVIDER:
-            options = {
-                "device_id": str(self._index),
-                "user_compute_stream": str(self._stream),
-                # TF32 would make FP32 graphs something else than FP32.
-                "use_tf32": "0",
-                # The default times every algorithm again for each new shape.
-                "cudnn_conv_algo_search": "HEURISTIC",
-            }
+        options = {
+            "device_id": str(self._index),
+            "user_compute_stream": str(self._stream),
+            # TF32 would make FP32 graphs something else than FP32.
+            "use_tf32": "0",
+            # The default times every algorithm again for each new shape.
+            "cudnn_conv_algo_search": "HEURISTIC",
+        }
         try:
-            session = self._ort.InferenceSession(str(path), providers=[(provider, options)])
+            session = self._ort.InferenceSession(str(path), providers=[(PROVIDER, options)])
             session.disable_fallback()
         except Exception as error:  # ONNX Runtime's exceptions share no base class but this
             raise BackendError(f"ONNX Runtime can't open {path} on the GPU: {error}") from error
-        if provider not in session.get_providers():
+        if PROVIDER not in session.get_providers():
             raise BackendUnavailableError(
-                f"ONNX Runtime fell back to {', '.join(session.get_providers())}: its {provider} can't be loaded; "
+                f"ONNX Runtime fell back to {', '.join(session.get_providers())}: its {PROVIDER} can't be loaded; "
                 f"install the libraries that it needs with: {INSTALL}"
             )
         return session
@@ -198,8 +189,8 @@ class _Graph:
         options.add_run_config_entry("disable_synchronize_execution_providers", "1")
         try:
             binding = self._session.io_binding()
-            binding.bind_input(self._info.input.name, self._memory, self._index, np.uint8, sizes, source)
-            binding.bind_output(self._info.output.name, self._memory, self._index, np.uint8, sizes, target)
+            binding.bind_input(self._info.input.name, "cuda", self._index, np.uint8, sizes, source)
+            binding.bind_output(self._info.output.name, "cuda", self._index, np.uint8, sizes, target)
             self._session.run_with_iobinding(binding, options)
         except Exception as error:  # ONNX Runtime's exceptions share no base class but this
             raise BackendError(f"ONNX Runtime failed on {shape}: {error}") from error

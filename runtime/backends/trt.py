@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import weakref
 from collections import deque
@@ -72,7 +73,7 @@ def probe_flavour(flavour: Flavour) -> Probe:
     def answer(usable: bool, reason: str) -> Probe:
         return Probe(flavour, usable, reason, INSTALL[flavour])
 
-    if find_spec(flavour) is None:
+    if flavour not in sys.modules and find_spec(flavour) is None:
         return answer(False, f"the package {flavour} is not installed")
     try:
         trt = _import(flavour)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from runtime.backends.session import DeviceImages, Images
@@ -62,9 +62,13 @@ class ExecutionSlot:
         self._context: Any = engine.create_context()
         if self._context is None:
             raise BackendError(f"TensorRT failed to create an execution context: {engine.words() or 'it gives no reason'}")
-        self._stream = cuda.create_stream()
+        with ExitStack() as owned:
+            self._stream = cuda.create_stream()
+            owned.callback(cuda.destroy_stream, self._stream)
+            self._done = cuda.create_event()
+            owned.callback(cuda.destroy_event, self._done)
+            self._owned = owned.pop_all()
         self._last_stream = self._stream
-        self._done = cuda.create_event()
 
     @property
     def shape(self) -> Shape | None:
@@ -164,8 +168,7 @@ class ExecutionSlot:
         self._context = None
         if self._staging is not None:
             self._staging.close()
-        self._cuda.destroy_event(self._done)
-        self._cuda.destroy_stream(self._stream)
+        self._owned.close()
 
 
 class ContextPool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 from runtime.backends.session import Images
-from runtime.cuda.protocol import Cuda
+from runtime.cuda.protocol import Bytes, Cuda
 
 
 class Staging:
@@ -12,10 +14,22 @@ class Staging:
     def __init__(self, cuda: Cuda, count: int) -> None:
         self._cuda = cuda
         self.count = count
-        self.device_in = cuda.allocate(count)
-        self.device_out = cuda.allocate(count)
-        self._host_in = cuda.allocate_host(count)
-        self._host_out = cuda.allocate_host(count)
+        with ExitStack() as owned:  # What was allocated is freed again if the rest can't be.
+            self.device_in = self._allocate(owned)
+            self.device_out = self._allocate(owned)
+            self._host_in = self._allocate_host(owned)
+            self._host_out = self._allocate_host(owned)
+            self._owned = owned.pop_all()
+
+    def _allocate(self, owned: ExitStack) -> int:
+        pointer = self._cuda.allocate(self.count)
+        owned.callback(self._cuda.free, pointer)
+        return pointer
+
+    def _allocate_host(self, owned: ExitStack) -> Bytes:
+        array = self._cuda.allocate_host(self.count)
+        owned.callback(self._cuda.free_host, array)
+        return array
 
     def fill(self, images: Images) -> None:
         self._host_in[: images.nbytes] = images.reshape(-1)
@@ -31,7 +45,4 @@ class Staging:
         out.reshape(-1)[:] = self._host_out[: out.nbytes]
 
     def close(self) -> None:
-        self._cuda.free(self.device_in)
-        self._cuda.free(self.device_out)
-        self._cuda.free_host(self._host_in)
-        self._cuda.free_host(self._host_out)
+        self._owned.close()

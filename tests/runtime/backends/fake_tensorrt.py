@@ -1,0 +1,199 @@
+"""A `tensorrt` module whose plans turn pictures into their negatives, on the fake CUDA."""
+
+from __future__ import annotations
+
+import enum
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from tests.runtime.cuda.fake import FakeCuda, memory_at
+
+#: A plan of the fake: this, and the name of the network.
+MAGIC = b"fake plan "
+
+
+class TensorIOMode(enum.Enum):
+    NONE = 0
+    INPUT = 1
+    OUTPUT = 2
+
+
+class DataType(enum.Enum):
+    FLOAT = 0
+    UINT8 = 1
+
+
+class Severity(enum.Enum):
+    INTERNAL_ERROR = 0
+    ERROR = 1
+    WARNING = 2
+    INFO = 3
+    VERBOSE = 4
+
+
+class CudaGraphStrategy(enum.Enum):
+    DISABLED = 0
+    WHOLE_GRAPH_CAPTURE = 1
+
+
+class ILogger:
+    Severity = Severity
+
+    def log(self, severity: Severity, msg: str) -> None:
+        raise AssertionError("a logger has to override log")
+
+
+class FakeTensorRT(SimpleNamespace):
+    """The module. `failing` names the calls that fail from now on."""
+
+    def __init__(self, cuda: FakeCuda, version: str = "11.4.0.106", rtx: bool = False) -> None:
+        super().__init__(
+            __version__=version, TensorIOMode=TensorIOMode, uint8=DataType.UINT8, float32=DataType.FLOAT, ILogger=ILogger
+        )
+        self.cuda = cuda
+        self.failing: set[str] = set()
+        #: Fails the first synchronising call inside a capture, as a plugin would that allocates memory.
+        self.synchronizes = False
+        self.contexts: list[ExecutionContext] = []
+        self.deserialised: list[bytes] = []
+        self.runtime_caches: list[RuntimeCache] = []
+        self.Runtime = lambda log: Runtime(self, log)
+        if rtx:
+            self.CudaGraphStrategy = CudaGraphStrategy
+            self.ComputeCapability = SimpleNamespace(__members__={"SM89": 89, "SM120": 120})
+
+
+class Runtime:
+    def __init__(self, trt: FakeTensorRT, log: ILogger) -> None:
+        self.trt, self.log = trt, log
+
+    def deserialize_cuda_engine(self, data: bytes) -> Engine | None:
+        self.trt.deserialised.append(data)
+        if not data.startswith(MAGIC) or "deserialize" in self.trt.failing:
+            self.log.log(Severity.ERROR, "IRuntime::deserializeCudaEngine: Error Code 1: Serialization (magic tag)")
+            return None
+        return Engine(self.trt, self.log, data.removeprefix(MAGIC).decode())
+
+
+class Engine:
+    num_io_tensors = 2
+
+    def __init__(self, trt: FakeTensorRT, log: ILogger, name: str) -> None:
+        self.trt, self.log, self.name = trt, log, name
+
+    def get_tensor_name(self, index: int) -> str:
+        return ("image", "enhanced")[index]
+
+    def get_tensor_mode(self, name: str) -> TensorIOMode:
+        return TensorIOMode.INPUT if name == "image" else TensorIOMode.OUTPUT
+
+    def get_tensor_dtype(self, name: str) -> DataType:
+        return DataType.FLOAT if "float" in self.trt.failing else DataType.UINT8
+
+    def create_execution_context(self, config: RuntimeConfig | None = None) -> ExecutionContext | None:
+        if "context" in self.trt.failing:
+            self.log.log(Severity.ERROR, "Error Code 2: OutOfMemory (Requested size was 2700000000 bytes.)")
+            return None
+        context = ExecutionContext(self.trt, self.log, config)
+        self.trt.contexts.append(context)
+        return context
+
+    def create_runtime_config(self) -> RuntimeConfig:
+        return RuntimeConfig(self.trt)
+
+
+class RuntimeConfig:
+    cuda_graph_strategy = CudaGraphStrategy.DISABLED
+
+    def __init__(self, trt: FakeTensorRT) -> None:
+        self.trt = trt
+        self.cache: RuntimeCache | None = None
+
+    def create_runtime_cache(self) -> RuntimeCache:
+        cache = RuntimeCache(self.trt)
+        self.trt.runtime_caches.append(cache)
+        return cache
+
+    def set_runtime_cache(self, cache: RuntimeCache) -> bool:
+        self.cache = cache
+        return "runtime cache" not in self.trt.failing
+
+
+class RuntimeCache:
+    def __init__(self, trt: FakeTensorRT) -> None:
+        self.trt = trt
+        self.kernels = b""
+
+    def serialize(self) -> bytes:
+        return self.kernels
+
+    def deserialize(self, data: bytes) -> bool:
+        if "stale cache" in self.trt.failing:
+            return False
+        self.kernels = data
+        return True
+
+
+class ExecutionContext:
+    def __init__(self, trt: FakeTensorRT, log: ILogger, config: RuntimeConfig | None) -> None:
+        self.trt, self.log, self.config = trt, log, config
+        self.shape: tuple[int, ...] | None = None
+        self.addresses: dict[str, int] = {}
+        #: Like activations: what a run works in, so that two runs at a time would spoil one another.
+        self.scratch = np.zeros(0, np.uint8)
+        self.set_shapes = 0
+
+    def _fails(self, what: str) -> bool:
+        if what in self.trt.failing:
+            self.log.log(Severity.ERROR, f"Error Code 3: API Usage Error ({what})")
+            return True
+        return False
+
+    def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
+        assert name == "image"
+        self.shape = tuple(shape)
+        self.set_shapes += 1
+        return not self._fails("shape")
+
+    def infer_shapes(self) -> list[str]:
+        return ["enhanced"] if self._fails("infer") else []
+
+    def get_tensor_shape(self, name: str) -> tuple[int, ...]:
+        assert self.shape is not None
+        return (1, 1, 1, 3) if "output shape" in self.trt.failing else self.shape
+
+    def set_tensor_address(self, name: str, memory: int) -> bool:
+        self.addresses[name] = memory
+        return not self._fails("address")
+
+    def execute_async_v3(self, stream: int) -> bool:
+        assert self.shape is not None
+        if self._fails("execute"):
+            return False
+        cuda = self.trt.cuda
+        if self.trt.synchronizes and cuda._streams[stream].captured is not None:  # pyright: ignore[reportPrivateUsage]
+            cuda._streams[stream].invalid = True  # pyright: ignore[reportPrivateUsage]
+            self.log.log(Severity.ERROR, "operation not permitted when stream is capturing")
+            return False
+        count, source, target = math.prod(self.shape), self.addresses["image"], self.addresses["enhanced"]
+        if self.config is not None and self.config.cache is not None:
+            self.config.cache.kernels = b"kernels for this GPU"
+
+        def load() -> None:
+            self.scratch = memory_at(source, count).copy()
+
+        def store() -> None:
+            assert self.scratch.nbytes == count, "two runs shared one context at a time"
+            np.copyto(memory_at(target, count), 255 - self.scratch)
+
+        cuda.enqueue(stream, load)
+        cuda.enqueue(stream, store)
+        return True
+
+
+def plan_bytes(name: Any) -> bytes:
+    """A plan that the fake accepts."""
+    return MAGIC + str(name).encode()

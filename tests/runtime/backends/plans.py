@@ -1,0 +1,54 @@
+"""Plans of the fake TensorRT, with real manifests."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from runtime import manifest
+from runtime.artifact import PlanInfo, Profile
+from tests.runtime.backends.fake_tensorrt import plan_bytes
+from tests.runtime.conftest import make_info
+
+SMALLEST, TYPICAL, LARGEST = (1, 16, 16, 3), (1, 32, 48, 3), (4, 64, 96, 3)
+
+
+def write_plan(folder: Path, name: str = "double_fp16", inside: str | None = None, **changes: Any) -> Path:
+    """Write NAME.plan and NAME.json; `inside` is the name within the plan if it is not the digest."""
+    plan = PlanInfo(
+        flavour="tensorrt",
+        version="11.4.0.106",
+        sms=("8.9",),
+        gpu="Fake GPU",
+        cuda="13.0",
+        driver="580.65.06",
+        platform=manifest.this_platform(),
+        profile=Profile(SMALLEST, TYPICAL, LARGEST),
+        digest=None,
+        plan_sha256="",
+        plan_bytes=0,
+        onnx_sha256="0" * 64,
+        level=3,
+        workspace_bytes=None,
+        tf32=False,
+        build_seconds=None,
+    )
+    info = make_info(precision="fp16", plan=replace(plan, **changes))
+    digest = manifest.digest(info)
+    data = plan_bytes(inside or digest)
+    finished = replace(
+        plan,
+        **{
+            "digest": digest,
+            "plan_sha256": hashlib.sha256(data).hexdigest(),
+            "plan_bytes": len(data),
+            "build_seconds": 1.25,
+            **changes,
+        },
+    )
+    path = folder / f"{name}.plan"
+    path.write_bytes(data)
+    manifest.write(replace(info, plan=finished), path)
+    return path

@@ -1,0 +1,227 @@
+"""The ONNX Runtime CUDA session: the real ONNX Runtime, its CUDA provider and the GPU replaced by fakes."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from numpy.typing import NDArray
+
+from runtime.backends import ort_cuda
+from runtime.backends.ort_cuda import PROVIDER, OrtCudaSession
+from runtime.backends.session import DeviceImages
+from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, ClosedError, InputError
+from tests.runtime.conftest import double, make_info, write_artifact
+from tests.runtime.cuda.fake import FakeCuda
+
+Images = NDArray[np.uint8]
+
+
+class FakeBinding:
+    """A real binding whose "cuda" memory is the host's."""
+
+    def __init__(self, binding: Any) -> None:
+        self.binding = binding
+
+    def bind_input(self, name: str, memory: str, index: int, dtype: Any, shape: list[int], pointer: int) -> None:
+        assert (memory, index) == ("cuda", 0)
+        self.binding.bind_input(name, "cpu", 0, dtype, shape, pointer)
+
+    def bind_output(self, name: str, memory: str, index: int, dtype: Any, shape: list[int], pointer: int) -> None:
+        assert (memory, index) == ("cuda", 0)
+        self.binding.bind_output(name, "cpu", 0, dtype, shape, pointer)
+
+
+class FakeOrt:
+    """The onnxruntime module with a CUDA provider that runs on the fake's streams."""
+
+    __version__ = onnxruntime.__version__
+    RunOptions = onnxruntime.RunOptions
+
+    def __init__(self, cuda: FakeCuda) -> None:
+        self.cuda = cuda
+        self.falls_back = False
+        self.preloaded = 0
+        self.options: dict[str, str] = {}
+        fake = self
+
+        class InferenceSession:
+            def __init__(self, path: str, providers: list[tuple[str, dict[str, str]]]) -> None:
+                ((self.provider, fake.options),) = providers
+                self.real = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+            def disable_fallback(self) -> None:
+                self.real.disable_fallback()
+
+            def get_providers(self) -> list[str]:
+                return ["CPUExecutionProvider"] if fake.falls_back else [self.provider, "CPUExecutionProvider"]
+
+            def io_binding(self) -> FakeBinding:
+                return FakeBinding(self.real.io_binding())
+
+            def run_with_iobinding(self, binding: FakeBinding, options: Any) -> None:
+                assert options.get_run_config_entry("disable_synchronize_execution_providers") == "1"
+                stream = int(fake.options["user_compute_stream"])
+                fake.cuda.enqueue(stream, lambda: self.real.run_with_iobinding(binding.binding, options))
+
+        self.InferenceSession = InferenceSession
+
+    def get_available_providers(self) -> list[str]:
+        return [PROVIDER, "CPUExecutionProvider"]
+
+    def preload_dlls(self) -> None:
+        self.preloaded += 1
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCuda]:
+    cuda = FakeCuda()
+    monkeypatch.setattr(ort_cuda, "open_cuda", lambda: cuda)
+    yield cuda
+    gc.collect()
+    assert cuda.leaks() == {}
+
+
+@pytest.fixture
+def ort(cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> FakeOrt:
+    module = FakeOrt(cuda)
+    monkeypatch.setitem(sys.modules, "onnxruntime", module)  # pyright: ignore[reportArgumentType]
+    return module
+
+
+@pytest.fixture
+def session(ort: FakeOrt, artifacts: Path) -> Iterator[OrtCudaSession]:
+    session = ort_cuda.open_session(artifacts / "double.onnx", device=0, threads=None)
+    yield session
+    session.close()
+
+
+def pictures(*shape: int, seed: int = 0) -> Images:
+    return np.random.default_rng(seed).integers(0, 256, (*shape, 3), dtype=np.uint8)
+
+
+def on_device(images: Images) -> DeviceImages:
+    n, h, w, c = images.shape
+    return DeviceImages(images.ctypes.data, (n, h, w, c), owner=images)
+
+
+def test_pictures_of_any_size_are_enhanced(session: OrtCudaSession, cuda: FakeCuda) -> None:
+    for shape in [(1, 33, 47), (3, 64, 80), (1, 16, 16)]:
+        images = pictures(*shape)
+        out = np.zeros_like(images)
+        session.run(images, out)
+        assert np.array_equal(out, double(images))
+    assert cuda.calls.count("allocate") == 4, "memory is kept, and only grows"
+    assert (session.backend, session.device) == ("onnxruntime-cuda", "cuda:0")
+
+
+def test_the_provider_is_asked_for_full_fp32_on_our_stream(session: OrtCudaSession, ort: FakeOrt) -> None:
+    assert ort.options["use_tf32"] == "0"
+    assert ort.options["device_id"] == "0"
+    assert int(ort.options["user_compute_stream"]) > 0
+    assert ort.preloaded == 1
+
+
+def test_pointers_are_handed_over_in_the_order_of_the_callers_stream(session: OrtCudaSession, cuda: FakeCuda) -> None:
+    images, out, later = pictures(2, 32, 48), np.zeros((2, 32, 48, 3), np.uint8), np.zeros((2, 32, 48, 3), np.uint8)
+    source = np.zeros_like(images)
+    with cuda.using(1):
+        stream = cuda.create_stream()
+        cuda.copy_to_device(source.ctypes.data, images, stream)  # still pending when the session is called
+    before = len(cuda.calls)
+    session.run_device(on_device(source), on_device(out), stream)
+    assert not {"synchronize", "copy_to_device", "copy_to_host"} & set(cuda.calls[before:])
+    assert not out.any()
+    with cuda.using(1):
+        cuda.copy_on_device(later.ctypes.data, out.ctypes.data, out.nbytes, stream)
+        cuda.synchronize(stream)
+        cuda.destroy_stream(stream)
+    assert np.array_equal(later, double(images))
+
+
+def test_threads_take_turns(session: OrtCudaSession) -> None:
+    def work(seed: int) -> bool:
+        images = pictures(1, 32, 32 + seed % 3, seed=seed)
+        out = np.zeros_like(images)
+        session.run(images, out)
+        return np.array_equal(out, double(images))
+
+    with ThreadPoolExecutor(6) as pool:
+        assert all(pool.map(work, range(40)))
+
+
+def test_an_output_of_another_shape_is_refused(session: OrtCudaSession) -> None:
+    with pytest.raises(InputError, match="found an output of"):
+        session.run(pictures(1, 32, 32), pictures(1, 32, 33))
+
+
+def test_closing_twice_is_fine_and_running_after_it_is_not(ort: FakeOrt, cuda: FakeCuda, artifacts: Path) -> None:
+    session = ort_cuda.open_session(artifacts / "double.onnx", device=0, threads=2)
+    session.run(pictures(1, 32, 32), pictures(1, 32, 32))
+    session.close()
+    session.close()
+    assert cuda.leaks() == {}
+    with pytest.raises(ClosedError):
+        session.run(pictures(1, 32, 32), pictures(1, 32, 32))
+    with pytest.raises(ClosedError):
+        session.run_device(on_device(pictures(1, 32, 32)), on_device(pictures(1, 32, 32)), 0)
+
+
+def test_a_silent_fallback_to_the_cpu_is_an_error(ort: FakeOrt, artifacts: Path) -> None:
+    ort.falls_back = True
+    with pytest.raises(BackendUnavailableError, match=r"fell back to CPUExecutionProvider.*retinexrt\[gpu\]"):
+        ort_cuda.open_session(artifacts / "double.onnx", device=0, threads=None)
+
+
+def test_the_package_without_cuda_says_how_to_replace_it(
+    cuda: FakeCuda, artifacts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if PROVIDER in onnxruntime.get_available_providers():
+        pytest.skip("this onnxruntime has the CUDA provider")
+    with pytest.raises(BackendUnavailableError, match="pip uninstall -y onnxruntime; pip install"):
+        ort_cuda.open_session(artifacts / "double.onnx", device=0, threads=None)
+    assert not ort_cuda.probe().usable
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(BackendUnavailableError, match="can't be imported"):
+        ort_cuda.open_session(artifacts / "double.onnx", device=0, threads=None)
+
+
+def test_a_damaged_graph_is_an_error_and_leaves_nothing(ort: FakeOrt, cuda: FakeCuda, tmp_path: Path) -> None:
+    path = write_artifact(tmp_path / "double.onnx", make_info())
+    path.write_bytes(path.read_bytes().replace(b"Transpose", b"Transpoze"))
+    with pytest.raises(BackendError, match="ONNX Runtime can't open"):
+        ort_cuda.open_session(path, device=0, threads=None)
+    assert cuda.leaks() == {}
+
+
+def test_a_graph_for_tensors_is_refused(ort: FakeOrt, tmp_path: Path) -> None:
+    info = make_info()
+    path = write_artifact(tmp_path / "double.onnx", info)
+    tensors = info.to_json().replace('"dtype": "uint8"', '"dtype": "fp_32"').encode()
+    path.write_bytes(path.read_bytes().replace(info.to_json().encode(), tensors))
+    with pytest.raises(ArtifactError, match="takes tensors, not pictures"):
+        ort_cuda.open_session(path, device=0, threads=None)
+
+
+def test_a_failing_run_is_an_error_and_the_next_one_works(session: OrtCudaSession, cuda: FakeCuda) -> None:
+    cuda.failing["copy_to_host"] = "CUDA_ERROR_ILLEGAL_ADDRESS"
+    images = pictures(1, 32, 32)
+    with pytest.raises(BackendError, match="CUDA_ERROR_ILLEGAL_ADDRESS"):
+        session.run(images, np.zeros_like(images))
+    cuda.failing.clear()
+    out = np.zeros_like(images)
+    session.run(images, out)
+    assert np.array_equal(out, double(images))
+
+
+def test_the_probe_names_what_it_found(ort: FakeOrt, cuda: FakeCuda) -> None:
+    probe = ort_cuda.probe()
+    assert probe.usable
+    assert probe.reason == f"onnxruntime {onnxruntime.__version__} on Fake GPU (8.9)"

@@ -1,0 +1,499 @@
+"""The TensorRT session on a fake GPU: life cycle, errors, graphs, threads, pointers."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from runtime import manifest
+from runtime.backends import trt, trt_rtx
+from runtime.backends.session import DeviceImages
+from runtime.backends.trt import TensorRTSession, open_plan
+from runtime.errors import (
+    ArtifactError,
+    BackendError,
+    BackendUnavailableError,
+    ClosedError,
+    IncompatiblePlanError,
+    InputError,
+    ManifestError,
+)
+from tests.runtime.backends.fake_tensorrt import CudaGraphStrategy, FakeTensorRT
+from tests.runtime.backends.plans import LARGEST, write_plan
+from tests.runtime.cuda.fake import FakeCuda
+
+Images = NDArray[np.uint8]
+
+
+@pytest.fixture
+def cuda() -> Iterator[FakeCuda]:
+    cuda = FakeCuda()
+    yield cuda
+    gc.collect()
+    assert cuda.leaks() == {}
+
+
+@pytest.fixture
+def tensorrt(cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> FakeTensorRT:
+    module = FakeTensorRT(cuda)
+    monkeypatch.setitem(sys.modules, "tensorrt", module)  # pyright: ignore[reportArgumentType]
+    return module
+
+
+@pytest.fixture
+def session(tmp_path: Path, cuda: FakeCuda, tensorrt: FakeTensorRT) -> Iterator[TensorRTSession]:
+    session = open_plan(write_plan(tmp_path), "tensorrt", 0, cuda)
+    yield session
+    session.close()
+
+
+def pictures(*shape: int, seed: int = 0) -> Images:
+    return np.random.default_rng(seed).integers(0, 256, (*shape, 3), dtype=np.uint8)
+
+
+def run(session: TensorRTSession, images: Images) -> Images:
+    out = np.zeros_like(images)
+    session.run(images, out)
+    return out
+
+
+def on_device(images: Images) -> DeviceImages:
+    n, h, w, c = images.shape
+    return DeviceImages(images.ctypes.data, (n, h, w, c), owner=images)
+
+
+# The host's memory.
+
+
+def test_a_picture_is_enhanced(session: TensorRTSession) -> None:
+    images = pictures(1, 33, 47)
+    assert np.array_equal(run(session, images), 255 - images)
+    assert (session.backend, session.device, session.info.network) == ("tensorrt", "cuda:0", "double")
+
+
+def test_results_are_never_views_of_memory_that_is_used_again(session: TensorRTSession) -> None:
+    first, second = pictures(1, 32, 32, seed=1), pictures(1, 32, 32, seed=2)
+    one = run(session, first)
+    run(session, second)
+    assert np.array_equal(one, 255 - first)
+
+
+def test_every_size_of_the_profile_runs(session: TensorRTSession) -> None:
+    for shape in [(1, 16, 16), (4, 64, 96), (2, 17, 95), (1, 16, 16)]:
+        images = pictures(*shape)
+        assert np.array_equal(run(session, images), 255 - images)
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ((1, 15, 47), "--min 1x15x16"),
+        ((1, 33, 97), "--max 4x64x97"),
+        ((5, 33, 47), "--max 5x64x96"),
+        ((5, 10, 47), "--min 1x10x16 --max 5x64x96"),
+    ],
+)
+def test_a_shape_outside_the_profile_names_it(session: TensorRTSession, shape: tuple[int, ...], words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        run(session, pictures(*shape))
+    assert "from 1x16x16x3 to 4x64x96x3" in str(caught.value)
+    assert f"python engines/build.py double {words}" in str(caught.value)
+
+
+def test_an_output_of_another_shape_is_refused(session: TensorRTSession) -> None:
+    with pytest.raises(InputError, match="found an output of"):
+        session.run(pictures(1, 32, 32), pictures(1, 32, 33))
+
+
+# Graphs.
+
+
+def test_the_third_run_of_a_shape_replays_a_graph(session: TensorRTSession, cuda: FakeCuda) -> None:
+    for expected in (0, 0, 1, 2):
+        images = pictures(1, 32, 48, seed=expected)
+        assert np.array_equal(run(session, images), 255 - images)
+        assert cuda.calls.count("launch") == expected
+    assert cuda.calls.count("begin_capture") == 1
+
+
+def test_each_shape_has_its_own_context_and_graph(session: TensorRTSession, cuda: FakeCuda, tensorrt: FakeTensorRT) -> None:
+    shapes = [(1, 32, 48), (1, 48, 32), (2, 32, 48)]
+    for _ in range(4):
+        for shape in shapes:
+            images = pictures(*shape)
+            assert np.array_equal(run(session, images), 255 - images)
+    assert len(tensorrt.contexts) == 3
+    assert [context.set_shapes for context in tensorrt.contexts] == [1, 1, 1]
+    assert cuda.calls.count("begin_capture") == 3
+    assert cuda.calls.count("launch") == 6
+
+
+def test_more_shapes_than_contexts_drop_the_oldest_graph(
+    session: TensorRTSession, cuda: FakeCuda, tensorrt: FakeTensorRT
+) -> None:
+    for width in range(20, 32):
+        for _ in range(3):
+            images = pictures(1, 32, width)
+            assert np.array_equal(run(session, images), 255 - images)
+    assert len(tensorrt.contexts) == 4
+    assert cuda.calls.count("destroy_graph") == 8
+    assert cuda.leaks()["graphs"] == 4
+
+
+def test_where_capture_fails_runs_go_on_without(
+    session: TensorRTSession, cuda: FakeCuda, tensorrt: FakeTensorRT, caplog: pytest.LogCaptureFixture
+) -> None:
+    tensorrt.synchronizes = True
+    with caplog.at_level(logging.WARNING, "retinexrt.tensorrt"):
+        for seed in range(5):
+            images = pictures(1, 32, 48, seed=seed)
+            assert np.array_equal(run(session, images), 255 - images)
+    assert cuda.calls.count("begin_capture") == 1
+    assert cuda.calls.count("launch") == 0
+    assert "not permitted when stream is capturing" in str(session.graph_error)
+    assert "no CUDA graph for (1, 32, 48, 3)" in caplog.text
+
+
+@pytest.mark.parametrize("step", ["begin_capture", "end_capture"])
+def test_where_cuda_refuses_to_capture_runs_go_on_without(session: TensorRTSession, cuda: FakeCuda, step: str) -> None:
+    cuda.failing[step] = "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED"
+    for seed in range(4):
+        images = pictures(1, 32, 48, seed=seed)
+        assert np.array_equal(run(session, images), 255 - images)
+    assert "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED" in str(session.graph_error)
+
+
+# The GPU's memory.
+
+
+def test_pointers_are_handed_over_without_a_copy_or_a_wait(session: TensorRTSession, cuda: FakeCuda) -> None:
+    images, out = pictures(2, 32, 48), np.zeros((2, 32, 48, 3), np.uint8)
+    with cuda.using(1):
+        stream = cuda.create_stream()
+    before = list(cuda.calls)
+    session.run_device(on_device(images), on_device(out), stream)
+    new = cuda.calls[len(before) :]
+    assert not {"synchronize", "synchronize_event", "copy_to_device", "copy_to_host", "allocate"} & set(new)
+    assert not out.any(), "the work was waited for"
+    with cuda.using(1):
+        cuda.synchronize(stream)
+        cuda.destroy_stream(stream)
+    assert np.array_equal(out, 255 - images)
+
+
+def test_a_pointer_pair_that_comes_back_replays_a_graph_on_the_callers_stream(session: TensorRTSession, cuda: FakeCuda) -> None:
+    images, out = pictures(1, 32, 48), np.zeros((1, 32, 48, 3), np.uint8)
+    for seed in range(4):
+        images[...] = pictures(1, 32, 48, seed=seed)
+        session.run_device(on_device(images), on_device(out), 0)
+        with cuda.using(1):
+            cuda.synchronize(0)
+        assert np.array_equal(out, 255 - images)
+    assert cuda.calls.count("launch") == 2
+    other = np.zeros_like(out)
+    session.run_device(on_device(images), on_device(other), 0)
+    with cuda.using(1):
+        cuda.synchronize(0)
+    assert np.array_equal(other, 255 - images)
+    assert cuda.calls.count("launch") == 2
+
+
+def test_a_context_waits_for_the_stream_that_it_last_ran_on(session: TensorRTSession, cuda: FakeCuda) -> None:
+    """One context on three streams in turn: each has to wait for the one before, in whatever order they are waited for."""
+    with cuda.using(1):
+        streams = [cuda.create_stream() for _ in range(3)]
+    inputs = [pictures(1, 32, 48, seed=seed) for seed in range(3)]
+    outputs = [np.zeros_like(images) for images in inputs]
+    for stream, images, out in zip(streams, inputs, outputs, strict=True):
+        session.run_device(on_device(images), on_device(out), stream)
+    images = pictures(1, 32, 48, seed=9)
+    assert np.array_equal(run(session, images), 255 - images)
+    with cuda.using(1):
+        for stream in reversed(streams):
+            cuda.synchronize(stream)
+            cuda.destroy_stream(stream)
+    for images, out in zip(inputs, outputs, strict=True):
+        assert np.array_equal(out, 255 - images)
+
+
+# Threads.
+
+
+def test_threads_share_a_few_contexts(session: TensorRTSession, tensorrt: FakeTensorRT) -> None:
+    def work(seed: int) -> bool:
+        images = pictures(1, 32, 32 + seed % 5, seed=seed)
+        return np.array_equal(run(session, images), 255 - images)
+
+    with ThreadPoolExecutor(12) as pool:
+        assert all(pool.map(work, range(120)))
+    assert 1 <= len(tensorrt.contexts) <= 4
+
+
+def test_threads_wait_for_a_context(session: TensorRTSession, tensorrt: FakeTensorRT) -> None:
+    plan = session._plan  # pyright: ignore[reportPrivateUsage]
+    lent = [plan.pool.slot((1, 32, 32, 3)) for _ in range(4)]
+    for slot in lent:
+        slot.__enter__()
+    done = threading.Event()
+
+    def work() -> None:
+        run(session, pictures(1, 32, 32))
+        done.set()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert not done.wait(0.1)
+    for slot in lent:
+        slot.__exit__(None, None, None)
+    thread.join(10)
+    assert done.is_set()
+
+
+def test_without_memory_for_another_context_the_first_one_does(
+    session: TensorRTSession, tensorrt: FakeTensorRT, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(session, pictures(1, 32, 32))
+    tensorrt.failing.add("context")
+    images = pictures(1, 33, 33)
+    assert np.array_equal(run(session, images), 255 - images)
+    assert "OutOfMemory" in caplog.text
+    assert len(tensorrt.contexts) == 1
+
+
+def test_closing_waits_for_running_calls(tmp_path: Path, cuda: FakeCuda, tensorrt: FakeTensorRT) -> None:
+    session = open_plan(write_plan(tmp_path), "tensorrt", 0, cuda)
+    with session._plan.lend((1, 32, 32, 3)):  # pyright: ignore[reportPrivateUsage]
+        closer = threading.Thread(target=session.close)
+        closer.start()
+        closer.join(0.1)
+        assert closer.is_alive()
+    closer.join(10)
+    assert not closer.is_alive()
+
+
+# Opening and closing.
+
+
+def test_closing_frees_everything_and_twice_is_fine(tmp_path: Path, cuda: FakeCuda, tensorrt: FakeTensorRT) -> None:
+    session = open_plan(write_plan(tmp_path), "tensorrt", 0, cuda)
+    for _ in range(3):
+        run(session, pictures(1, 32, 32))
+    session.close()
+    session.close()
+    assert cuda.leaks() == {}
+    with pytest.raises(ClosedError):
+        run(session, pictures(1, 32, 32))
+    with pytest.raises(ClosedError):
+        session.run_device(on_device(pictures(1, 32, 32)), on_device(pictures(1, 32, 32)), 0)
+
+
+def test_a_session_that_is_forgotten_frees_everything(tmp_path: Path, cuda: FakeCuda, tensorrt: FakeTensorRT) -> None:
+    session = open_plan(write_plan(tmp_path), "tensorrt", 0, cuda)
+    run(session, pictures(1, 32, 32))
+    del session
+    gc.collect()
+    assert cuda.leaks() == {}
+
+
+def test_the_applications_context_is_used_and_left_alone(tmp_path: Path, cuda: FakeCuda, tensorrt: FakeTensorRT) -> None:
+    cuda.current_by_application = 77
+    with open_closed(open_plan(write_plan(tmp_path), "tensorrt", 0, cuda)) as session:
+        run(session, pictures(1, 32, 32))
+        assert "contexts" not in cuda.leaks()
+
+
+class open_closed:  # noqa: N801
+    """`contextlib.closing`, typed for sessions."""
+
+    def __init__(self, session: TensorRTSession) -> None:
+        self.session = session
+
+    def __enter__(self) -> TensorRTSession:
+        return self.session
+
+    def __exit__(self, *_: object) -> None:
+        self.session.close()
+
+
+def test_nothing_is_deserialised_that_is_not_what_it_claims(tmp_path: Path, cuda: FakeCuda, tensorrt: FakeTensorRT) -> None:
+    plan = write_plan(tmp_path)
+    for other in (
+        write_plan(tmp_path, "hopper_fp16", sms=("9.0",)),
+        write_plan(tmp_path, "old_fp16", version="10.12.0.36"),
+    ):
+        with pytest.raises(IncompatiblePlanError):
+            open_plan(other, "tensorrt", 0, cuda)
+    with pytest.raises(IncompatiblePlanError, match="found tensorrt"):
+        open_plan(write_plan(tmp_path, "rtx_fp16", flavour="tensorrt_rtx"), "tensorrt", 0, cuda)
+    plan.write_bytes(plan.read_bytes()[:-2] + b"zz")
+    with pytest.raises(ManifestError):
+        open_plan(plan, "tensorrt", 0, cuda)
+    assert tensorrt.deserialised == []
+
+
+def test_a_plan_of_another_name_inside_is_refused(tmp_path: Path, cuda: FakeCuda, tensorrt: FakeTensorRT) -> None:
+    with pytest.raises(ManifestError, match="were not built together"):
+        open_plan(write_plan(tmp_path, inside="Unnamed Network 0"), "tensorrt", 0, cuda)
+
+
+def test_a_plan_for_tensors_is_refused(tmp_path: Path, cuda: FakeCuda, tensorrt: FakeTensorRT) -> None:
+    tensorrt.failing.add("float")
+    with pytest.raises(ArtifactError, match="INPUT of FLOAT, expected INPUT of UINT8"):
+        open_plan(write_plan(tmp_path), "tensorrt", 0, cuda)
+
+
+def test_a_plan_that_tensorrt_refuses_comes_with_its_words(tmp_path: Path, cuda: FakeCuda, tensorrt: FakeTensorRT) -> None:
+    tensorrt.failing.add("deserialize")
+    with pytest.raises(BackendError, match=r"Serialization \(magic tag\).*python engines/build.py double"):
+        open_plan(write_plan(tmp_path), "tensorrt", 0, cuda)
+
+
+@pytest.mark.parametrize(
+    ("failure", "words"),
+    [
+        ("context", "OutOfMemory"),
+        ("shape", r"set the input's shape to \(1, 32, 32, 3\): .*API Usage Error \(shape\)"),
+        ("infer", "can't tell the shape of enhanced"),
+        ("output shape", r"has the shape \(1, 1, 1, 3\)"),
+        ("address", "set the input's address"),
+        ("execute", "failed to enqueue"),
+    ],
+)
+def test_every_refusal_of_tensorrt_is_an_error_and_the_next_run_works(
+    session: TensorRTSession, tensorrt: FakeTensorRT, failure: str, words: str
+) -> None:
+    tensorrt.failing.add(failure)
+    with pytest.raises(BackendError, match=words):
+        run(session, pictures(1, 32, 32))
+    tensorrt.failing.clear()
+    images = pictures(1, 32, 32)
+    assert np.array_equal(run(session, images), 255 - images)
+
+
+def test_an_error_of_cuda_is_an_error_and_the_next_run_works(session: TensorRTSession, cuda: FakeCuda) -> None:
+    cuda.failing["copy_to_device"] = "CUDA_ERROR_ILLEGAL_ADDRESS"
+    with pytest.raises(BackendError, match="CUDA_ERROR_ILLEGAL_ADDRESS"):
+        run(session, pictures(1, 32, 32))
+    cuda.failing.clear()
+    images = pictures(1, 32, 32)
+    assert np.array_equal(run(session, images), 255 - images)
+
+
+def test_staging_without_memory_is_an_error(session: TensorRTSession, cuda: FakeCuda) -> None:
+    cuda.capacity = int(np.prod(LARGEST))
+    with pytest.raises(BackendError, match="OUT_OF_MEMORY"):
+        run(session, pictures(1, 32, 32))
+    cuda.capacity = None
+    images = pictures(1, 32, 32)
+    assert np.array_equal(run(session, images), 255 - images)
+
+
+def test_a_missing_package_names_its_command(tmp_path: Path, cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    with pytest.raises(BackendUnavailableError, match=r"pip install 'retinexrt\[trt\]'"):
+        open_plan(write_plan(tmp_path), "tensorrt", 0, cuda)
+
+
+def test_a_gpu_that_is_not_there_is_an_input_error(tmp_path: Path, cuda: FakeCuda, tensorrt: FakeTensorRT) -> None:
+    with pytest.raises(InputError, match="there is no GPU 3"):
+        open_plan(write_plan(tmp_path), "tensorrt", 3, cuda)
+
+
+# TensorRT-RTX.
+
+
+@pytest.fixture
+def rtx(cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> FakeTensorRT:
+    module = FakeTensorRT(cuda, version="1.7.1.116", rtx=True)
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx", module)  # pyright: ignore[reportArgumentType]
+    return module
+
+
+def rtx_plan(folder: Path, **changes: Any) -> Path:
+    return write_plan(folder, flavour="tensorrt_rtx", version="1.7.1.116", sms=("8.6", "8.9"), gpu=None, **changes)
+
+
+def test_rtx_captures_by_itself(tmp_path: Path, cuda: FakeCuda, rtx: FakeTensorRT) -> None:
+    with open_closed(open_plan(rtx_plan(tmp_path), "tensorrt_rtx", 0, cuda)) as session:
+        for seed in range(4):
+            images = pictures(1, 32, 32, seed=seed)
+            assert np.array_equal(run(session, images), 255 - images)
+        assert session.backend == "tensorrt_rtx"
+    assert cuda.calls.count("begin_capture") == 0
+    config = rtx.contexts[0].config
+    assert config is not None and config.cuda_graph_strategy is CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+
+
+def test_rtx_kernels_are_kept_beside_the_plan(tmp_path: Path, cuda: FakeCuda, rtx: FakeTensorRT) -> None:
+    plan = rtx_plan(tmp_path)
+    for _ in range(2):
+        with open_closed(open_plan(plan, "tensorrt_rtx", 0, cuda)) as session:
+            run(session, pictures(1, 32, 32))
+    assert (tmp_path / "double_fp16.sm89.cache").is_file()
+    assert [cache.kernels for cache in rtx.runtime_caches] == [b"kernels for this GPU"] * 2
+    assert rtx.runtime_caches[1] is not rtx.runtime_caches[0]
+
+
+@pytest.mark.parametrize("damage", ["flip", "other plan", "stale"])
+def test_rtx_kernels_of_another_plan_are_not_used(tmp_path: Path, cuda: FakeCuda, rtx: FakeTensorRT, damage: str) -> None:
+    plan, cache = rtx_plan(tmp_path), tmp_path / "double_fp16.sm89.cache"
+    with open_closed(open_plan(plan, "tensorrt_rtx", 0, cuda)) as session:
+        run(session, pictures(1, 32, 32))
+    if damage == "flip":
+        cache.write_bytes(cache.read_bytes()[:-1] + b"?")
+    elif damage == "other plan":
+        plan = rtx_plan(tmp_path, level=5)
+    else:
+        rtx.failing.add("stale cache")
+    with open_closed(open_plan(plan, "tensorrt_rtx", 0, cuda)) as session:
+        assert rtx.runtime_caches[-1].kernels == b""
+        run(session, pictures(1, 32, 32))
+    assert cache.read_bytes().endswith(b"kernels for this GPU")
+
+
+def test_a_folder_that_cannot_be_written_to_keeps_nothing(
+    tmp_path: Path, cuda: FakeCuda, rtx: FakeTensorRT, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = rtx_plan(tmp_path)
+    session = open_plan(plan, "tensorrt_rtx", 0, cuda)
+    run(session, pictures(1, 32, 32))
+    for path in (plan, manifest.manifest_path(plan)):
+        path.unlink()
+    tmp_path.rmdir()
+    tmp_path.write_text("a file where the folder was")
+    session.close()
+    tmp_path.unlink()
+
+
+# Probing.
+
+
+def test_probes_say_what_is_missing(cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trt, "find_spec", lambda name: None)
+    for module in ("tensorrt", "tensorrt_rtx"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    assert trt.probe().usable is False
+    assert trt.probe().install == "pip install 'retinexrt[trt]'"
+    assert trt_rtx.probe().name == "tensorrt_rtx"
+
+
+def test_probes_say_what_was_found(
+    cuda: FakeCuda, tensorrt: FakeTensorRT, rtx: FakeTensorRT, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trt, "open_cuda", lambda: cuda)
+    assert trt.probe().usable
+    assert trt.probe().reason == "tensorrt 11.4.0.106 on Fake GPU (8.9)"
+    assert trt_rtx.probe().usable
+    cuda.sm = "9.0"
+    assert not trt_rtx.probe().usable
+    assert "doesn't support compute capability 9.0" in trt_rtx.probe().reason

@@ -1,0 +1,275 @@
+"""CUDA in host memory: the third implementation of the protocol.
+
+Streams are queues that run only when somebody waits for them, so a missing order between streams gives a wrong result
+instead of luck. "Device" pointers are addresses of host memory. Every operation needs a current context on its thread,
+and what was created is counted until it is destroyed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections import Counter
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from runtime.cuda.protocol import Bytes, DeviceProperties
+from runtime.errors import BackendError, InputError
+
+Operation = Callable[[], None]
+
+
+def memory_at(address: int, count: int) -> Bytes:
+    """Host memory at an address, as an array."""
+    return np.ctypeslib.as_array((ctypes.c_uint8 * count).from_address(address))
+
+
+@dataclass
+class FakeStream:
+    queue: list[Operation] = field(default_factory=list)
+    done: int = 0
+    #: What is recorded instead of run; None: not capturing.
+    captured: list[Operation] | None = None
+    invalid: bool = False
+
+
+class FakeCuda:
+    """See the module."""
+
+    name = "fake"
+
+    def __init__(self, sm: str = "8.9", devices: int = 1) -> None:
+        self.sm = sm
+        self.devices = devices
+        self._local = threading.local()
+        self._lock = threading.RLock()
+        self._handles = iter(range(1000, 10**9))
+        self._streams: dict[int, FakeStream] = {0: FakeStream()}
+        self._events: dict[int, tuple[int, int] | None] = {}
+        self._graphs: dict[int, list[Operation]] = {}
+        self._memory: dict[int, Bytes] = {}
+        self._pinned: dict[int, Bytes] = {}
+        self._contexts: Counter[int] = Counter()
+        #: Names of the operations, in order.
+        self.calls: list[str] = []
+        #: Operations that fail from now on, with CUDA's words.
+        self.failing: dict[str, str] = {}
+        #: Bytes that may be allocated on the device; None: any number.
+        self.capacity: int | None = None
+        self.current_by_application: int | None = None
+
+    # What tests ask.
+
+    def leaks(self) -> dict[str, int]:
+        """How much of each kind is still there."""
+        counts = {
+            "streams": len(self._streams) - 1,
+            "events": len(self._events),
+            "graphs": len(self._graphs),
+            "memory": len(self._memory),
+            "pinned": len(self._pinned),
+            "contexts": sum(self._contexts.values()),
+        }
+        return {kind: count for kind, count in counts.items() if count}
+
+    def pending(self, stream: int) -> int:
+        """Operations that have not run yet."""
+        return len(self._streams[stream].queue) - self._streams[stream].done
+
+    def enqueue(self, stream: int, operation: Operation) -> None:
+        """What a kernel launch does."""
+        with self._lock:
+            found = self._streams[stream]
+            (found.queue if found.captured is None else found.captured).append(operation)
+
+    # The protocol.
+
+    def _note(self, name: str, context: bool = True) -> None:
+        with self._lock:
+            self.calls.append(name)
+        if name in self.failing:
+            raise BackendError(f"{name}: {self.failing[name]}")
+        if context and not self._stack():
+            raise BackendError(f"{name}: CUDA_ERROR_INVALID_CONTEXT")
+
+    def _stack(self) -> list[int]:
+        if not hasattr(self._local, "stack"):
+            self._local.stack = []
+        return self._local.stack
+
+    def device_count(self) -> int:
+        return self.devices
+
+    def properties(self, device: int) -> DeviceProperties:
+        if not 0 <= device < self.devices:
+            raise InputError(f"there is no GPU {device}; this machine has {self.devices}, numbered from 0")
+        return DeviceProperties("Fake GPU", self.sm, 8 << 30, "13.0")
+
+    def open_context(self, device: int) -> int:
+        self._note("open_context", context=False)
+        if self.current_by_application is not None:
+            return self.current_by_application
+        self._contexts[device + 1] += 1
+        return device + 1
+
+    def close_context(self, context: int) -> None:
+        self._note("close_context", context=False)
+        if context != self.current_by_application:
+            self._contexts[context] -= 1
+            assert self._contexts[context] >= 0, "released more often than retained"
+
+    @contextmanager
+    def using(self, context: int) -> Generator[None]:
+        if context != self.current_by_application and not self._contexts[context]:
+            raise BackendError("using: CUDA_ERROR_CONTEXT_IS_DESTROYED")
+        self._stack().append(context)
+        try:
+            yield
+        finally:
+            self._stack().pop()
+
+    def create_stream(self) -> int:
+        self._note("create_stream")
+        handle = next(self._handles)
+        self._streams[handle] = FakeStream()
+        return handle
+
+    def destroy_stream(self, stream: int) -> None:
+        self._note("destroy_stream")
+        self._drain(stream)
+        del self._streams[stream]
+
+    def synchronize(self, stream: int) -> None:
+        self._note("synchronize")
+        with self._lock:
+            found = self._streams[stream]
+            if found.captured is not None:
+                found.invalid = True
+                raise BackendError("synchronize: CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED")
+            self._drain(stream)
+
+    def _drain(self, stream: int, until: int | None = None) -> None:
+        with self._lock:
+            found = self._streams.get(stream)
+            while found is not None and found.done < (len(found.queue) if until is None else until):
+                operation = found.queue[found.done]
+                found.done += 1
+                operation()
+
+    def create_event(self, timing: bool = False) -> int:
+        self._note("create_event")
+        handle = next(self._handles)
+        self._events[handle] = None
+        return handle
+
+    def destroy_event(self, event: int) -> None:
+        self._note("destroy_event")
+        del self._events[event]
+
+    def record(self, event: int, stream: int) -> None:
+        self._note("record")
+        with self._lock:
+            assert event in self._events
+            self._events[event] = (stream, len(self._streams[stream].queue))
+
+    def wait(self, stream: int, event: int) -> None:
+        self._note("wait")
+        if (mark := self._events[event]) is not None:
+            self.enqueue(stream, lambda: self._drain(*mark))
+
+    def synchronize_event(self, event: int) -> None:
+        self._note("synchronize_event")
+        if (mark := self._events[event]) is not None:
+            self._drain(*mark)
+
+    def elapsed_ms(self, start: int, end: int) -> float:
+        self._note("elapsed_ms")
+        first, last = self._events[start], self._events[end]
+        if first is None or last is None:
+            raise BackendError("elapsed_ms: CUDA_ERROR_INVALID_HANDLE")
+        return float(last[1] - first[1])
+
+    def allocate(self, count: int) -> int:
+        self._note("allocate")
+        used = sum(array.nbytes for array in self._memory.values())
+        if self.capacity is not None and used + count > self.capacity:
+            raise BackendError("allocate: CUDA_ERROR_OUT_OF_MEMORY")
+        array = np.full(count, 0xCD, np.uint8)
+        self._memory[array.ctypes.data] = array
+        return array.ctypes.data
+
+    def free(self, pointer: int) -> None:
+        self._note("free")
+        self._memory.pop(pointer).fill(0xDD)
+
+    def allocate_host(self, count: int) -> Bytes:
+        self._note("allocate_host")
+        array = np.full(count, 0xCD, np.uint8)
+        self._pinned[array.ctypes.data] = array
+        return array
+
+    def free_host(self, array: Bytes) -> None:
+        self._note("free_host")
+        self._pinned.pop(array.ctypes.data).fill(0xDD)
+
+    def copy_to_device(self, pointer: int, array: Bytes, stream: int) -> None:
+        self._note("copy_to_device")
+        self.enqueue(stream, lambda: np.copyto(memory_at(pointer, array.nbytes), array.reshape(-1)))
+
+    def copy_to_host(self, array: Bytes, pointer: int, stream: int) -> None:
+        self._note("copy_to_host")
+        self.enqueue(stream, lambda: np.copyto(array.reshape(-1), memory_at(pointer, array.nbytes)))
+
+    def copy_on_device(self, target: int, source: int, count: int, stream: int) -> None:
+        self._note("copy_on_device")
+        self.enqueue(stream, lambda: np.copyto(memory_at(target, count), memory_at(source, count)))
+
+    def begin_capture(self, stream: int) -> None:
+        self._note("begin_capture")
+        if stream == 0:
+            raise BackendError("begin_capture: CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED")
+        self._streams[stream].captured = []
+
+    def end_capture(self, stream: int) -> int:
+        found = self._streams[stream]
+        captured, found.captured = found.captured, None
+        invalid, found.invalid = found.invalid, False
+        self._note("end_capture")
+        if captured is None or invalid:
+            raise BackendError("end_capture: CUDA_ERROR_STREAM_CAPTURE_INVALIDATED")
+        handle = next(self._handles)
+        self._graphs[handle] = captured
+        return handle
+
+    def launch(self, graph: int, stream: int) -> None:
+        self._note("launch")
+        for operation in self._graphs[graph]:
+            self.enqueue(stream, operation)
+
+    def destroy_graph(self, graph: int) -> None:
+        self._note("destroy_graph")
+        del self._graphs[graph]
+
+
+class DeviceArray:
+    """An array in the fake's memory that speaks the CUDA array interface."""
+
+    def __init__(self, array: Bytes, stream: int | None = None, **changes: Any) -> None:
+        self.array = array
+        self.interface: dict[str, Any] = {
+            "shape": array.shape,
+            "typestr": array.dtype.str,
+            "data": (array.ctypes.data, False),
+            "strides": None if array.flags.c_contiguous else array.strides,
+            "stream": stream,
+            "version": 3,
+            **changes,
+        }
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        return self.interface
