@@ -1,0 +1,467 @@
+"""`python benchmarks/parity.py pdn`: is every artifact still the network that was trained?
+
+torch in FP32 is the reference; measured against it, in codes of 8 bits, are the FP32 ONNX file in ONNX Runtime and in
+OpenVINO, the typed FP16 file and, where there is a GPU, the plan. Measuring and judging are separate: `measure` returns
+numbers, `judge` compares them with limits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from benchmarks import cases, codes
+from benchmarks.cases import Case, Images, Kind
+from runtime import locate
+from runtime.artifact import ArtifactInfo, ParityInfo, Precision
+from runtime.errors import ArtifactError, BackendUnavailableError, InputError, RetinexError
+from train.errors import TrainError
+from train.networks.registry import NETWORKS, get_spec
+
+REFERENCE = "torch fp32"
+
+#: Networks that take seconds per photograph: theirs are small.
+_COSTLY = ("dsn", "dsn-reverse")
+#: Size of the photograph whose layers are compared: all of them are held in memory at once.
+_LAYERS = (49, 67)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One artifact on one case."""
+
+    #: What ran, e.g. "onnx fp16, ONNX Runtime".
+    subject: str
+    precision: Precision
+    case: str
+    kind: Kind
+    shape: tuple[int, ...]
+    difference: codes.Difference
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a difference may be; None: not limited."""
+
+    max_codes: int | None = None
+    p999_codes: int | None = None
+    psnr: float | None = None
+
+    def broken_by(self, difference: codes.Difference) -> list[str]:
+        """What is beyond the limits, in words."""
+        found: list[str] = []
+        if self.max_codes is not None and difference.max_codes > self.max_codes:
+            found.append(f"{difference.max_codes} codes at the worst sample, allowed {self.max_codes}")
+        if self.p999_codes is not None and difference.p999_codes > self.p999_codes:
+            found.append(f"{difference.p999_codes} codes at the 99.9th percentile, allowed {self.p999_codes}")
+        if self.psnr is not None and difference.psnr < self.psnr:
+            found.append(f"PSNR {difference.psnr:.1f} dB, required {self.psnr:g}")
+        return found
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An artifact opened on a backend."""
+
+    label: str
+    info: ArtifactInfo
+    run: Callable[[Images], Images]
+    close: Callable[[], None]
+
+
+def limits(name: str, precision: Precision, kind: Kind) -> Limits:
+    """What the project promises. FP32 is held on every picture, FP16 on photographs."""
+    if precision == "fp32":
+        return Limits(max_codes=1)
+    if kind == "hard":
+        return Limits()
+    return Limits(p999_codes=2, psnr=50.0) if name.startswith("dsn") else Limits(p999_codes=1, psnr=55.0)
+
+
+def default_cases(name: str, size: tuple[int, int] | None = None, count: int | None = None) -> list[Case]:
+    """The project's pictures for a network; small and few for the costly ones unless said otherwise."""
+    costly = name in _COSTLY
+    chosen = size or (cases.SMALL if costly else cases.PHOTOGRAPH)
+    return [*cases.photographs(count or (3 if costly else 6), chosen, cases.data_folder()), *cases.hard_cases()]
+
+
+def measure(
+    name: str,
+    *,
+    engines: Sequence[Path] | None = None,
+    weights: Path | None = None,
+    pictures: Sequence[Case] | None = None,
+    threads: int | None = None,
+) -> list[Measurement]:
+    """Run torch and every artifact of network `name` on every picture that the artifact takes, and compare.
+
+    `engines`: .onnx and .plan files; None: what is found of this network and can run here. `weights`: of torch; None:
+    those in train/weights/. An artifact that was made from other weights is an ArtifactError.
+    """
+    chosen = default_cases(name) if pictures is None else pictures
+    reference, digest = _torch_reference(name, weights)
+    subjects: list[Subject] = []
+    try:
+        for path in find_artifacts(name) if engines is None else engines:
+            subjects += _open(path, threads, required=engines is not None)
+        if not subjects:
+            raise locate.absent(name)
+        for subject in subjects:
+            _check_origin(subject, name, digest)
+        return [found for case in chosen for found in _measure_case(case, reference, subjects)]
+    finally:
+        for subject in subjects:
+            subject.close()
+
+
+def find_artifacts(name: str) -> list[Path]:
+    """NAME.onnx, NAME_fp16.onnx and NAME_fp16.plan, those that are there."""
+    endings = (".onnx", "_fp16.onnx", "_fp16.plan")
+    return [path for ending in endings if (path := locate.find(name + ending)) is not None]
+
+
+def judge(name: str, measurements: Iterable[Measurement]) -> list[str]:
+    """What breaks the project's limits, one line each; nothing: all is well."""
+    lines: list[str] = []
+    for one in measurements:
+        broken = limits(name, one.precision, one.kind).broken_by(one.difference)
+        lines += [f"{name}, {one.subject}, {one.case} ({_times(one.shape)}): {reason}" for reason in broken]
+    return lines
+
+
+def summarise(measurements: Sequence[Measurement], kind: Kind = "photograph") -> dict[str, codes.Difference]:
+    """All pictures of one kind together, per subject."""
+    subjects = dict.fromkeys(one.subject for one in measurements)
+    return {
+        subject: codes.pool(one.difference for one in measurements if one.subject == subject and one.kind == kind)
+        for subject in subjects
+    }
+
+
+def parity_infos(measurements: Sequence[Measurement], subjects: Iterable[str] | None = None) -> tuple[ParityInfo, ...]:
+    """What a manifest says about its artifact: one entry per subject, over photographs."""
+    wanted = None if subjects is None else set(subjects)
+    entries: list[ParityInfo] = []
+    for subject, difference in summarise(measurements).items():
+        if wanted is None or subject in wanted:
+            shapes = [one.shape for one in measurements if one.subject == subject and one.kind == "photograph"]
+            entries.append(
+                ParityInfo(
+                    reference=f"{REFERENCE}, against {subject}",
+                    images=sum(shape[0] for shape in shapes),
+                    max_codes=difference.max_codes,
+                    p999_codes=float(difference.p999_codes),
+                    psnr=round(difference.psnr, 2),
+                )
+            )
+    return tuple(entries)
+
+
+def write_into_manifest(plan: Path, measurements: Sequence[Measurement]) -> Path | None:
+    """Record what was measured in the manifest of `plan` and return its path.
+
+    The plan's own figures where it ran; else those of the ONNX file that it was built from, under that name. None, and
+    nothing is written, where neither was measured.
+    """
+    from runtime import manifest
+
+    info = manifest.read(plan)
+    own = [one.subject for one in measurements if one.subject.startswith("plan")]
+    built_from = [one.subject for one in measurements if one.subject.startswith("onnx") and one.precision == info.precision]
+    parity = parity_infos(measurements, own or built_from)
+    return manifest.write(replace(info, parity=parity), plan) if parity else None
+
+
+def _torch_reference(name: str, weights: Path | None) -> tuple[Callable[[Images], Images], str | None]:
+    """The network in torch, image in and image out, and the SHA-256 of its weights."""
+    import torch
+
+    from export.image_graph import ImageGraph
+    from train.networks.weights import load
+
+    spec = get_spec(name)
+    loaded = load(spec, weights)
+    module = ImageGraph(loaded.network, spec.multiple).eval()
+
+    def run(images: Images) -> Images:
+        with torch.inference_mode():
+            return module(torch.from_numpy(images)).numpy()
+
+    return run, loaded.sha256
+
+
+def _open(path: Path, threads: int | None, required: bool) -> list[Subject]:
+    """One subject per backend that runs this artifact; where none does, nothing, or an error if it is required."""
+    from runtime.backends import choices
+
+    found: list[Subject] = []
+    problems: list[str] = []
+    for choice in choices(str(path)):
+        probe = choice.backend.probe()
+        if not probe.usable:
+            problems.append(f"{probe.name}: {probe.reason}")
+            continue
+        try:
+            found.append(_subject(path, choice.backend.name, threads))
+        except BackendUnavailableError as error:
+            problems.append(str(error))
+    if not found and required:
+        raise BackendUnavailableError(f"nothing here runs {path.name}. {'. '.join(problems)}")
+    return found
+
+
+def _subject(path: Path, backend: str, threads: int | None) -> Subject:
+    from runtime import Enhancer
+
+    enhancer = Enhancer(path, backend=backend, threads=threads)
+    kind = "plan" if path.suffix == ".plan" else "onnx"
+
+    def run(images: Images) -> Images:
+        return np.asarray(enhancer(images, tile="off"))
+
+    return Subject(f"{kind} {enhancer.info.precision}, {_TITLES.get(backend, backend)}", enhancer.info, run, enhancer.close)
+
+
+_TITLES = {
+    "onnxruntime": "ONNX Runtime",
+    "onnxruntime-cuda": "ONNX Runtime CUDA",
+    "openvino": "OpenVINO",
+    "tensorrt": "TensorRT",
+    "tensorrt_rtx": "TensorRT-RTX",
+}
+
+
+def _check_origin(subject: Subject, name: str, digest: str | None) -> None:
+    """An artifact of another network or of other weights would only measure the difference between those."""
+    if subject.info.network != name:
+        raise InputError(f"{subject.label} is of the network {subject.info.network}, not of {name}")
+    if subject.info.weights_sha256 != digest:
+        raise ArtifactError(
+            f"{subject.label} of {name} was made from other weights than train/weights/ holds; "
+            f"export it again with: python export/to_onnx.py {name}"
+        )
+
+
+def _measure_case(case: Case, reference: Callable[[Images], Images], subjects: Sequence[Subject]) -> Iterable[Measurement]:
+    from runtime.tiling import limits as shape_limits
+
+    fitting = [subject for subject in subjects if shape_limits(subject.info).admit(case.images.shape[:3])]
+    expected = reference(case.images) if fitting else case.images
+    for subject in fitting:
+        difference = codes.compare(case.images, expected, subject.run(case.images))
+        yield Measurement(subject.label, subject.info.precision, case.name, case.kind, case.images.shape, difference)
+
+
+def _times(shape: Iterable[int]) -> str:
+    return "x".join(str(side) for side in shape)
+
+
+def table(name: str, measurements: Sequence[Measurement], every: bool) -> str:
+    """One line per subject and kind of picture, or with `every` per picture; the worst pixel under it."""
+    lines = [f"{name}: difference from {REFERENCE} in codes of 8 bits", _HEADER]
+    rows: list[tuple[str, str, codes.Difference]] = []
+    if every:
+        rows = [(one.subject, f"{one.case} {_times(one.shape)}", one.difference) for one in measurements]
+    else:
+        for kind in ("photograph", "hard"):
+            pooled = summarise([one for one in measurements if one.kind == kind], kind)
+            rows += [(subject, _KINDS[kind], difference) for subject, difference in pooled.items()]
+    for subject, case, found in rows:
+        lines.append(
+            f"  {subject:<28}{case:<42}{found.max_codes:>5}{found.p999_codes:>7}{found.mean_codes:>10.2g}{found.psnr:>8.1f}"
+            f"   {_histogram(found)}"
+        )
+    worst = max(measurements, key=lambda one: one.difference.max_codes, default=None)
+    if worst is not None and (pixel := worst.difference.worst) is not None:
+        lines.append(
+            f"  worst pixel: {worst.subject}, {worst.case}, picture {pixel.picture} row {pixel.y} column {pixel.x}: "
+            f"image {pixel.image}, expected {pixel.expected}, found {pixel.found}"
+        )
+    return "\n".join(lines)
+
+
+_KINDS = {"photograph": "all photographs", "hard": "all hard pictures"}
+_HEADER = f"  {'subject':<28}{'pictures':<42}{'max':>5}{'p99.9':>7}{'mean':>10}{'PSNR':>8}   share of samples per code"
+
+
+def _histogram(difference: codes.Difference) -> str:
+    """ "0: 99.8 %  +-1: 0.2 %", in sizes."""
+    sizes: dict[str, int] = {}
+    for code, count in difference.histogram.items():
+        size = abs(code)
+        label = str(size) if size < 4 else "4+"
+        sizes[label] = sizes.get(label, 0) + count
+    return "  ".join(f"{label}: {100 * sizes[label] / difference.samples:.3g} %" for label in sorted(sizes))
+
+
+def results(name: str, measurements: Sequence[Measurement]) -> dict[str, Any]:
+    """What a record holds of one network."""
+    pooled = {
+        subject: {
+            kind: _figures(found[subject])
+            for kind in ("photograph", "hard")
+            if subject in (found := summarise([one for one in measurements if one.kind == kind], kind))
+        }
+        for subject in dict.fromkeys(one.subject for one in measurements)
+    }
+    each = [
+        {"subject": one.subject, "precision": one.precision, "case": one.case, "kind": one.kind, "shape": one.shape}
+        | _figures(one.difference)
+        | {"worst": one.difference.worst}
+        for one in measurements
+    ]
+    return {"network": name, "reference": REFERENCE, "pooled": pooled, "each": each, "broken": judge(name, measurements)}
+
+
+def _figures(difference: codes.Difference) -> dict[str, Any]:
+    return {
+        "max_codes": difference.max_codes,
+        "p999_codes": difference.p999_codes,
+        "mean_codes": round(difference.mean_codes, 6),
+        "psnr": round(difference.psnr, 2),
+        "samples": difference.samples,
+        "histogram": {str(code): count for code, count in sorted(difference.histogram.items())},
+    }
+
+
+def _size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"expected HEIGHTxWIDTH, for example 97x131, not {text!r}")
+    return int(match[1]), int(match[2])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="parity.py",
+        description="Compare every artifact of a network with the network in torch, in codes of 8 bits. "
+        "The exit code is 1 where a limit is broken.",
+        epilog=f"networks: {', '.join(NETWORKS)}",
+    )
+    parser.add_argument("networks", nargs="+", metavar="NAME|all")
+    parser.add_argument("--engine", type=Path, action="append", metavar="FILE", help=".onnx or .plan (default: all found)")
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="torch's weights (default: those in train/weights/)")
+    parser.add_argument("--size", type=_size, metavar="HxW", help="crop photographs to this (default: by network)")
+    parser.add_argument("--photographs", type=int, metavar="N", help="how many (default: by network)")
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads of the artifacts (default: the backend's)")
+    parser.add_argument("--every", action="store_true", help="one line per picture")
+    parser.add_argument("--layers", action="store_true", help="compare FP32 and FP16 layer by layer, to find a fault")
+    parser.add_argument("--json", action="store_true", help="print the record instead of tables")
+    parser.add_argument("--record", action="store_true", help="write benchmarks/results/parity-NAME.json")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    arguments = _parser().parse_args(argv)
+    names: list[str] = list(NETWORKS) if "all" in arguments.networks else arguments.networks
+    try:
+        for name in names:
+            get_spec(name)
+        if arguments.layers:
+            return _compare_layers(names)
+        return max([_run(name, arguments) for name in names])
+    except (RetinexError, TrainError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except ImportError as error:
+        print(f"{error.name} is missing; install it with: pip install 'retinexrt[cpu,export]'", file=sys.stderr)
+        return 2
+
+
+def _run(name: str, arguments: argparse.Namespace) -> int:
+    from benchmarks import record
+
+    engines = None if arguments.engine is None else [_locate(path) for path in arguments.engine]
+    plans = [path for path in (engines or find_artifacts(name)) if path.suffix == ".plan"]
+    engines = without_unusable(engines)
+    pictures = default_cases(name, arguments.size, arguments.photographs)
+    machine = record.environment()
+    measured = measure(name, engines=engines, weights=arguments.weights, pictures=pictures, threads=arguments.threads)
+    found = record.make("parity", _configuration(name, pictures, arguments), results(name, measured), machine)
+    broken = judge(name, measured)
+    if arguments.json:
+        print(record.to_text(found), end="")
+    else:
+        print(table(name, measured, arguments.every))
+    if arguments.record:
+        print(record.write(found, f"parity-{name}"), file=sys.stderr)
+    for plan in plans:
+        if written := write_into_manifest(plan, measured):
+            print(f"measured parity written into {written}", file=sys.stderr)
+    for line in broken:
+        print(f"BROKEN: {line}", file=sys.stderr)
+    return 1 if broken else 0
+
+
+def _configuration(name: str, pictures: Sequence[Case], arguments: argparse.Namespace) -> dict[str, Any]:
+    spec = get_spec(name)
+    found = find_artifacts(name)
+    from runtime.onnx_file import read_info
+
+    infos = [read_info(path) for path in found if path.suffix == ".onnx"]
+    return {
+        "network": name,
+        "trained": bool(infos and infos[0].trained),
+        "islands": spec.islands,
+        "pictures": [{"name": case.name, "shape": case.images.shape} for case in pictures],
+        "threads": arguments.threads,
+    }
+
+
+def _locate(path: Path) -> Path:
+    """A file as given, then in engines/."""
+    if path.is_file():
+        return path
+    found = locate.find(path.name) if len(path.parts) == 1 else None
+    return found or locate.as_file(str(path)) or path
+
+
+def without_unusable(engines: list[Path] | None) -> list[Path] | None:
+    """Without a GPU a plan cannot run; the ONNX file that it was built from can, and its figures go into the manifest."""
+    from runtime.cuda import cuda_problem
+
+    if engines is None or not any(path.suffix == ".plan" for path in engines):
+        return engines
+    problem = cuda_problem()
+    if problem is None:
+        return engines
+    kept: list[Path] = []
+    for path in engines:
+        onnx = path.with_suffix(".onnx")
+        if path.suffix == ".plan" and onnx.is_file():
+            print(
+                f"{path.name} needs a GPU ({problem}); measured instead: {onnx.name}, which it is built from", file=sys.stderr
+            )
+            kept.append(onnx)
+        elif path.suffix == ".plan":
+            raise BackendUnavailableError(f"{path.name} needs a GPU ({problem}), and {onnx.name} is not there to stand in")
+        else:
+            kept.append(path)
+    return list(dict.fromkeys(kept))
+
+
+def _compare_layers(names: Sequence[str]) -> int:
+    from benchmarks import layers
+
+    for name in names:
+        paths = [locate.find(name + ending) for ending in (".onnx", "_fp16.onnx")]
+        if paths[0] is None or paths[1] is None:
+            raise locate.absent(name)
+        picture = default_cases(name, _LAYERS, 1)[0].images
+        print(layers.table(name, layers.compare(paths[0], paths[1], picture)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
