@@ -68,7 +68,8 @@ class MultiScaleRetinex(nn.Module):
             value = value * (torch.log(ALPHA * intensity) - torch.log(intensity.sum(dim=1, keepdim=True)))
         mean = value.mean(dim=(1, 2, 3), keepdim=True)
         deviation = (value - mean).square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
-        return (value - mean) / (2.0 * self.spread * deviation + 1e-6) + 0.5
+        # Of a flat picture only rounding errors are left, some 1e-7 of them: they stay below a code of 8 bits.
+        return (value - mean) / (2.0 * self.spread * deviation + 1e-4) + 0.5
 
 
 SPEC = NetworkSpec(
