@@ -57,7 +57,7 @@ def test_faithful_artifacts_pass(exported: Exported, pictures: list[cases.Case])
 
 def test_a_changed_weight_is_noticed(exported: Exported, pictures: list[cases.Case], tmp_path: Path) -> None:
     damaged = tmp_path / "pdn.onnx"
-    _damage(exported("pdn") / "pdn.onnx", damaged, "fine_light.tail.bias", 0.8)
+    _damage(exported("pdn") / "pdn.onnx", damaged, "fine_light.tail.weight", 3.0)
     weights = _weights(exported("pdn"), "pdn")
     found = parity.measure("pdn", engines=[damaged], weights=weights, pictures=pictures)
     assert any("worst sample" in line for line in parity.judge("pdn", found))
