@@ -77,7 +77,7 @@ def _next_faster(taken: backends.Choice, probes: dict[str, Probe]) -> list[str]:
     """The backends before the one in use, the nearest first, with the command that installs each."""
     names = list(probes)
     faster = [probes[name] for name in reversed(names[: names.index(taken.backend.name)])]
-    missing = [probe for probe in faster if not probe.usable]
+    missing = [probe for probe in faster if not probe.usable and probe.install]
     if not missing:
         return []
     return ["faster, if you install it:", *(f"  {probe.name:<18}{probe.install}" for probe in missing)]

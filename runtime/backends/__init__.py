@@ -31,7 +31,12 @@ class Backend:
 
 
 #: The fastest first: the order in which "auto" tries them.
-BACKENDS: tuple[Backend, ...] = (Backend("onnxruntime", "runtime.backends.ort", (".onnx",)),)
+BACKENDS: tuple[Backend, ...] = (
+    Backend("tensorrt", "runtime.backends.trt", ("_fp16.plan", ".plan")),
+    Backend("tensorrt_rtx", "runtime.backends.trt_rtx", ("_fp16.plan", ".plan")),
+    Backend("onnxruntime-cuda", "runtime.backends.ort_cuda", ("_fp16.onnx", ".onnx")),
+    Backend("onnxruntime", "runtime.backends.ort", (".onnx",)),
+)
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,8 @@ def open_session(source: str, backend: str, device: int, threads: int | None) ->
     for choice in choices(source, backend):
         probe = choice.backend.probe()
         if not probe.usable:
-            obstacles.append(f"{probe.name}: {probe.reason}; install it with: {probe.install}")
+            install = f"; install it with: {probe.install}" if probe.install else ""
+            obstacles.append(f"{probe.name}: {probe.reason}{install}")
             continue
         try:
             return choice.backend.open(choice.path, device, threads), choice.path

@@ -14,7 +14,7 @@ from typing import Any
 from runtime import manifest
 from runtime.artifact import ArtifactInfo
 from runtime.backends.session import DeviceImages, Images, Probe
-from runtime.cuda import Cuda, open_cuda
+from runtime.cuda import Cuda, driver_found, open_cuda
 from runtime.cuda.staging import Staging
 from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, ClosedError, InputError
 from runtime.onnx_file import read_info
@@ -58,6 +58,8 @@ def probe() -> Probe:
     def answer(usable: bool, reason: str) -> Probe:
         return Probe(NAME, usable, reason, INSTALL)
 
+    if not driver_found():
+        return Probe(NAME, False, "there is no NVIDIA driver here", install="")
     if "onnxruntime" not in sys.modules and find_spec("onnxruntime") is None:
         return answer(False, "the package onnxruntime is not installed")
     try:

@@ -32,7 +32,7 @@ class Probe:
     usable: bool
     #: What was found, or what is in the way.
     reason: str
-    #: The command that makes it usable.
+    #: The command that makes it usable; empty where none can, as without a GPU.
     install: str
 
 

@@ -19,7 +19,7 @@ from runtime.artifact import ArtifactInfo
 from runtime.backends import rtx_cache
 from runtime.backends.session import DeviceImages, Images, Probe
 from runtime.backends.trt_contexts import ContextPool, Engine, ExecutionSlot
-from runtime.cuda import Cuda, open_cuda
+from runtime.cuda import Cuda, driver_found, open_cuda
 from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, InputError
 from runtime.manifest import Flavour, Host
 
@@ -73,6 +73,8 @@ def probe_flavour(flavour: Flavour) -> Probe:
     def answer(usable: bool, reason: str) -> Probe:
         return Probe(flavour, usable, reason, INSTALL[flavour])
 
+    if not driver_found():
+        return Probe(flavour, False, "there is no NVIDIA driver here", install="")
     if flavour not in sys.modules and find_spec(flavour) is None:
         return answer(False, f"the package {flavour} is not installed")
     try:

@@ -12,6 +12,7 @@ all: they use the application's current context or the device's primary one.
 
 from __future__ import annotations
 
+import ctypes
 import sys
 import threading
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from importlib import import_module
 from runtime.cuda.protocol import Cuda, DeviceProperties
 from runtime.errors import BackendUnavailableError, InputError
 
-__all__ = ["Cuda", "DeviceProperties", "cuda_problem", "open_cuda"]
+__all__ = ["Cuda", "DeviceProperties", "driver_found", "open_cuda"]
 
 #: name -> module with an `open_implementation` function, and the command that installs what it needs.
 IMPLEMENTATIONS = {
@@ -37,30 +38,35 @@ def _order() -> list[str]:
     return ["pycuda", "cuda-python"] if "pycuda.driver" in sys.modules else ["cuda-python", "pycuda"]
 
 
+def driver_found() -> bool:
+    """Is the NVIDIA driver's library there? Without it no package can help. Nothing is initialised."""
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
+
+
 def open_cuda(implementation: str | None = None) -> Cuda:
     """Return an implementation with at least one GPU, the same object each time; by name, or what is there."""
     if implementation is not None and implementation not in IMPLEMENTATIONS:
         raise InputError(f"unknown CUDA implementation {implementation!r}; known: {', '.join(IMPLEMENTATIONS)}")
+    if not driver_found():
+        raise BackendUnavailableError("there is no NVIDIA driver here")
     reasons: list[str] = []
     for name in _order() if implementation is None else [implementation]:
-        module, install = IMPLEMENTATIONS[name]
         try:
-            with _lock:
-                if name not in _opened:
-                    opener: Callable[[], Cuda] = import_module(module).open_implementation
-                    _opened[name] = opener()
-                return _opened[name]
+            return _opened_as(name)
         except BackendUnavailableError as error:
             reasons.append(f"{name}: {error}")
         except ImportError as error:
-            reasons.append(f"{name}: not installed ({error}); install it with: {install}")
+            reasons.append(f"{name}: not installed ({error}); install it with: {IMPLEMENTATIONS[name][1]}")
     raise BackendUnavailableError("no usable CUDA here; " + "; ".join(reasons))
 
 
-def cuda_problem() -> str | None:
-    """Why CUDA can't be used here, or None where it can."""
-    try:
-        open_cuda()
-    except BackendUnavailableError as error:
-        return str(error)
-    return None
+def _opened_as(name: str) -> Cuda:
+    with _lock:
+        if name not in _opened:
+            opener: Callable[[], Cuda] = import_module(IMPLEMENTATIONS[name][0]).open_implementation
+            _opened[name] = opener()
+        return _opened[name]

@@ -84,6 +84,7 @@ class FakeOrt:
 def cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCuda]:
     cuda = FakeCuda()
     monkeypatch.setattr(ort_cuda, "open_cuda", lambda: cuda)
+    monkeypatch.setattr(ort_cuda, "driver_found", lambda: True)
     yield cuda
     gc.collect()
     assert cuda.leaks() == {}

@@ -482,6 +482,9 @@ def test_probes_say_what_is_missing(cuda: FakeCuda, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(trt, "find_spec", lambda name: None)
     for module in ("tensorrt", "tensorrt_rtx"):
         monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.setattr(trt, "driver_found", lambda: False)
+    assert (trt.probe().reason, trt.probe().install) == ("there is no NVIDIA driver here", "")
+    monkeypatch.setattr(trt, "driver_found", lambda: True)
     assert trt.probe().usable is False
     assert trt.probe().install == "pip install 'retinexrt[trt]'"
     assert trt_rtx.probe().name == "tensorrt_rtx"
@@ -491,6 +494,7 @@ def test_probes_say_what_was_found(
     cuda: FakeCuda, tensorrt: FakeTensorRT, rtx: FakeTensorRT, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trt, "open_cuda", lambda: cuda)
+    monkeypatch.setattr(trt, "driver_found", lambda: True)
     assert trt.probe().usable
     assert trt.probe().reason == "tensorrt 11.4.0.106 on Fake GPU (8.9)"
     assert trt_rtx.probe().usable
