@@ -32,7 +32,8 @@ struct PlanInfo {
   std::string flavour;            // "tensorrt" or "tensorrt_rtx"
   std::string version;            // of the flavour, e.g. "1.7.1.116"
   std::vector<std::string> sms;   // compute capabilities that it runs on, e.g. "8.9"
-  std::string digest;             // also the name of the network inside the plan
+  std::string platform;           // e.g. "linux-x86_64"
+  std::string digest;             // also the name of the network inside the plan; empty: it has none
   std::string sha256;             // of the plan file
   std::int64_t bytes = 0;         // size of the plan file
   Profile profile;
@@ -85,7 +86,8 @@ inline PlanInfo to_plan(const json::Value& value) {
   plan.flavour = value.at("flavour").text();
   plan.version = value.at("version").text();
   for (const auto& sm : value.at("sms").list()) plan.sms.push_back(sm.text());
-  plan.digest = value.at("digest").text();
+  plan.platform = value.at("platform").text();
+  if (!value.at("digest").is_null()) plan.digest = value.at("digest").text();
   plan.sha256 = value.at("plan_sha256").text();
   plan.bytes = std::int64_t(value.at("plan_bytes").number());
   const json::Value& profile = value.at("profile");

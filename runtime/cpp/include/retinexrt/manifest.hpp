@@ -5,6 +5,7 @@
 #include <fstream>
 #include <iterator>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "artifact.hpp"
@@ -23,12 +24,63 @@ inline std::vector<char> read_bytes(const std::string& path) {
   return bytes;
 }
 
-inline std::string rebuild(const ArtifactInfo& info) { return "; build it again with: retinexrt build " + info.network; }
+inline std::string rebuild(const ArtifactInfo& info) {
+  return "; build it again with: python engines/build.py " + info.network +
+         (info.precision == "fp16" ? "" : " --precision " + info.precision);
+}
 
 inline std::string joined(const std::vector<std::string>& texts) {
   std::string result;
   for (const auto& text : texts) result += (result.empty() ? "" : ", ") + text;
   return result;
+}
+
+// An indented JSON document on one line, as Python's json.dumps writes it without an indent.
+inline std::string on_one_line(const std::string& text) {
+  std::string result;
+  bool quoted = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char next = text[i];
+    if (quoted) {
+      result += next;
+      if (next == '\\' && i + 1 < text.size()) result += text[++i];
+    } else if (next == '\n') {
+      while (i + 1 < text.size() && text[i + 1] == ' ') ++i;
+    } else {
+      result += next;
+      if (next == ',') result += ' ';
+    }
+    if (next == '"') quoted = !quoted;
+  }
+  return result;
+}
+
+inline std::string sha256_of(const void* data, std::size_t size) {
+  Sha256 hash;
+  hash.update(data, size);
+  return hash.digest();
+}
+
+// The manifest's field manifest_sha256 covers the whole document with that field empty.
+inline bool sealed(const std::string& text) {
+  std::string line = on_one_line(text);
+  const std::string key = "\"manifest_sha256\": \"";
+  const auto begin = line.find(key);
+  const auto end = begin == std::string::npos ? begin : line.find('"', begin + key.size());
+  if (end == std::string::npos) return false;
+  const std::string seal = line.substr(begin + key.size(), end - begin - key.size());
+  line.erase(begin + key.size(), seal.size());
+  return seal == sha256_of(line.data(), line.size());
+}
+
+inline std::string this_platform() {
+#if defined(_WIN32)
+  return "win32-AMD64";
+#elif defined(__aarch64__)
+  return "linux-aarch64";
+#else
+  return "linux-x86_64";
+#endif
 }
 
 }  // namespace detail
@@ -39,7 +91,8 @@ struct Plan {
   std::vector<char> bytes;
 };
 
-// Read NAME.plan and NAME.json and compare the SHA-256. Throws ManifestError or ArtifactError.
+// Read NAME.plan and NAME.json and compare their SHA-256. This protects against accidents and mixed-up files, not against
+// somebody who writes both: load only plans that you built or whose maker you trust. Throws ManifestError or ArtifactError.
 inline Plan read_plan(const std::string& path) {
   const auto dot = path.rfind('.');
   if (dot == std::string::npos || path.substr(dot) != ".plan") throw ArtifactError(path + " is not a .plan file");
@@ -55,12 +108,12 @@ inline Plan read_plan(const std::string& path) {
     throw ManifestError(error.what());
   }
   if (!info.plan) throw ManifestError(manifest + " describes no plan");
-  Sha256 hash;
-  hash.update(bytes.data(), bytes.size());
-  const std::string found = hash.digest();
+  if (!detail::sealed(text)) throw ManifestError(manifest + " was changed after it was written" + detail::rebuild(info));
+  const std::string found = detail::sha256_of(bytes.data(), bytes.size());
   if (found != info.plan->sha256) {
-    throw ManifestError(path + " is not the plan that its manifest describes: SHA-256 " + found.substr(0, 12) +
-                        "..., expected " + info.plan->sha256.substr(0, 12) + "..." + detail::rebuild(info));
+    throw ManifestError(path + " has SHA-256 " + found.substr(0, 12) + "..., its manifest says " +
+                        info.plan->sha256.substr(0, 12) + "...: the plan was changed or belongs to another manifest" +
+                        detail::rebuild(info));
   }
   return {std::move(info), std::move(bytes)};
 }
@@ -69,12 +122,19 @@ inline Plan read_plan(const std::string& path) {
 inline void check_plan(const Plan& plan, const std::string& flavour, const std::string& version, const std::string& sm) {
   const PlanInfo& built = *plan.info.plan;
   const std::string end = detail::rebuild(plan.info);
-  if (built.flavour != flavour) throw IncompatiblePlanError("the plan is for " + built.flavour + ", this is " + flavour + end);
+  if (built.flavour != flavour) {
+    throw IncompatiblePlanError("the plan was built with " + built.flavour + ", found " + flavour + end);
+  }
   if (built.version != version) {
-    throw IncompatiblePlanError("the plan was built by " + flavour + " " + built.version + ", loaded is " + version + end);
+    throw IncompatiblePlanError("the plan was built with " + flavour + " " + built.version + ", found version " + version + end);
+  }
+  // TensorRT-RTX's plans are portable between operating systems.
+  if (flavour == "tensorrt" && built.platform != detail::this_platform()) {
+    throw IncompatiblePlanError("the plan was built for " + built.platform + ", this is " + detail::this_platform() + end);
   }
   if (std::find(built.sms.begin(), built.sms.end(), sm) == built.sms.end()) {
-    throw IncompatiblePlanError("the plan runs on SM " + detail::joined(built.sms) + ", this GPU is SM " + sm + end);
+    throw IncompatiblePlanError("the plan was built for compute capability " + detail::joined(built.sms) +
+                                ", the GPU here has " + sm + end);
   }
 }
 

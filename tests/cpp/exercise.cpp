@@ -1,0 +1,156 @@
+// What both implementations must survive: exercise errors FOLDER | cycles FILE COUNT | views FILE
+#include <retinexrt/retinexrt.hpp>
+
+#include <fstream>
+#include <functional>
+#include <future>
+#include <iostream>
+#include <thread>
+
+
+namespace {
+
+using retinexrt::Color;
+using retinexrt::Image;
+using retinexrt::ImageView;
+using retinexrt::MutableImageView;
+
+Image pattern(int height, int width) {
+  Image image(height, width);
+  for (std::size_t i = 0; i < image.size(); ++i) image.data()[i] = std::uint8_t(i * i % 91);
+  return image;
+}
+
+bool same(const Image& one, const Image& other) {
+  return one.size() == other.size() && std::equal(one.data(), one.data() + one.size(), other.data());
+}
+
+// One line: the case, the exception's class, its text.
+void expect(const std::string& name, const std::function<void()>& action) {
+  try {
+    action();
+    std::cout << name << "\tnothing\t\n";
+  } catch (const retinexrt::Error& error) {
+    std::cout << name << '\t' << error.kind() << '\t' << error.what() << '\n';
+  }
+}
+
+void errors(const std::string& folder) {
+  for (const char* name : {"absent", "damaged", "foreign", "newer", "tensors"}) {
+    expect(name, [&] { retinexrt::open(folder + "/" + name + ".onnx"); });
+  }
+  expect("not a model", [&] { retinexrt::open(folder + "/picture.png"); });
+  expect("unknown backend", [&] {
+    retinexrt::Options options;
+    options.backend = "abacus";
+    retinexrt::open(folder + "/double.onnx", options);
+  });
+  expect("negative threads", [&] {
+    retinexrt::Options options;
+    options.threads = -1;
+    retinexrt::open(folder + "/double.onnx", options);
+  });
+  const auto enhancer = retinexrt::open(folder + "/double.onnx");
+  Image image = pattern(33, 47);
+  std::uint8_t* const data = image.data();
+  const auto enhance = [&](const ImageView& view) { return [&enhancer, view] { enhancer->enhance(view); }; };
+  expect("null image", enhance({nullptr, 33, 47}));
+  expect("no rows", enhance({data, 0, 47}));
+  expect("negative width", enhance({data, 33, -47}));
+  expect("too small", enhance({data, 8, 47}));
+  expect("short stride", enhance({data, 33, 47, 100}));
+  expect("negative stride", enhance({data, 33, 47, -141}));
+  expect("null out", [&] { enhancer->enhance_into(image.view(), {nullptr, 33, 47}); });
+  expect("other size", [&] { enhancer->enhance_into(image.view(), {data, 33, 46}); });
+  expect("short out stride", [&] { enhancer->enhance_into(image.view(), {data, 33, 47, 1}); });
+  expect("GPU memory", [&] { enhancer->enhance_device(data, data + 3000, {1, 16, 16}, nullptr); });
+  expect("in a thread", [&] { std::async(std::launch::async, enhance({data, 8, 47})).get(); });
+  const auto whole = retinexrt::open(folder + "/whole.onnx");
+  expect("too large", [&] { whole->enhance(Image(1500, 1500).view()); });
+  enhancer->enhance(image.view());  // all that did no harm
+  enhancer->close();
+  enhancer->close();
+  expect("closed", enhance(image.view()));
+  expect("closed, in a thread", [&] { std::async(std::launch::async, enhance(image.view())).get(); });
+  std::cout << enhancer->info().network << "\tremains\t\n";
+}
+
+// Resident memory in KiB.
+long resident() {
+  std::ifstream file("/proc/self/status");
+  for (std::string word; file >> word;) {
+    if (word == "VmRSS:") {
+      long size = 0;
+      file >> size;
+      return size;
+    }
+  }
+  return 0;
+}
+
+void cycles(const std::string& path, int count) {
+  const Image image = pattern(33, 47);
+  Image first;
+  long before = 0;
+  for (int i = 0; i < count; ++i) {
+    const auto enhancer = retinexrt::open(path);
+    Image out;
+    std::thread([&] { out = enhancer->enhance(image.view()); }).join();
+    if (i == 0) first = std::move(out);
+    else if (!same(first, out)) throw retinexrt::Error("Test", "a later enhancer gave other bytes");
+    if (i == count / 2) before = resident();
+  }
+  std::cout << resident() - before << '\n';
+}
+
+// Every kind of view gives the same picture.
+void views(const std::string& path) {
+  const auto enhancer = retinexrt::open(path);
+  const Image image = pattern(33, 47);
+  const Image wanted = enhancer->enhance(image.view());
+  const auto check = [&](const char* name, const Image& found) {
+    std::cout << name << (same(wanted, found) ? " same\n" : " DIFFERENT\n");
+  };
+  constexpr int stride = 47 * 3 + 11;
+  std::vector<std::uint8_t> wide(33 * stride);
+  const MutableImageView strided{wide.data(), 33, 47, stride, Color::rgb}, swapped{wide.data(), 33, 47, stride, Color::bgr};
+  Image packed(33, 47), bgr(33, 47, Color::bgr);
+
+  retinexrt::detail::copy(image.view(), strided);
+  check("strided in", enhancer->enhance(strided));
+  enhancer->enhance_into(strided, strided);
+  retinexrt::detail::copy(strided, packed.view());
+  check("strided in place", packed);
+  retinexrt::detail::copy(image.view(), swapped);
+  bgr = enhancer->enhance(swapped);
+  retinexrt::detail::copy(bgr.view(), packed.view());
+  check("bgr", packed);
+  retinexrt::detail::copy(image.view(), bgr.view());
+  enhancer->enhance_into(bgr.view(), packed.view());
+  check("bgr to rgb", packed);
+  enhancer->enhance_into(image.view(), bgr.view());
+  retinexrt::detail::copy(bgr.view(), packed.view());
+  check("rgb to bgr", packed);
+  packed = image;
+  enhancer->enhance_into(packed.view(), packed.view());
+  check("in place", packed);
+}
+
+void run(const std::string& what, const std::string& path, char** more) {
+  if (what == "errors") return errors(path);
+  if (what == "cycles") return cycles(path, std::stoi(more[0]));
+  if (what == "views") return views(path);
+  throw retinexrt::InputError("unknown exercise " + what);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    run(argc > 2 ? argv[1] : "", argc > 2 ? argv[2] : "", argv + 3);
+  } catch (const retinexrt::Error& error) {
+    std::cerr << error.kind() << ": " << error.what() << '\n';
+    return 2;
+  }
+  return 0;
+}
