@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -57,7 +57,7 @@ class Batches:
     def __init__(self, store: PairStore, cut: Cut, seed: int, device: torch.device) -> None:
         self._store, self._cut, self._seed, self._device = store, cut, seed, device
 
-    def iterate(self, start: int, ahead: int = 4) -> Iterator[Batch]:
+    def iterate(self, start: int, ahead: int = 4) -> Generator[Batch, None, None]:
         """Yield the batches of the steps from `start` on, without end."""
         workers = 4 if self._device.type == "cuda" else 1
         with ThreadPoolExecutor(workers, thread_name_prefix="batches") as pool:
@@ -104,10 +104,11 @@ class Batches:
         return slice(top, top + side), slice(left, left + side)
 
     def _to_device(self, raw: _RawBatch) -> Batch:
-        move = {"device": self._device, "non_blocking": True}
-        gain = raw.gain.to(**move).view(-1, 1, 1, 1)
+        gain = raw.gain.to(self._device, non_blocking=True).view(-1, 1, 1, 1)
         # N x H x W x 3 seen as N x 3 x H x W is the channels-last layout that convolutions like best.
-        low, high, overview = (part.to(**move).permute(0, 3, 1, 2) for part in (raw.low, raw.high, raw.overview))
+        low, high, overview = (
+            part.to(self._device, non_blocking=True).permute(0, 3, 1, 2) for part in (raw.low, raw.high, raw.overview)
+        )
         return Batch(
             low=(low.float() * (gain / 255)).clamp(max=1.0),
             high=high.float() / 255,

@@ -68,7 +68,7 @@ def device_name(device: torch.device) -> str:
 
 def _final_scores(trainer: Trainer, path: Path, keywords: dict[str, Any]) -> dict[str, Any]:
     """Scores of the stored FP16 values in an FP32 network, over the whole validation split."""
-    network = weights.load(trainer.spec, path, **keywords).network.to(trainer.device, memory_format=torch.channels_last)
+    network = weights.load(trainer.spec, path, **keywords).network.to(trainer.device)
     store = trainer.val_store
     scores = validate(network, store, range(len(store)), trainer.spec.multiple, trainer.device, nullcontext())
     return {name: round(value, 4) for name, value in asdict(scores).items()}

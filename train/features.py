@@ -48,7 +48,11 @@ def vgg(image: Tensor) -> Tensor:
     weights = _weights(image.device)
     x = (image - image.new_tensor(MEAN).view(1, 3, 1, 1)) / image.new_tensor(DEVIATION).view(1, 3, 1, 1)
     for layer in LAYERS:
-        x = F.max_pool2d(x, 2) if layer is None else F.relu(F.conv2d(x, weights[f"{layer}_weight"], weights[f"{layer}_bias"], padding=1))
+        x = (
+            F.max_pool2d(x, 2)
+            if layer is None
+            else F.relu(F.conv2d(x, weights[f"{layer}_weight"], weights[f"{layer}_bias"], padding=1))
+        )
     return x
 
 

@@ -64,7 +64,7 @@ class Trainer:
         limits: Limits,
     ) -> None:
         self.spec, self.recipe, self.out, self.device, self.limits = spec, recipe, out, device, limits
-        self.network = network.to(device, memory_format=torch.channels_last)
+        self.network = network.to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.average = copy.deepcopy(self.network).eval()
         self.train_store, self.val_store = PairStore(train), PairStore(val)
         self.step = 0
@@ -92,7 +92,9 @@ class Trainer:
         """End after the step that runs now; a checkpoint is written."""
         self._stop = True
 
-    def run(self, say: Callable[[str], None] = lambda line: None, tick: Callable[[int, str], None] = lambda n, line: None) -> None:
+    def run(
+        self, say: Callable[[str], None] = lambda line: None, tick: Callable[[int, str], None] = lambda n, line: None
+    ) -> None:
         """Train; `say` gets lines worth keeping, `tick` the position in the recipe and a live line after every step."""
         started, began = time.monotonic(), self.seconds
         validated = self.seconds
@@ -124,16 +126,12 @@ class Trainer:
 
     def _enter_stage(self) -> bool:
         """Set up the stage that the progress lies in; True where it just began."""
-        ends, position = 0, self.progress()
-        for index, stage in enumerate(self.recipe.stages):
-            self._stage_start, ends = ends, ends + stage.steps
-            if position < ends:
-                break
+        index, start = stage_at(self.recipe, self.progress())
         if index == self._stage_index:
             return False
-        self._stage_index, self._stage = index, stage
-        self._objective = objectives.find(stage.objective)
-        self._parameters = select_parameters(self.network, stage)
+        self._stage_index, self._stage, self._stage_start = index, self.recipe.stages[index], start
+        self._objective = objectives.find(self._stage.objective)
+        self._parameters = select_parameters(self.network, self._stage)
         self._optimiser = torch.optim.Adam(
             self._parameters, self.recipe.learning_rate, self.recipe.betas, weight_decay=self.recipe.weight_decay
         )
@@ -173,10 +171,11 @@ class Trainer:
     def _update_average(self) -> None:
         decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
         ours, theirs = self.average.state_dict(), self.network.state_dict()
-        floats = [name for name, value in theirs.items() if value.is_floating_point()]
-        torch._foreach_lerp_([ours[n] for n in floats], [theirs[n] for n in floats], 1 - decay)
-        for name in theirs.keys() - set(floats):
-            ours[name].copy_(theirs[name])
+        for name, value in theirs.items():
+            if value.is_floating_point():
+                ours[name].lerp_(value, 1 - decay)
+            else:
+                ours[name].copy_(value)
 
     # -- validation and files ---------------------------------------------------------------------------------------
 
@@ -265,6 +264,16 @@ class Trainer:
         buffer = io.BytesIO()
         torch.save(content, buffer)
         write_atomically(self.out / name, buffer.getvalue())
+
+
+def stage_at(recipe: Recipe, position: float) -> tuple[int, int]:
+    """The stage that a position in the recipe's steps lies in, and where that stage starts."""
+    start = 0
+    for index, stage in enumerate(recipe.stages):
+        if position < start + stage.steps or index == len(recipe.stages) - 1:
+            return index, start
+        start += stage.steps
+    raise RecipeError("a recipe without stages")
 
 
 def select_parameters(network: nn.Module, stage: Stage) -> list[nn.Parameter]:

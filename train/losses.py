@@ -96,7 +96,10 @@ def smooth_illumination(illumination: Tensor, reflectance: Tensor, sharpness: fl
 
 
 def cross_reconstruction(
-    reflectances: tuple[Tensor, Tensor], illuminations: tuple[Tensor, Tensor], images: tuple[Tensor, Tensor], cross: float = 0.001
+    reflectances: tuple[Tensor, Tensor],
+    illuminations: tuple[Tensor, Tensor],
+    images: tuple[Tensor, Tensor],
+    cross: float = 0.001,
 ) -> Tensor:
     """BLNet's L_rc over all pairs (i, j) of low and high: lambda_ij mean |R_i I_j - S_j|, lambda_ij = `cross` for i != j."""
     total = images[0].new_zeros(())

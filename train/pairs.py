@@ -47,7 +47,7 @@ def find_pairs(folder: Path, split: Split) -> list[Pair]:
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; {LAYOUTS}")
     if (folder / "pairs.csv").is_file():
-        pairs = _listed(folder, split)
+        pairs = listed_pairs(folder, split)
     elif (folder / "our485").is_dir():
         chosen = folder / ("our485" if split == "train" else "eval15")
         pairs = match_names(chosen / "low", chosen / "high")
@@ -126,13 +126,14 @@ class PairStore:
         return image
 
 
-def _listed(folder: Path, split: Split) -> list[Pair]:
+def listed_pairs(folder: Path, split: str | None) -> list[Pair]:
+    """The pairs of pairs.csv: those of one split, or all."""
     table = folder / "pairs.csv"
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
     if not rows or not {"low", "high", "split"} <= rows[0].keys():
         raise DataError(f"{table} needs the columns low, high and split, and at least one row")
-    pairs = [Pair(folder / row["low"], folder / row["high"]) for row in rows if row["split"] == split]
+    pairs = [Pair(folder / row["low"], folder / row["high"]) for row in rows if split in (None, row["split"])]
     for pair in pairs:
         for path in (pair.low, pair.high):
             if path is not None and not path.is_file():

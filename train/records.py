@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -39,7 +39,7 @@ class Records:
             file.close()
         self._board.close()
 
-    def _append(self, name: str, header: tuple[str, ...], rows: list[tuple[object, ...]]) -> None:
+    def _append(self, name: str, header: tuple[str, ...], rows: Sequence[tuple[object, ...]]) -> None:
         path = self._folder / name
         if path not in self._files:
             fresh = not path.exists() or path.stat().st_size == 0

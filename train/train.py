@@ -77,7 +77,10 @@ def train(options: argparse.Namespace) -> None:
     if options.resume and (out / CHECKPOINT).is_file():
         trainer.resume()
         print(f"resumed at step {trainer.step}")
-    print(f"{spec.name}: {len(trainer.train_store)} training and {len(trainer.val_store)} validation pairs, on {device}, into {out}")
+    print(
+        f"{spec.name}: {len(trainer.train_store)} training and {len(trainer.val_store)} validation pairs, on {device}, "
+        f"into {out}"
+    )
     stop_on_interrupt(trainer)
     with tqdm(total=recipe.steps, initial=int(trainer.progress()), desc=spec.name, disable=not sys.stderr.isatty()) as bar:
 
@@ -146,7 +149,9 @@ def start_from(network: torch.nn.Module, path: Path) -> str:
     except Exception as error:
         raise WeightsError(f"cannot read {path}: {error}") from error
     own = network.state_dict()
-    fitting = {name: value.to(own[name].dtype) for name, value in tensors.items() if name in own and own[name].shape == value.shape}
+    fitting = {
+        name: value.to(own[name].dtype) for name, value in tensors.items() if name in own and own[name].shape == value.shape
+    }
     if not fitting:
         raise WeightsError(f"{path} holds no tensor that fits; pass weights of a related network")
     network.load_state_dict(fitting, strict=False)

@@ -12,6 +12,7 @@ Readings of the paper:
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -41,10 +42,10 @@ class UNet(nn.Module):
     def __init__(self, cin: int, cout: int, base: int) -> None:
         super().__init__()
         widths = [base * 2**level for level in range(LEVELS)]
-        self.encoder = nn.ModuleList(_conv(i, o) for i, o in zip([cin, *widths], widths, strict=False))
+        self.encoder = nn.ModuleList(_conv(i, o) for i, o in pairwise([cin, *widths]))
         self.pool = nn.MaxPool2d(2)
         downward = widths[::-1]
-        self.up = nn.ModuleList(nn.ConvTranspose2d(i, o, 2, 2) for i, o in zip(downward, downward[1:], strict=False))
+        self.up = nn.ModuleList(nn.ConvTranspose2d(i, o, 2, 2) for i, o in pairwise(downward))
         self.decoder = nn.ModuleList(_conv(2 * o, o) for o in downward[1:])
         self.head = nn.Conv2d(base, cout, 1)
         self.sigmoid = nn.Sigmoid()

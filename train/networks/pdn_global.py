@@ -35,9 +35,7 @@ class ExposureHead(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.hinges = nn.Conv2d(3, 3 * KNOTS, 1)
-        self.arrangement = nn.Sequential(
-            nn.Conv2d(3, WIDTH, 3, 2, 1), nn.ReLU(), nn.Conv2d(WIDTH, WIDTH, 3, 2, 1), nn.ReLU()
-        )
+        self.arrangement = nn.Sequential(nn.Conv2d(3, WIDTH, 3, 2, 1), nn.ReLU(), nn.Conv2d(WIDTH, WIDTH, 3, 2, 1), nn.ReLU())
         self.decide = nn.Sequential(
             nn.Conv2d(3 * KNOTS + WIDTH, HIDDEN, 1), nn.ReLU(), nn.Dropout(0.1), nn.Conv2d(HIDDEN, 3, 1)
         )
@@ -46,9 +44,11 @@ class ExposureHead(nn.Module):
         nn.init.zeros_(self.decide[3].bias)  # pyright: ignore[reportArgumentType]
 
     def forward(self, overview: Tensor) -> Tensor:
-        # One code is 1/255: this maps black to about -2 and white to 2.
-        logs = torch.log(overview * 255.0 + 1.0) * (4.0 / math.log(256.0)) - 2.0
-        seen = torch.cat([F.relu(self.hinges(logs)).mean((2, 3), keepdim=True), self.arrangement(logs).mean((2, 3), keepdim=True)], 1)
+        # The logarithm of 1 + code, shifted and scaled so that black is -2 and white 2; without a Sub: those remove noise.
+        logs = torch.log(overview * (255.0 / 16.0) + 1.0 / 16.0) * (4.0 / math.log(256.0))
+        seen = torch.cat(
+            [F.relu(self.hinges(logs)).mean((2, 3), keepdim=True), self.arrangement(logs).mean((2, 3), keepdim=True)], 1
+        )
         return torch.exp(torch.tanh(self.decide(seen)))
 
     @torch.no_grad()

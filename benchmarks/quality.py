@@ -1,0 +1,194 @@
+#!/usr/bin/env python3
+"""`python benchmarks/quality.py pdn --data FOLDER`: how good are the pictures that a deployed artifact makes?
+
+FOLDER holds `low` and `high` with files of equal names (png, jpg, webp and others, also mixed), or `pairs.csv` with the
+columns low, high and split. The source is the name of a network, the path of an artifact, or `input`: the dark picture
+itself, which shows what doing nothing scores. Every measure is computed per picture, after the artifact's own rounding
+to 8 bits, and averaged over the pictures; no output is ever corrected with the truth.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from benchmarks.measures import MEASURES, Picture, lpips_file
+from runtime.errors import InputError, RetinexError
+from train.errors import DataError, TrainError
+from train.pairs import Pair, listed_pairs, match_names, read_picture
+
+INPUT = "input"
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The measures of one picture, by name."""
+
+    picture: str
+    values: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A measure over all pictures."""
+
+    mean: float
+    worst: float
+    #: Name of the picture that scored worst; the lowest where a measure says nothing alone.
+    worst_picture: str
+
+
+def measure(
+    enhance: Callable[[Picture], Picture], pairs: Sequence[Pair], names: Sequence[str], tick: Iterable[Any] = ()
+) -> list[Scored]:
+    """Enhance the dark picture of every pair and compare with the bright one. `tick` is advanced once per picture."""
+    ticks = iter(tick)
+    results: list[Scored] = []
+    for pair in pairs:
+        assert pair.low is not None
+        low, truth = read_picture(pair.low), read_picture(pair.high)
+        if low.shape != truth.shape:
+            raise DataError(f"{pair.low} and {pair.high} differ in size: {low.shape[:2]} and {truth.shape[:2]}")
+        output = np.asarray(enhance(low))
+        if output.shape != truth.shape or output.dtype != np.uint8:
+            raise InputError(f"the network returned {output.dtype} {output.shape} for {pair.low}, expected uint8 {truth.shape}")
+        results.append(Scored(pair.name, {name: MEASURES[name].compute(output, truth) for name in names}))
+        next(ticks, None)
+    return results
+
+
+def summarise(results: Sequence[Scored]) -> dict[str, Summary]:
+    """Mean and worst of every measure."""
+    summary: dict[str, Summary] = {}
+    for name in results[0].values:
+        sign = -1 if MEASURES[name].higher_is_better is False else 1
+        worst = min(results, key=lambda result: sign * result.values[name])
+        mean = float(np.mean([result.values[name] for result in results]))
+        summary[name] = Summary(mean, worst.values[name], worst.picture)
+    return summary
+
+
+def find(folder: Path, split: str | None) -> list[Pair]:
+    """The pairs of a folder: those of one split of its pairs.csv (all, if none is named), or of low and high."""
+    if (folder / "pairs.csv").is_file():
+        pairs = listed_pairs(folder, split)
+    elif (folder / "low").is_dir() and (folder / "high").is_dir():
+        pairs = match_names(folder / "low", folder / "high")
+    else:
+        raise DataError(f"{folder} holds neither pairs.csv nor the folders low and high")
+    if not pairs:
+        raise DataError(f"{folder} holds no pair" + (f" of the split {split!r}" if split else ""))
+    return pairs
+
+
+def table(summary: dict[str, Summary]) -> str:
+    """The means as text, one line per measure."""
+    arrows = {True: "higher is better", False: "lower is better", None: ""}
+    lines = [f"{'measure':15} {'mean':>9}  {'worst':>9}  {'on':10} convention"]
+    for name, found in summary.items():
+        described = MEASURES[name]
+        notes = "; ".join(filter(None, (described.unit, described.convention, arrows[described.higher_is_better])))
+        lines.append(f"{name:15} {found.mean:9.4f}  {found.worst:9.4f}  {found.worst_picture[:10]:10} {notes}")
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    arguments = _parser().parse_args(argv)
+    try:
+        _run(arguments)
+    except (RetinexError, TrainError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except ImportError as error:
+        print(f"{error.name} is missing; install it with: pip install 'retinexrt[cpu,train,quality]'", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    from benchmarks import record
+
+    pairs = find(arguments.data, arguments.split)[: arguments.first]
+    names = _chosen(arguments.measures)
+    machine = record.environment()
+    enhance, described = _open(arguments.source, arguments.backend)
+    bar = tqdm(pairs, desc=described["network"], unit="pictures", disable=not sys.stderr.isatty())
+    results = measure(enhance, pairs, names, bar)
+    bar.close()
+    summary = summarise(results)
+    configuration = {
+        **described,
+        "data": arguments.data.name,
+        "split": arguments.split,
+        "pictures": len(pairs),
+        "conventions": {name: MEASURES[name].convention for name in names},
+    }
+    found = record.make("quality", configuration, {"summary": summary, "pictures": results}, machine)
+    print(record.to_text(found) if arguments.json else table(summary), end="" if arguments.json else "\n")
+    if arguments.record:
+        suffix = f"-{arguments.split}" if arguments.split else ""
+        precision = "_fp16" if described.get("precision") == "fp16" else ""
+        print(record.write(found, f"quality_{described['network']}{precision}{suffix}"), file=sys.stderr)
+
+
+def _open(source: str, backend: str) -> tuple[Callable[[Picture], Picture], dict[str, Any]]:
+    """The function to score, and what it is, for the record."""
+    if source == INPUT:
+        return (lambda picture: picture), {"network": INPUT, "artifact": None}
+    from runtime import Enhancer
+
+    enhancer = Enhancer(source, backend=backend)
+    info = enhancer.info
+    if not info.trained:
+        print(f"{info.network} is untrained: its figures say nothing", file=sys.stderr)
+    described = {
+        "network": info.network,
+        "artifact": Path(source).name,
+        "precision": info.precision,
+        "trained": info.trained,
+        "weights_sha256": info.weights_sha256,
+        "backend": str(enhancer.backend),
+    }
+    return enhancer, described
+
+
+def _chosen(wanted: list[str] | None) -> list[str]:
+    """The measures to compute; all that can be, if none was named."""
+    if wanted is not None:
+        unknown = [name for name in wanted if name not in MEASURES]
+        if unknown:
+            raise InputError(f"unknown measure {unknown[0]!r}; known: {', '.join(MEASURES)}")
+        return wanted
+    if lpips_file() is None:
+        print("without lpips: its weights, vgg/lpips_alex.npz, are not in the folder of RETINEXRT_DATA", file=sys.stderr)
+        return [name for name in MEASURES if name != "lpips"]
+    return list(MEASURES)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="quality.py", description="Score the pictures that an artifact makes.")
+    parser.add_argument("source", help="network, .onnx or .plan file, or 'input' for the dark pictures themselves")
+    parser.add_argument("--data", type=Path, required=True, help="folder with low/ and high/, or with pairs.csv")
+    parser.add_argument("--split", help="of pairs.csv, e.g. val; default: every pair")
+    parser.add_argument("--measures", nargs="+", metavar="M", help=f"some of: {', '.join(MEASURES)} (default: all)")
+    parser.add_argument("--first", type=int, metavar="N", help="only the first N pairs")
+    parser.add_argument("--backend", default="auto", help="as `retinexrt doctor` names them (default: auto)")
+    parser.add_argument("--json", action="store_true", help="the whole record on stdout instead of a table")
+    parser.add_argument("--record", action="store_true", help="also write benchmarks/results/quality_NETWORK[-SPLIT].json")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

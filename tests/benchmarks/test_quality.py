@@ -1,0 +1,175 @@
+"""Measures against figures worked out by hand or known of others, and the command on small folders."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from benchmarks import measures, quality
+from benchmarks.feature_similarity import feature_similarity, phase_congruency
+from train.errors import DataError
+
+PIQ_EVEN, PIQ_ODD = 0.85341, 0.85350
+RANDOM = np.random.default_rng(5)
+
+
+def flat(*colour: int, height: int = 40, width: int = 48) -> measures.Picture:
+    return np.tile(np.array(colour, np.uint8), (height, width, 1))
+
+
+def picture(height: int = 64, width: int = 80, seed: int = 0) -> measures.Picture:
+    noise = np.random.default_rng(seed).integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8)
+    return cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC).astype(np.uint8)
+
+
+def test_psnr_by_hand() -> None:
+    # 10 codes off everywhere: 20 log10(255 / 10).
+    assert measures.psnr(flat(10, 20, 30), flat(20, 30, 40)) == pytest.approx(28.1308, abs=1e-4)
+    assert measures.psnr(flat(1, 2, 3), flat(1, 2, 3)) == math.inf
+
+
+def test_equal_pictures_are_perfect() -> None:
+    x = picture()
+    for name, described in measures.MEASURES.items():
+        if name in ("psnr", "lpips") or described.higher_is_better is None:
+            continue
+        assert described.compute(x, x) == pytest.approx(1.0 if described.higher_is_better else 0.0, abs=1e-6), name
+
+
+def test_worse_pictures_score_worse() -> None:
+    x = picture()
+    slight, strong = (np.clip(x + RANDOM.normal(0, s, x.shape), 0, 255).astype(np.uint8) for s in (4, 40))
+    for name, described in measures.MEASURES.items():
+        if name == "lpips" or described.higher_is_better is None:
+            continue
+        sign = 1 if described.higher_is_better else -1
+        assert sign * described.compute(slight, x) > sign * described.compute(strong, x), name
+
+
+def test_ssim_of_flat_pictures_by_hand() -> None:
+    # Without structure only the luminance term is left: (2 a b + c1) / (a^2 + b^2 + c1).
+    c1 = (0.01 * 255) ** 2
+    expected = (2 * 100 * 150 + c1) / (100**2 + 150**2 + c1)
+    for compute in (measures.ssim, measures.ssim_gaussian):
+        assert compute(flat(100, 100, 100), flat(150, 150, 150)) == pytest.approx(expected, abs=1e-6)
+
+
+def test_gaussian_ssim_agrees_with_the_one_used_in_training() -> None:
+    torch = pytest.importorskip("torch")
+    from pytorch_msssim import ssim
+
+    x, y = picture(seed=1), picture(seed=2)
+    y = (0.7 * x + 0.3 * y).astype(np.uint8)
+    tensors = [torch.from_numpy(each.astype(np.float32)).permute(2, 0, 1)[None] for each in (x, y)]
+    # scikit-image crops 5 pixels at each border after filtering, which is what filtering without padding leaves.
+    assert measures.ssim_gaussian(x, y) == pytest.approx(float(ssim(*tensors, data_range=255)), abs=1e-4)
+
+
+def test_uqi_by_hand() -> None:
+    assert measures.uqi(flat(100, 100, 100), flat(150, 150, 150)) == pytest.approx(2 * 100 * 150 / (100**2 + 150**2))
+    assert measures.uqi(flat(0, 0, 0), flat(0, 0, 0)) == 1.0
+    # A negative picture: equal variances, covariance -1 times them; every window of a checkerboard has mean 127.5.
+    board = np.indices((16, 16)).sum(0) % 2 * 255
+    x = np.repeat(board[..., None], 3, axis=2).astype(np.uint8)
+    assert measures.uqi(x, 255 - x) == pytest.approx(-1.0)
+
+
+def test_angles_by_hand() -> None:
+    assert measures.angular_error(flat(255, 0, 0), flat(0, 255, 0)) == pytest.approx(90)
+    assert measures.angular_error(flat(255, 0, 0), flat(255, 255, 0)) == pytest.approx(45)
+    assert measures.angular_error(flat(10, 20, 30), flat(20, 40, 60)) == pytest.approx(0, abs=1e-5)
+    # Black has no direction; it counts as grey.
+    assert measures.angular_error(flat(0, 0, 0), flat(9, 9, 9)) == pytest.approx(0, abs=1e-5)
+
+
+def test_entropies_by_hand() -> None:
+    assert measures.grey_entropy(flat(7, 7, 7), flat(0, 0, 0)) == 0
+    ramp = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
+    assert measures.grey_entropy(ramp, ramp) == pytest.approx(8)
+    assert measures.colour_entropy(ramp, ramp) == pytest.approx(24)
+
+
+def test_colour_difference_of_black_and_white() -> None:
+    assert measures.ciede2000(flat(0, 0, 0), flat(255, 255, 255)) == pytest.approx(100, abs=0.01)
+
+
+def test_fsim_agrees_with_piq() -> None:
+    # piq 0.8.0's fsim, computed once in float64 on the same two pictures; its chroma matrix has one digit more.
+    x = picture(96, 120, seed=3)
+    y = np.clip(x.astype(np.int16) // 2 + 20, 0, 255).astype(np.uint8)
+    assert feature_similarity(x, y) == pytest.approx(PIQ_EVEN, abs=2e-4)
+    assert feature_similarity(x[:95, :113], y[:95, :113]) == pytest.approx(PIQ_ODD, abs=2e-4)
+
+
+def test_phase_congruency_finds_an_edge_and_not_a_plain() -> None:
+    grey = np.zeros((64, 64))
+    grey[:, 32:] = 200.0
+    found = phase_congruency(grey + np.random.default_rng(0).normal(0, 10, grey.shape))
+    assert found[:, 31:33].mean() > 1.5 * found[:, 12:20].mean()
+    assert phase_congruency(np.full((32, 32), 9.0)).max() == 0
+
+
+def test_lpips_grows_with_the_difference(data: Path) -> None:
+    x = picture(96, 96)
+    slight, strong = (np.clip(x + RANDOM.normal(0, s, x.shape), 0, 255).astype(np.uint8) for s in (5, 50))
+    assert measures.lpips(x, x) == 0
+    assert 0.001 < measures.lpips(slight, x) < measures.lpips(strong, x) < 1.5
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two pairs of mixed formats: flat pictures 10 and 20 codes apart."""
+    for side in ("low", "high"):
+        (tmp_path / side).mkdir()
+    cv2.imwrite(str(tmp_path / "low" / "1.png"), flat(10, 10, 10))
+    cv2.imwrite(str(tmp_path / "high" / "1.webp"), flat(20, 20, 20), [cv2.IMWRITE_WEBP_QUALITY, 101])
+    cv2.imwrite(str(tmp_path / "low" / "2.png"), flat(10, 10, 10))
+    cv2.imwrite(str(tmp_path / "high" / "2.png"), flat(30, 30, 30))
+    return tmp_path
+
+
+def test_raw_input_scores_what_it_must(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert quality.main(["input", "--data", str(folder), "--measures", "psnr", "--json"]) == 0
+    results = json.loads(capsys.readouterr().out)["results"]
+    expected = [20 * math.log10(255 / 10), 20 * math.log10(255 / 20)]
+    assert [each["values"]["psnr"] for each in results["pictures"]] == pytest.approx(expected, abs=1e-3)
+    assert results["summary"]["psnr"]["mean"] == pytest.approx(sum(expected) / 2, abs=1e-3)
+    assert results["summary"]["psnr"]["worst_picture"] == "2"
+
+
+def test_any_callable_is_scored(folder: Path) -> None:
+    scored = quality.measure(lambda image: image + np.uint8(10), quality.find(folder, None), ["psnr"])
+    assert scored[0].values["psnr"] == math.inf
+    with pytest.raises(quality.InputError, match="expected uint8"):
+        quality.measure(lambda image: image[1:], quality.find(folder, None), ["psnr"])
+
+
+def test_a_split_of_pairs_csv(folder: Path) -> None:
+    (folder / "pairs.csv").write_text("low,high,split\nlow/1.png,high/1.webp,val\nlow/2.png,high/2.png,train\n")
+    assert [pair.name for pair in quality.find(folder, "val")] == ["1"]
+    assert len(quality.find(folder, None)) == 2
+    with pytest.raises(DataError, match="'test'"):
+        quality.find(folder, "test")
+
+
+def test_errors_are_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "low" / "3.png").write_bytes(b"no picture")
+    assert quality.main(["input", "--data", str(folder)]) == 2
+    assert "3 has no counterpart" in capsys.readouterr().err
+    cv2.imwrite(str(folder / "high" / "3.png"), flat(1, 1, 1))
+    assert quality.main(["input", "--data", str(folder), "--measures", "psnr"]) == 2
+    assert "3.png is not a picture" in capsys.readouterr().err
+    assert quality.main(["input", "--data", str(folder), "--measures", "beauty"]) == 2
+    assert "unknown measure 'beauty'" in capsys.readouterr().err
+    assert quality.main(["input", "--data", str(folder / "nowhere")]) == 2
+
+
+def test_raw_input_on_real_pairs(data: Path) -> None:
+    pairs = quality.find(data / "LOL", "val")[:3]
+    scored = quality.measure(lambda image: image, pairs, ["psnr", "ssim"])
+    assert all(4 < each.values["psnr"] < 12 and each.values["ssim"] < 0.4 for each in scored)

@@ -1,0 +1,212 @@
+"""A run: exact resume, clean stop, stages, what it leaves behind."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+import torch
+from torch import nn
+
+from train.errors import RecipeError, TrainError, WeightsError
+from train.loop import Limits, Trainer, schedule, select_parameters
+from train.networks import get_spec, weights
+from train.pairs import find_pairs
+from train.recipes import Recipe, Stage
+from train.train import main, start_from
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def trainer(folder: Path, recipe: Recipe, out: Path, name: str = "msrnet", limits: Limits | None = None) -> Any:
+    spec = get_spec(name)
+    network = weights.build_seeded(spec, recipe.seed)
+    train, val = find_pairs(folder, "train"), find_pairs(folder, "val")
+    return Trainer(spec, network, recipe, train, val, out, torch.device("cpu"), limits or Limits())
+
+
+def same(first: nn.Module, second: nn.Module) -> bool:
+    a, b = first.state_dict(), second.state_dict()
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+@pytest.mark.parametrize("stop_at", [2, 4, 6])  # within the first stage, at its end, within the second
+def test_an_interrupted_run_gives_the_same_numbers(
+    pairs_folder: Path, small_recipe: Recipe, tmp_path: Path, stop_at: int
+) -> None:
+    whole = trainer(pairs_folder, small_recipe, tmp_path / "whole")
+    whole.run()
+    broken = trainer(pairs_folder, small_recipe, tmp_path / "broken")
+    step = broken._train_step
+    broken._train_step = lambda batch: (broken.request_stop() if broken.step + 1 == stop_at else None, step(batch))[1]
+    broken.run()
+    assert broken.step == stop_at
+    resumed = trainer(pairs_folder, small_recipe, tmp_path / "broken")
+    resumed.resume()
+    resumed.run()
+    assert resumed.step == whole.step == 8
+    assert same(resumed.network, whole.network) and same(resumed.average, whole.average)
+    assert resumed.best == whole.best
+
+
+def test_what_a_run_leaves_behind(pairs_folder: Path, small_recipe: Recipe, tmp_path: Path) -> None:
+    lines = []
+    trainer(pairs_folder, small_recipe, tmp_path).run(lines.append)
+    with (tmp_path / "validation.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in rows] == [4, 8, 8]
+    assert all(0 < float(row["psnr"]) < 60 for row in rows)
+    assert any("val PSNR" in line for line in lines)
+    strips = cv2.imread(str(tmp_path / "strips_0000008.png"))
+    assert strips is not None and strips.shape == (48, 3 * 64, 3)  # one validation picture; MSR-net has no illumination
+    assert list((tmp_path / "tensorboard").iterdir())
+    assert (tmp_path / "checkpoint.pt").is_file() and (tmp_path / "best.pt").is_file()
+
+
+def test_a_stage_trains_its_parameters_only(pairs_folder: Path, small_recipe: Recipe, tmp_path: Path) -> None:
+    run = trainer(pairs_folder, replace(small_recipe, stages=small_recipe.stages[:1]), tmp_path)
+    before = {name: value.clone() for name, value in run.network.state_dict().items()}
+    run.run()
+    changed = {name.split(".")[0] for name, value in run.network.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {"mix", "restore"}
+
+
+def test_what_is_born_frozen_stays_so() -> None:
+    network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    network[0].weight.requires_grad_(False)
+    everything = Stage("msrnet", 1, {})
+    assert len(select_parameters(network, replace(everything, train=("1.*",)))) == 2
+    assert len(select_parameters(network, everything)) == 3
+    with pytest.raises(RecipeError, match=r"no parameter's name fits head\.\*"):
+        select_parameters(network, replace(everything, train=("head.*",)))
+
+
+def test_the_moving_average_is_a_moving_average(pairs_folder: Path, small_recipe: Recipe, tmp_path: Path) -> None:
+    run = trainer(pairs_folder, small_recipe, tmp_path)
+    before = run.average.restore.bias.clone()
+    run.network.restore.bias.data += 1.0
+    run.step = 1000
+    run._update_average()
+    assert torch.allclose(run.average.restore.bias, before + 0.1, atol=1e-6)
+
+
+def test_learning_rates(small_recipe: Recipe) -> None:
+    cosine = replace(small_recipe, warmup=0)
+    assert schedule(cosine, 0.0, 0) == pytest.approx(1)
+    assert schedule(cosine, 0.5, 9) == pytest.approx(0.01 + 0.99 / 2)
+    assert schedule(cosine, 1.0, 9) == pytest.approx(0.01)
+    assert schedule(small_recipe, 0.0, 0) == pytest.approx(0.5)
+    stepped = replace(cosine, schedule="steps", milestones=(0.25, 0.5), decay=0.1)
+    assert [schedule(stepped, part, 9) for part in (0.2, 0.3, 0.6)] == pytest.approx([1, 0.1, 0.01])
+
+
+def test_minutes_stop_a_run_that_can_go_on(pairs_folder: Path, small_recipe: Recipe, tmp_path: Path) -> None:
+    run = trainer(pairs_folder, small_recipe, tmp_path, limits=Limits(minutes=0.0))
+    run.run()
+    assert run.step == 1
+    resumed = trainer(pairs_folder, small_recipe, tmp_path)
+    resumed.resume()
+    assert resumed.step == 1
+
+
+def test_a_schedule_fits_into_minutes(pairs_folder: Path, small_recipe: Recipe, tmp_path: Path) -> None:
+    run = trainer(pairs_folder, replace(small_recipe, ema=0.0), tmp_path, limits=Limits(fit_minutes=0.01))
+    run.run()
+    assert run.step >= 1 and run.progress() == 8
+
+
+def test_mixed_precision_trains(pairs_folder: Path, small_recipe: Recipe, tmp_path: Path) -> None:
+    run = trainer(pairs_folder, replace(small_recipe, precision="mixed"), tmp_path)
+    run.run()
+    assert all(value.dtype in (torch.float32, torch.int64) for value in run.average.state_dict().values())
+    assert math.isfinite(run.best.psnr)
+
+
+def test_a_checkpoint_of_another_run_is_refused(pairs_folder: Path, small_recipe: Recipe, tmp_path: Path) -> None:
+    trainer(pairs_folder, small_recipe, tmp_path, limits=Limits(minutes=0.0)).run()
+    with pytest.raises(RecipeError, match="another recipe"):
+        trainer(pairs_folder, replace(small_recipe, seed=5), tmp_path).resume()
+    (tmp_path / "checkpoint.pt").write_bytes(b"nonsense")
+    with pytest.raises(TrainError, match="cannot read the checkpoint"):
+        trainer(pairs_folder, small_recipe, tmp_path).resume()
+
+
+def test_the_card_says_how_it_was_trained(pairs_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = tmp_path / "r.toml"
+    recipe.write_text(
+        "[best]\nlearning_rate = 1e-3\nbatch = 2\ncrop = 16\n"
+        '[[best.stages]]\nobjective = "pdn-joint"\nsteps = 2\nloss = { enhanced = 1.0 }\n'
+    )
+    out = tmp_path / "out"
+    command = ["pdn", "--data", str(pairs_folder), "--recipe", str(recipe), "--out", str(out), "--device", "cpu"]
+    assert main(command) == 0
+    card = json.loads((out / "pdn.json").read_text())
+    loaded = weights.load(get_spec("pdn"), out / "pdn.safetensors")
+    assert loaded.trained and loaded.sha256 == card["sha256"]
+    assert card["steps"] == 2 and card["data"]["training_pairs"] == 13 and card["validation"]["pictures"] == 1
+    assert card["recipe"]["table"] == "best" and card["recipe"]["stages"][0]["objective"] == "pdn-joint"
+    capsys.readouterr()
+    # Resumed at its end, it has nothing to do and says the same.
+    assert main([*command, "--resume"]) == 0
+    assert "resumed at step 2" in capsys.readouterr().out
+
+
+def test_starting_from_a_related_network(tmp_path: Path) -> None:
+    pdn: Any = weights.build_seeded(get_spec("pdn"), seed=7)
+    weights.save(pdn, get_spec("pdn"), tmp_path / "pdn.safetensors", {})
+    grown: Any = get_spec("pdn-global").build()
+    said = start_from(grown, tmp_path / "pdn.safetensors")
+    assert f"{len(pdn.state_dict())} of {len(grown.state_dict())}" in said
+    assert torch.equal(grown.coarse_light.tail.weight, pdn.coarse_light.tail.weight.half().float())
+    with pytest.raises(WeightsError, match="no tensor that fits"):
+        start_from(get_spec("msrnet").build(), tmp_path / "pdn.safetensors")
+
+
+def test_errors_are_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["pdm"]) == 2
+    assert "unknown network 'pdm'" in capsys.readouterr().err
+    assert main(["pdn", "--data", str(tmp_path / "none"), "--device", "cpu"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_after_a_step_and_leaves_a_checkpoint(pairs_folder: Path, tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "train/train.py",
+        "msrnet",
+        "--data",
+        str(pairs_folder),
+        "--out",
+        str(tmp_path),
+        "--device",
+        "cpu",
+    ]
+    recipe = tmp_path / "r.toml"
+    recipe.write_text(
+        "[best]\nlearning_rate = 1e-3\nbatch = 1\ncrop = 16\n"
+        '[[best.stages]]\nobjective = "msrnet"\nsteps = 1000000\nloss = { enhanced = 1.0 }\n'
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [*command, "--recipe", str(recipe)], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        while not (tmp_path / "train.csv").exists() or (tmp_path / "train.csv").stat().st_size < 60:
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        errors = process.communicate(timeout=120)[1]
+    finally:
+        process.kill()
+    assert process.returncode == 0 and "--resume goes on" in errors
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] >= 1

@@ -1,0 +1,164 @@
+"""Layouts of a data folder, and what is said about wrong ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from train.batches import OVERVIEW, Batches, Cut
+from train.darkening import darken
+from train.errors import DataError
+from train.pairs import Pair, PairStore, find_pairs, read_picture
+
+CPU = torch.device("cpu")
+
+
+def write(path: Path, value: int = 50, size: tuple[int, int] = (48, 64)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(value)
+    cv2.imwrite(str(path), random.integers(value // 2, value + 1, (*size, 3), dtype=np.uint8))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Twenty-four pairs in low and high."""
+    for index in range(24):
+        write(tmp_path / "low" / f"{index}.png", 10 + index)
+        write(tmp_path / "high" / f"{index}.png", 150 + index)
+    return tmp_path
+
+
+def test_low_and_high(folder: Path) -> None:
+    train, val = find_pairs(folder, "train"), find_pairs(folder, "val")
+    # The last twelfth, in numerical order: a run, not a draw.
+    assert [pair.name for pair in val] == ["22", "23"]
+    assert len(train) == 22
+    assert all(pair.low and pair.low.stem == pair.high.stem for pair in train + val)
+
+
+def test_lol_as_distributed(tmp_path: Path) -> None:
+    for part, names in (("our485", "ab"), ("eval15", "c")):
+        for name in names:
+            write(tmp_path / part / "low" / f"{name}.png")
+            write(tmp_path / part / "high" / f"{name}.png")
+    assert [pair.name for pair in find_pairs(tmp_path, "train")] == ["a", "b"]
+    assert [pair.name for pair in find_pairs(tmp_path, "val")] == ["c"]
+
+
+def test_pairs_csv_may_share_a_bright_picture(folder: Path) -> None:
+    (folder / "pairs.csv").write_text(
+        "low,high,split\nlow/1.png,high/2.png,train\nlow/2.png,high/2.png,train\nlow/3.png,high/3.png,val\n"
+    )
+    assert [(pair.name, pair.high.name) for pair in find_pairs(folder, "train")] == [("1", "2.png"), ("2", "2.png")]
+    assert len(find_pairs(folder, "val")) == 1
+
+
+def test_normal_photographs_are_darkened(tmp_path: Path) -> None:
+    for index in range(3):
+        write(tmp_path / f"{index}.jpg", 200)
+    pairs = find_pairs(tmp_path, "train")
+    assert [pair.low for pair in pairs] == [None, None]
+    batch = Batches(PairStore(pairs), Cut(batch=2, crop=32), seed=1, device=CPU).batch(0)
+    assert batch.low.mean() < 0.5 * batch.high.mean()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda f: (f / "high" / "7.png").unlink(), "7 has no counterpart"),
+        (lambda f: (f / "pairs.csv").write_text("a,b\n1,2\n"), "needs the columns low, high and split"),
+        (
+            lambda f: (f / "pairs.csv").write_text("low,high,split\nlow/1.png,high/99.png,train\n"),
+            "99.png, which does not exist",
+        ),
+    ],
+)
+def test_a_spoilt_folder_is_named(folder: Path, spoil: Callable[[Path], object], message: str) -> None:
+    spoil(folder)
+    with pytest.raises(DataError, match=message):
+        find_pairs(folder, "train")
+
+
+def test_missing_and_empty_folders(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is not a folder"):
+        find_pairs(tmp_path / "none", "train")
+    with pytest.raises(DataError, match="holds no picture"):
+        find_pairs(tmp_path, "train")
+
+
+def test_damaged_and_unequal_pictures(folder: Path) -> None:
+    (folder / "low" / "0.png").write_bytes(b"\x89PNG damaged")
+    write(folder / "low" / "1.png", size=(40, 64))
+    store = PairStore(find_pairs(folder, "train"))
+    with pytest.raises(DataError, match=r"0\.png is not a picture or is damaged"):
+        store[0]
+    with pytest.raises(DataError, match=r"1\.png is 64x40.*64x48"):
+        store[1]
+    with pytest.raises(DataError, match="smaller than the crop of 100"):
+        Batches(PairStore(find_pairs(folder, "train")[2:]), Cut(batch=1, crop=100), 0, CPU).batch(0)
+
+
+def test_channels_are_rgb(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "red.png"), np.full((4, 4, 3), (0, 0, 255), np.uint8))
+    assert read_picture(tmp_path / "red.png")[0, 0].tolist() == [255, 0, 0]
+
+
+def test_memory_is_limited_and_decoding_is_not_repeated(folder: Path) -> None:
+    pairs = find_pairs(folder, "train")
+    small = PairStore(pairs, limit_bytes=2 * 48 * 64 * 3)
+    assert small[0][1] is small[0][1]
+    assert small[1][1] is not small[1][1]
+
+
+def test_a_batch_depends_on_seed_and_step_alone(folder: Path) -> None:
+    pairs = find_pairs(folder, "train")
+    cut = Cut(batch=4, crop=32, zoom=(1.0, 1.3), exposure=(0.5, 2.0))
+    ours, theirs = (Batches(PairStore(pairs), cut, seed=3, device=CPU) for _ in range(2))
+    stream = theirs.iterate(start=5)
+    for step in (5, 6, 7):
+        first, second = ours.batch(step), next(stream)
+        assert torch.equal(first.low, second.low) and torch.equal(first.high, second.high)
+        assert torch.equal(first.overview, second.overview)
+    stream.close()
+    assert not torch.equal(ours.batch(5).high, ours.batch(6).high)
+    assert not torch.equal(Batches(PairStore(pairs), cut, seed=4, device=CPU).batch(5).high, ours.batch(5).high)
+
+
+def test_shapes_ranges_and_layout_of_a_batch(folder: Path) -> None:
+    batch = Batches(PairStore(find_pairs(folder, "train")), Cut(batch=3, crop=32, exposure=(2.0, 2.0)), 0, CPU).batch(0)
+    assert batch.low.shape == batch.high.shape == (3, 3, 32, 32)
+    assert batch.overview.shape == (3, 3, *OVERVIEW)
+    assert batch.low.is_contiguous(memory_format=torch.channels_last)
+    assert batch.low.min() >= 0 and batch.high.max() <= 1
+
+
+def test_exposure_scales_the_dark_picture_only(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "low.png"), np.full((32, 32, 3), 40, np.uint8))
+    cv2.imwrite(str(tmp_path / "high.png"), np.full((32, 32, 3), 200, np.uint8))
+    store = PairStore([Pair(tmp_path / "low.png", tmp_path / "high.png")])
+    batch = Batches(store, Cut(batch=1, crop=16, exposure=(1.5, 1.5)), 0, CPU).batch(0)
+    assert batch.low.mean().item() == pytest.approx(60 / 255)
+    assert batch.overview.mean().item() == pytest.approx(60 / 255)
+    assert batch.high.mean().item() == pytest.approx(200 / 255)
+
+
+def test_both_pictures_are_flipped_alike(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (40, 56, 3), dtype=np.uint8)
+    for name in ("low", "high"):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), image)
+    batches = Batches(PairStore([Pair(tmp_path / "low.png", tmp_path / "high.png")]), Cut(batch=1, crop=24), 0, CPU)
+    crops = [batches.batch(step) for step in range(12)]
+    assert all(torch.allclose(crop.low, crop.high) for crop in crops)
+
+
+def test_darkening_is_dark_noisy_and_repeatable() -> None:
+    image = np.full((64, 64, 3), 180, np.uint8)
+    first, second = (darken(image, np.random.default_rng(1)) for _ in range(2))
+    assert np.array_equal(first, second)
+    assert first.dtype == np.uint8 and first.mean() < 100 and first.std() > 0
+    assert darken(np.zeros((8, 8, 3), np.uint8), np.random.default_rng(1)).mean() < 20
