@@ -35,7 +35,7 @@ _lock = threading.Lock()
 
 def _order() -> list[str]:
     """PyCUDA first if the application has imported its driver module, else cuda-python."""
-    return ["pycuda", "cuda-python"] if "pycuda.driver" in sys.modules else ["cuda-python", "pycuda"]
+    return ["pycuda", "cuda-python"] if sys.modules.get("pycuda.driver") else ["cuda-python", "pycuda"]
 
 
 def driver_found() -> bool:

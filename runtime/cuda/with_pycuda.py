@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import ctypes
 import sys
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
@@ -39,6 +41,16 @@ def open_implementation() -> PyCuda:
     return PyCuda(driver, library)
 
 
+@dataclass
+class _Held:
+    """A context that sessions use: PyCUDA's one object for it, since memory is bound to the object."""
+
+    context: Any
+    #: The device whose primary context was retained; None: the application's own context.
+    primary_of: int | None
+    count: int = 0
+
+
 class PyCuda:
     """The `Cuda` protocol on `pycuda.driver`."""
 
@@ -47,7 +59,8 @@ class PyCuda:
     def __init__(self, driver: Any, library: ctypes.CDLL) -> None:
         self._driver = driver
         self._library = library
-        self._contexts: dict[int, list[Any]] = {}
+        self._contexts: dict[int, _Held] = {}
+        self._lock = threading.Lock()
         self._streams: dict[int, Any] = {}
         self._memory: dict[int, Any] = {}
 
@@ -91,18 +104,49 @@ class PyCuda:
 
     def open_context(self, device: int) -> int:
         handle = self._device(device)
-        with self._typed("opening a context"):
+        with self._lock, self._typed("opening a context"):
             context = self._driver.Context.get_current()
-            if context is None or self._driver.Context.get_device() != handle:
-                context = handle.retain_primary_context()
-        key = int(context.handle)
-        self._contexts.setdefault(key, []).append(context)
-        return key
+            if context is not None and self._driver.Context.get_device() == handle:
+                held = self._contexts.setdefault(int(context.handle), _Held(context, None))
+            else:
+                held = next((held for held in self._contexts.values() if held.primary_of == device), None)
+                if held is None:
+                    held = _Held(handle.retain_primary_context(), device)
+                    self._contexts[int(held.context.handle)] = held
+            held.count += 1
+            return int(held.context.handle)
 
     def close_context(self, context: int) -> None:
-        # A retained primary context is released when PyCUDA's object goes; the application's own is only let go of.
-        if held := self._contexts.get(context):
-            held.pop()
+        with self._lock:
+            held = self._contexts.get(context)
+            if held is None:
+                return
+            held.count -= 1
+            if held.count == 0:
+                del self._contexts[context]
+                if held.primary_of is not None:
+                    self._release_primary(held.context, held.primary_of)
+
+    def _release_primary(self, context: Any, device: int) -> None:
+        """Detach PyCUDA's object by hand.
+
+        Its destructor would call a function that is not for primary contexts, and its detach() takes for granted that
+        the context leaves CUDA's stack with the release, which a primary one doesn't.
+        """
+        retained = ctypes.c_void_p()
+        self._call("cuDevicePrimaryCtxRetain", ctypes.byref(retained), ctypes.c_int(device))
+        try:
+            with self._typed("releasing a context"):
+                context.push()
+                context.detach()
+            current = ctypes.c_void_p()
+            if self._driver.Context.get_current() is not None:  # PyCUDA has put it back, above the one detached
+                self._call("cuCtxPopCurrent_v2", ctypes.byref(current))
+            self._call("cuCtxPopCurrent_v2", ctypes.byref(retained))
+            if current.value:
+                self._call("cuCtxPushCurrent_v2", current)
+        finally:
+            self._call("cuDevicePrimaryCtxRelease_v2", ctypes.c_int(device))
 
     @contextmanager
     def using(self, context: int) -> Generator[None]:
@@ -111,7 +155,7 @@ class PyCuda:
             yield
             return
         with self._typed("entering a context"):
-            self._contexts[context][-1].push()
+            self._contexts[context].context.push()
         try:
             yield
         finally:
