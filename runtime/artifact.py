@@ -127,6 +127,11 @@ class ArtifactInfo:
         """True for a graph that takes and returns uint8 pictures, N x H x W x 3."""
         return self.input.dtype == "uint8"
 
+    @property
+    def has_weights(self) -> bool:
+        """False for classical methods, which are a formula."""
+        return not self.trained or self.weights_sha256 is not None
+
     def to_json(self, indent: int | None = None) -> str:
         """One JSON document, the same bytes for the same content."""
         return json.dumps(asdict(self), sort_keys=True, indent=indent)

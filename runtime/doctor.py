@@ -30,7 +30,7 @@ def _network_line(path: Path) -> str:
 
 
 def _weights(info: ArtifactInfo) -> str:
-    return "untrained" if not info.trained else "none" if info.weights_sha256 is None else "trained"
+    return "none" if not info.has_weights else "trained" if info.trained else "untrained"
 
 
 def diagnosis(source: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from types import TracebackType
@@ -109,18 +110,27 @@ class Enhancer:
         self._enhance(session, images, _as_batch(out, "out"), strength, gate, tile)
         return out
 
-    def enhance_device(self, pointer: int, shape: tuple[int, ...], stream: int = 0, *, out: int) -> None:
-        """Enhance GPU memory into GPU memory, without a copy through the host.
+    def enhance_device(self, pointer: int, shape: tuple[int, ...], stream: int = 0, *, out: int | None = None) -> DeviceImages:
+        """Enhance GPU memory into GPU memory, without a copy through the host; returns where the result will be.
 
-        `pointer` and `out` address uint8, H x W x 3 or N x H x W x 3, RGB, contiguous, `shape` each; they may not overlap.
-        The work is enqueued on the CUDA stream whose raw handle is `stream` (0: the legacy default stream).
+        `pointer` addresses uint8 RGB, contiguous, of a `shape` H x W x 3 or N x H x W x 3; `out` addresses as much, which
+        may not overlap it. None allocates it, and it is freed with the last reference to what is returned: in a loop bring
+        your own. The work is enqueued on the CUDA stream whose raw handle is `stream` (0: the legacy default stream).
         """
         session = self._open()
+        self._require_gpu(session, "GPU memory")
         batch = self._check_device(shape)
-        size = int(np.prod(batch))
-        if pointer < out + size and out < pointer + size:
+        size = math.prod(batch)
+        if out is not None and pointer < out + size and out < pointer + size:
             raise InputError("out overlaps the image")
-        session.run_device(DeviceImages(pointer, batch), DeviceImages(out, batch), stream)
+        if out is None:
+            from runtime.device_memory import allocate
+
+            result = allocate(batch, self._gpu)
+        else:
+            result = DeviceImages(out, batch)
+        session.run_device(DeviceImages(pointer, batch), result, stream)
+        return result
 
     def close(self) -> None:
         """Free the session; calling it again does nothing. Any call after it raises ClosedError."""
@@ -167,21 +177,30 @@ class Enhancer:
         low, high = self._limits.smallest, self._limits.largest
         return f"{_times(low)} to {'x'.join('any' if size is None else str(size) for size in high)} (NxHxW)"
 
+    @property
+    def _gpu(self) -> int:
+        """The number of the GPU in use."""
+        return int(self._device.partition(":")[2])
+
+    def _require_gpu(self, session: Session, found: str) -> None:
+        if session.device == "cpu":
+            raise InputError(f"the backend {session.backend} runs on the CPU and takes numpy arrays only, found {found}")
+
     def _enhance_resident(self, session: Session, image: Any, out: Any) -> Any:
         """Enhance an array of another library that lies on the GPU."""
-        if not hasattr(image, "__dlpack__") and not hasattr(image, "__cuda_array_interface__"):
-            raise InputError(f"expected a numpy array (uint8, H x W x 3 or N x H x W x 3), found {_describe(image)}")
-        if session.device == "cpu":
-            raise InputError(
-                f"the backend {session.backend} runs on the CPU and takes numpy arrays only, found {_describe(image)}"
-            )
         from runtime.cuda import interop
 
-        stream = 0
-        source = interop.as_device_images(image, stream)
+        if not interop.is_device_array(image):
+            raise InputError(f"expected a numpy array (uint8, H x W x 3 or N x H x W x 3), found {_describe(image)}")
+        self._require_gpu(session, _describe(image))
+        stream = interop.current_stream(image)
+        source = interop.as_device_images(image, stream, self._gpu)
         self._check_device(source.shape)
         result = interop.allocate_like(image) if out is None else out
-        session.run_device(source, interop.as_device_images(result, stream), stream)
+        target = interop.as_device_images(result, stream, self._gpu)
+        if target.shape != source.shape:
+            raise InputError(f"out must have the image's shape {source.shape}, found {target.shape}")
+        session.run_device(source, target, stream)
         return result
 
     def _enhance(self, session: Session, images: Images, out: Images, strength: float, gate: bool, tile: Tile) -> None:
@@ -217,7 +236,7 @@ class Enhancer:
         """Enhance contiguous RGB, in as few runs as memory and the artifact's limits allow."""
         count, height, width, _ = source.shape
         whole = self._limits.admit((self._limits.smallest[0], height, width))
-        if session.device == "cpu" and height * width > tiling.WHOLE_PIXELS and tile != "off":
+        if session.device == "cpu" and height * width > tiling.whole_pixels(self._info) and tile != "off":
             whole = False
         if not whole:
             cut = self._tiler(tile, height, width)
@@ -240,17 +259,19 @@ class Enhancer:
         if tile == "approximate":
             return tiling.run_approximate
         tallest, widest = self._limits.largest[1:]
-        fits = f"at most {tallest}x{widest} (HxW)" if tallest and widest else f"at most {tiling.WHOLE_PIXELS:,} pixels"
+        fits = (
+            f"at most {tallest}x{widest} (HxW)" if tallest and widest else f"at most {tiling.whole_pixels(self._info):,} pixels"
+        )
         if tile == "off":
             raise InputError(f"the picture is {height}x{width} (HxW), without tiles {fits} fit")
         raise InputError(
             f"the picture is {height}x{width} (HxW), and {self._info.network} looks at the whole picture, so that tiles "
-            f'would change the result: {fits} fit; make it smaller, or accept the change with tile="approximate"'
+            f'would change the result: {fits} fit; make it smaller, or pass tile="approximate" (or "off", if memory suffices)'
         )
 
     def _buffer(self, name: str, shape: tuple[int, ...]) -> Images:
         """Working memory of this thread, kept from call to call."""
-        size = int(np.prod(shape))
+        size = math.prod(shape)
         flat: Images | None = getattr(self._scratch, name, None)
         if flat is None or flat.size < size:
             flat = np.empty(size, np.uint8)

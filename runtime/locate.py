@@ -49,10 +49,10 @@ def as_file(source: str) -> Path | None:
     return None
 
 
-def absent(name: str) -> ArtifactError:
-    """The error for a network of which no artifact was found."""
+def absent(name: str, verb: str = "export") -> ArtifactError:
+    """The error for a network of which no artifact was found; `verb` is the command that makes one."""
     known = ", ".join(network_names()) or "none"
-    return ArtifactError(f"no artifact of a network {name!r} found (found: {known}); export it with: retinexrt export {name}")
+    return ArtifactError(f"no artifact of a network {name!r} found (found: {known}); make it with: retinexrt {verb} {name}")
 
 
 def _command(path: Path) -> str:

@@ -35,6 +35,7 @@ BACKENDS: tuple[Backend, ...] = (
     Backend("tensorrt", "runtime.backends.trt", ("_fp16.plan", ".plan")),
     Backend("tensorrt_rtx", "runtime.backends.trt_rtx", ("_fp16.plan", ".plan")),
     Backend("onnxruntime-cuda", "runtime.backends.ort_cuda", ("_fp16.onnx", ".onnx")),
+    Backend("openvino", "runtime.backends.ov", (".onnx",)),
     Backend("onnxruntime", "runtime.backends.ort", (".onnx",)),
 )
 
@@ -59,11 +60,17 @@ def choices(source: str, backend: str = "auto") -> list[Choice]:
     """Every way to run `source`, a network's name or an artifact's path, the fastest first. Nothing is probed yet."""
     wanted = BACKENDS if backend == "auto" else (get_backend(backend),)
     if path := locate.as_file(source):
-        return [Choice(item, path) for item in _runners(path, wanted)]
-    found = [Choice(item, path) for item in wanted for ending in item.endings if (path := locate.find(source + ending))]
+        found = [Choice(item, path) for item in _runners(path, wanted)]
+    else:
+        found = [Choice(item, path) for item in wanted for ending in item.endings if (path := locate.find(source + ending))]
     if not found:
-        raise locate.absent(source)
-    return found
+        raise locate.absent(source, "export" if backend == "auto" or ".onnx" in wanted[0].endings else "build")
+    return sorted(found, key=_is_slow)
+
+
+def _is_slow(choice: Choice) -> bool:
+    """OpenVINO is ahead of ONNX Runtime on convolutions, and behind it on networks that have none."""
+    return choice.backend.name == "openvino" and not read_info(choice.path).has_weights
 
 
 def _runners(path: Path, wanted: Sequence[Backend]) -> list[Backend]:

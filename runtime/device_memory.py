@@ -1,0 +1,36 @@
+"""GPU memory for results that the caller brought no memory for."""
+
+from __future__ import annotations
+
+import math
+import weakref
+
+from runtime.backends.session import DeviceImages
+from runtime.cuda import Cuda, open_cuda
+
+
+class DeviceMemory:
+    """Memory on a GPU, freed with the last reference to this object (not at the interpreter's end: the driver does that)."""
+
+    def __init__(self, cuda: Cuda, device: int, count: int) -> None:
+        context = cuda.open_context(device)
+        try:
+            with cuda.using(context):
+                self.pointer = cuda.allocate(count)
+        except BaseException:
+            cuda.close_context(context)
+            raise
+        finalizer = weakref.finalize(self, _free, cuda, context, self.pointer)
+        finalizer.atexit = False
+
+
+def _free(cuda: Cuda, context: int, pointer: int) -> None:
+    with cuda.using(context):
+        cuda.free(pointer)
+    cuda.close_context(context)
+
+
+def allocate(shape: tuple[int, int, int, int], device: int, cuda: Cuda | None = None) -> DeviceImages:
+    """Memory for pictures of this N x H x W x 3 on GPU `device`."""
+    memory = DeviceMemory(cuda or open_cuda(), device, math.prod(shape))
+    return DeviceImages(memory.pointer, shape, owner=memory)
