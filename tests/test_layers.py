@@ -1,0 +1,70 @@
+"""Imports flow one way: train.networks -> export -> engines -> runtime, and the runtime knows nothing of the others."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("train", "export", "engines", "runtime", "benchmarks")
+
+#: What of the project a package may import besides itself.
+ALLOWED: dict[str, tuple[str, ...]] = {
+    "train": (),
+    "export": ("train.networks", "train.errors", "runtime.artifact", "runtime.errors"),
+    "engines": ("runtime",),
+    "runtime": (),
+    "benchmarks": PACKAGES,
+}
+
+
+def _imports(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module is not None and node.level == 0:
+            names |= {node.module}
+    return names
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_imports_flow_one_way(package: str) -> None:
+    for path in sorted((ROOT / package).rglob("*.py")):
+        for name in _imports(path):
+            first = name.split(".")[0]
+            if first not in PACKAGES or first == package:
+                continue
+            allowed = any(name == other or name.startswith(f"{other}.") for other in ALLOWED[package])
+            assert allowed, f"{path.relative_to(ROOT)} imports {name}"
+
+
+def test_runtime_and_engines_never_import_torch() -> None:
+    for package in ("runtime", "engines"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            assert not any(name.split(".")[0] in ("torch", "onnxscript") for name in _imports(path)), path
+
+
+def test_importing_the_runtime_is_light() -> None:
+    code = (
+        "import sys, threading; import runtime; runtime.Enhancer\n"
+        "heavy = {'torch', 'onnx', 'onnxruntime', 'openvino', 'tensorrt', 'tensorrt_rtx', 'pycuda', 'cuda', 'tqdm'} & set(sys.modules)\n"
+        "assert not heavy, heavy\nassert threading.active_count() == 1"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("folder", ["train", "export", "engines", "benchmarks"])
+def test_no_module_shadows_another(folder: str) -> None:
+    """Running a script puts its folder first on the path."""
+    third_party = {"onnx", "torch", "numpy", "cv2", "tqdm", "onnxruntime", "openvino", "tensorrt", "polygraphy", "safetensors"}
+    for path in (ROOT / folder).iterdir():
+        name = path.stem
+        if name != "__init__" and (path.suffix == ".py" or path.is_dir()):
+            assert name not in sys.stdlib_module_names and name not in third_party, path
