@@ -79,7 +79,7 @@ inline void start_interpreter(const std::string& executable) {
   try {
     py::initialize_interpreter(&config, 0, nullptr, false);
   } catch (const std::exception& error) {
-    throw BackendUnavailableError("Python " + executable + " does not start: " + first_line(error.what()));
+    throw BackendUnavailableError("Python " + executable + " does not start: " + last_line(error.what()));
   }
   PyEval_SaveThread();
 }
@@ -135,11 +135,10 @@ void with_python(const Action& action) {
   }
 }
 
-// A numpy array over memory that stays the caller's.
-inline py::array array_over(const std::uint8_t* data, int height, int width, bool writeable) {
-  py::array_t<std::uint8_t> array({py::ssize_t(height), py::ssize_t(width), py::ssize_t(3)}, data, py::none());
-  if (!writeable) array.attr("setflags")(false);
-  return array;
+// A numpy array over memory that stays the caller's. It is always writeable, though the enhancer only reads its input:
+// OpenVINO copies what it may not write to.
+inline py::array array_over(const std::uint8_t* data, int height, int width) {
+  return py::array_t<std::uint8_t>({py::ssize_t(height), py::ssize_t(width), py::ssize_t(3)}, data, py::none());
 }
 
 }  // namespace detail
@@ -197,7 +196,7 @@ class RETINEXRT_HIDDEN EmbeddedEnhancer final : public Enhancer {
   void run(const std::uint8_t* image, std::uint8_t* out, int height, int width) override {
     check_open();
     detail::with_python([&] {
-      object()(detail::array_over(image, height, width, false), detail::array_over(out, height, width, true));
+      object()(detail::array_over(image, height, width), detail::array_over(out, height, width));
     });
   }
 

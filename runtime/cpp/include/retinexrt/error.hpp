@@ -65,11 +65,14 @@ class ClosedError : public Error {
 
 namespace detail {
 
-// The first line of another library's message: the rest is its stack.
-inline std::string first_line(const std::string& text) {
-  const auto begin = text.find_first_not_of(" \t\r\n");
-  if (begin == std::string::npos) return "no message";
-  return text.substr(begin, text.find_first_of("\r\n", begin) - begin);
+// The last line of another library's message: before it come the places that the exception went through.
+inline std::string last_line(const std::string& text) {
+  const char* const blank = " \t\r\n";
+  const auto end = text.find_last_not_of(blank);
+  if (end == std::string::npos) return "no message";
+  const auto line = text.find_last_of("\r\n", end);
+  const auto begin = text.find_first_not_of(blank, line == std::string::npos ? 0 : line);
+  return text.substr(begin, end - begin + 1);
 }
 
 }  // namespace detail

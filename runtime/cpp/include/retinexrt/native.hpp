@@ -96,7 +96,7 @@ class NativeEnhancer final : public Enhancer {
     try {
       model_ = std::make_shared<detail::OpenVinoModel>(path, options.threads);
     } catch (const std::exception& error) {
-      throw ArtifactError("OpenVINO cannot load " + path + ": " + detail::first_line(error.what()));
+      throw ArtifactError("OpenVINO cannot load " + path + ": " + detail::last_line(error.what()));
     }
   }
 
@@ -124,7 +124,7 @@ class NativeEnhancer final : public Enhancer {
       try {
         model->run(info_, from, to, rows, columns);
       } catch (const std::exception& error) {
-        throw BackendError("OpenVINO failed on " + detail::size_text(rows, columns) + ": " + detail::first_line(error.what()));
+        throw BackendError("OpenVINO failed on " + detail::size_text(rows, columns) + ": " + detail::last_line(error.what()));
       }
     };
     detail::run_any_size(whole, info_, image, out, height, width);

@@ -1,0 +1,127 @@
+"""Builds the C++ programs once, and runs them."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests.runtime.conftest import make_info, write_artifact
+
+Images = NDArray[np.uint8]
+
+PROJECT = Path(__file__).resolve().parents[2]
+CMAKE_DIR = PROJECT / "runtime" / "cpp" / "cmake"
+
+
+def configure(source: Path, build: Path, *options: str) -> None:
+    """Run CMake on a project with this Python's packages."""
+    if shutil.which("cmake") is None or shutil.which("c++") is None:
+        pytest.skip("cmake and a C++ compiler are needed")
+    call(["cmake", "-S", source, "-B", build, f"-DPython_EXECUTABLE={sys.executable}", *options])
+
+
+def compile_(build: Path, *targets: str) -> None:
+    call(["cmake", "--build", build, *(f"--target={target}" for target in targets)])
+
+
+def call(command: list[str | Path], **environment: str) -> str:
+    """Run a command that must succeed, and return what it wrote."""
+    done = run(command, **environment)
+    assert done.returncode == 0, f"{command}\n{done.stdout[-4000:]}{done.stderr[-4000:]}"
+    return done.stdout
+
+
+def run(command: list[str | Path], **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, whatever that is."""
+    return subprocess.run(
+        ["nice", "-n", "5", *map(str, command)],
+        capture_output=True,
+        text=True,
+        timeout=900,
+        env=os.environ | environment,
+        check=False,
+    )
+
+
+class Programs:
+    """The programs of one build folder, kept from one test run to the next: what did not change is not compiled again."""
+
+    def __init__(self, name: str, *options: str) -> None:
+        self.folder = PROJECT / "build" / name
+        self.folder.mkdir(parents=True, exist_ok=True)
+        # Workers of one test run take turns.
+        with (self.folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            configure(PROJECT / "tests" / "cpp", self.folder, f"-Dretinexrt_DIR={CMAKE_DIR}", *options)
+
+    def build(self, name: str) -> Path:
+        """The program called `name`; skips where what it needs was not found."""
+        with (self.folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            known = call(["cmake", "--build", self.folder, "--target", "help"])
+            if f" {name}\n" not in known:
+                pytest.skip(f"{name} cannot be built here: CMake says which of OpenVINO, pybind11 and OpenCV is not found")
+            compile_(self.folder, name)
+        return next(path for path in (self.folder / name, self.folder / "examples" / name) if path.is_file())
+
+    def __call__(self, name: str, *arguments: str | Path) -> str:
+        """Run a program that must succeed, and return what it printed."""
+        return call([self.build(name), *arguments])
+
+    def fails(self, name: str, *arguments: str | Path, **environment: str) -> str:
+        """Run a program that must end with an error of ours, and return all that it said."""
+        done = run([self.build(name), *arguments], **environment)
+        assert done.returncode == 2, f"exit code {done.returncode}: {done.stdout}{done.stderr}"
+        return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="session")
+def programs() -> Programs:
+    """The examples and the test programs."""
+    return Programs("cpp-tests")
+
+
+@pytest.fixture(scope="session")
+def sanitized() -> Callable[[str], Programs]:
+    """sanitized("thread") are the native programs under a sanitizer."""
+    return lambda kind: Programs(f"cpp-tests-{kind.split(',')[0]}", f"-DSANITIZE={kind}")
+
+
+@pytest.fixture(scope="session")
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small artifacts and broken ones."""
+    folder = tmp_path_factory.mktemp("cpp-artifacts")
+    write_artifact(folder / "double.onnx", make_info())
+    write_artifact(folder / "blur.onnx", make_info(network="blur", halo=4, multiple=4), around=4)
+    write_artifact(folder / "whole.onnx", make_info(network="whole", halo=None, contract=()), whole=True)
+    return folder
+
+
+def read_ppm(path: Path) -> Images:
+    """A binary PPM file as our programs write it."""
+    data = path.read_bytes()
+    magic, width, height, most = data.split(maxsplit=4)[:4]
+    assert (magic, most) == (b"P6", b"255"), path
+    size = int(width) * int(height) * 3
+    return np.frombuffer(data[-size:], np.uint8).reshape(int(height), int(width), 3)
+
+
+def write_ppm(path: Path, image: Images) -> Path:
+    height, width, _ = image.shape
+    path.write_bytes(b"P6\n# a comment\n%d %d\n255\n" % (width, height) + image.tobytes())
+    return path
+
+
+@pytest.fixture(scope="session")
+def dark() -> Images:
+    """A dark picture of odd size, 33 x 47."""
+    return np.random.default_rng(0).integers(0, 90, (33, 47, 3), dtype=np.uint8)

@@ -1,0 +1,172 @@
+"""The headers that read artifacts and manifests, without any backend."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from runtime import manifest
+from runtime.artifact import ArtifactInfo, PlanInfo, Profile
+from tests.cpp.conftest import Images, Programs, read_ppm, write_ppm
+from tests.runtime.conftest import double, make_info, write_artifact
+
+pytestmark = pytest.mark.slow
+
+
+def test_an_onnx_file_describes_itself(programs: Programs, tmp_path: Path) -> None:
+    path = write_artifact(
+        tmp_path / "blur.onnx", make_info(network="blur", halo=4, multiple=4, title='a "title" \u00e9\U0001f319')
+    )
+    assert programs("formats", "onnx", path) == "blur|fp32|image|enhanced|4|4|-1|no plan\n"
+
+
+@pytest.mark.parametrize("size", [0, 1, 55, 56, 63, 64, 65, 1000])
+def test_sha256(programs: Programs, tmp_path: Path, size: int) -> None:
+    data = bytes(range(256)) * 4
+    (tmp_path / "data").write_bytes(data[:size])
+    assert programs("formats", "sha256", tmp_path / "data").strip() == hashlib.sha256(data[:size]).hexdigest()
+
+
+def test_json(programs: Programs, tmp_path: Path) -> None:
+    document = {"a": 'quote " slash \\ line \n', "b": -12.5e3, "c": None, "d": "\u00e9 \u20ac \U0001f319", "": 7}
+    for escaped in (True, False):
+        (tmp_path / "it.json").write_text(json.dumps(document, ensure_ascii=escaped, indent=2))
+        found = programs("formats", "json", tmp_path / "it.json")
+        assert found == f"=7\na={document['a']}\nb=-12500\nc=null\nd={document['d']}\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", '{"a"}', '{"a": }', '{"a": 1,}', "[1, 2", "{} x", '{"a": "\\u12"}', '{"a": "\\ud800"}', '{"a": "b', "[" * 99],
+)
+def test_broken_json_is_refused(programs: Programs, tmp_path: Path, text: str) -> None:
+    (tmp_path / "it.json").write_text(text)
+    done = programs.build("formats")
+    from tests.cpp.conftest import run
+
+    found = run([done, "json", tmp_path / "it.json"])
+    assert found.returncode == 3
+    assert "not a JSON document" in found.stdout
+
+
+def write_plan(folder: Path, content: bytes = b"", **changes: object) -> Path:
+    """A plan of the imitated TensorRT and its manifest."""
+    profile = Profile((1, 16, 16, 3), (1, 33, 47, 3), (2, 64, 64, 3))
+    plan = PlanInfo(
+        flavour="tensorrt",
+        version="11.4.0.106",
+        sms=("8.6", "8.9"),
+        gpu=None,
+        cuda=None,
+        driver=None,
+        platform=manifest.this_platform(),
+        profile=profile,
+        digest="",
+        plan_sha256="",
+        plan_bytes=0,
+        onnx_sha256="0" * 64,
+        level=3,
+        workspace_bytes=None,
+        tf32=False,
+        build_seconds=1.5,
+    )
+    plan = replace(plan, **changes)  # type: ignore[arg-type]
+    info = make_info(plan=plan)
+    digest = manifest.digest(info)
+    content = content or b"imitated " + digest.encode()
+    plan = replace(plan, digest=digest, plan_sha256=hashlib.sha256(content).hexdigest(), plan_bytes=len(content))
+    path = folder / "double.plan"
+    path.write_bytes(content)
+    manifest.write(replace(info, plan=plan), path)
+    return path
+
+
+def check(programs: Programs, plan: Path, *host: str) -> str:
+    return programs.fails("formats", "plan", plan, *(host or ("tensorrt", "11.4.0.106", "8.9")))
+
+
+def test_a_whole_plan_is_accepted(programs: Programs, tmp_path: Path) -> None:
+    plan = write_plan(tmp_path)
+    found = programs("formats", "plan", plan, "tensorrt", "11.4.0.106", "8.9")
+    assert found == "double|fp32|image|enhanced|1|1|-1|tensorrt\n"
+
+
+def test_a_changed_byte_is_found(programs: Programs, tmp_path: Path) -> None:
+    plan = write_plan(tmp_path)
+    data = bytearray(plan.read_bytes())
+    data[-1] ^= 1
+    plan.write_bytes(bytes(data))
+    assert check(programs, plan).startswith("ManifestError: ")
+
+
+def test_a_changed_manifest_is_found(programs: Programs, tmp_path: Path) -> None:
+    plan = write_plan(tmp_path)
+    path = plan.with_suffix(".json")
+    path.write_text(path.read_text().replace('"8.6"', '"9.0"'))
+    assert "was changed after it was written" in check(programs, plan)
+
+
+def test_a_missing_manifest_and_a_missing_plan(programs: Programs, tmp_path: Path) -> None:
+    plan = write_plan(tmp_path)
+    plan.with_suffix(".json").unlink()
+    assert check(programs, plan).startswith("ManifestError: ")
+    assert check(programs, tmp_path / "other.plan").startswith("ArtifactError: ")
+
+
+@pytest.mark.parametrize(
+    ("host", "words"),
+    [
+        (("tensorrt_rtx", "11.4.0.106", "8.9"), "built with tensorrt, found tensorrt_rtx"),
+        (("tensorrt", "11.4.0.107", "8.9"), "found version 11.4.0.107"),
+        (("tensorrt", "11.4.0.106", "9.0"), "the GPU here has 9.0"),
+    ],
+)
+def test_another_host_is_refused(programs: Programs, tmp_path: Path, host: tuple[str, ...], words: str) -> None:
+    found = check(programs, write_plan(tmp_path), *host)
+    assert found.startswith("IncompatiblePlanError: ")
+    assert words in found
+    assert "build it again with: python engines/build.py double" in found
+
+
+def test_another_platform_is_refused(programs: Programs, tmp_path: Path) -> None:
+    assert "built for plan9-vax" in check(programs, write_plan(tmp_path, platform="plan9-vax"))
+
+
+def test_the_tensorrt_example_enhances(programs: Programs, tmp_path: Path, dark: Images) -> None:
+    out = tmp_path / "out.ppm"
+    said = programs("tensorrt_plan_imitated", write_plan(tmp_path), write_ppm(tmp_path / "in.ppm", dark), out)
+    assert said == "Doubles brightness on tensorrt 11.4.0.106\n"
+    np.testing.assert_array_equal(read_ppm(out), double(dark))
+
+
+@pytest.mark.parametrize(
+    ("content", "changes", "failure", "words"),
+    [
+        (b"", {"sms": ("9.0",)}, "", "IncompatiblePlanError: the plan was built for compute capability 9.0"),
+        (b"imitated other", {}, "", "ManifestError: "),
+        (b"something else", {}, "", "BackendError: TensorRT refuses"),
+        (b"", {"profile": Profile((1, 16, 16, 3), (1, 16, 16, 3), (1, 32, 32, 3))}, "", "outside of the plan's profile"),
+        (b"", {}, "malloc", "BackendError: GPU memory: out of memory"),
+        (b"", {}, "context", "BackendError: TensorRT creates no context"),
+        (b"", {}, "enqueue", "BackendError: TensorRT does not run"),
+    ],
+)
+def test_the_tensorrt_example_refuses(
+    programs: Programs, tmp_path: Path, dark: Images, content: bytes, changes: dict[str, object], failure: str, words: str
+) -> None:
+    plan = write_plan(tmp_path, content, **changes)
+    image = write_ppm(tmp_path / "in.ppm", dark)
+    out = tmp_path / "out.ppm"
+    assert words in programs.fails("tensorrt_plan_imitated", plan, image, out, IMITATED_FAILURE=failure)
+    assert not out.exists()
+
+
+def test_manifests_are_sealed_as_in_python(programs: Programs, tmp_path: Path) -> None:
+    plan = write_plan(tmp_path, gpu='a "GPU", {odd}\n[name]')
+    assert isinstance(manifest.read(plan), ArtifactInfo)
+    assert programs("formats", "plan", plan, "tensorrt", "11.4.0.106", "8.6").startswith("double|")
