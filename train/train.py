@@ -89,7 +89,7 @@ def train(options: argparse.Namespace) -> None:
             bar.update(position - bar.n)
 
         trainer.run(lambda line: tqdm.write(line, file=sys.stdout) or sys.stdout.flush(), tick)
-    write_card(trainer, options.table, data)
+    write_card(trainer, options.table, data, options.init)
 
 
 def choose_recipe(options: argparse.Namespace) -> Recipe:

@@ -1,8 +1,9 @@
 """PDN with a view of the whole picture: a small head sets the exposure. Our own extension of PDN.
 
 PDN sees some thirty pixels around each pixel and must guess how bright a scene should be. Here a head of a few thousand
-parameters reads the whole dark picture, averaged over 8 x 8 pixels, and returns one factor per channel, which scales
-both illuminations before they are clamped. Everything else is PDN: two divisions, two noises subtracted.
+parameters reads the whole dark picture, averaged over 8 x 8 pixels. Its mean sets the exposure at which the frames see
+the picture, and one factor per channel scales both illuminations before they are clamped. Everything else is PDN: two
+divisions of the dark picture itself, two noises subtracted. A picture that is bright enough is divided by 1.
 """
 
 from __future__ import annotations
@@ -20,15 +21,19 @@ from train.networks.retinex import clip01
 
 #: Side of the squares that the overview averages over, in pixels.
 SQUARE = 8
+#: Mean level that the frames see pictures at, and what is added to a mean so that black has a logarithm.
+LEVEL, DARKEST = 0.06, 1 / 1024
 KNOTS = 8
 WIDTH = 16
 HIDDEN = 32
 
 
 class ExposureHead(nn.Module):
-    """The dark picture's overview, N x 3 x h x w in [0, 1] and any size, to factors N x 3 x 1 x 1 in [1/e, e].
+    """The dark picture's overview, N x 3 x h x w in [0, 1] and any size, to a gain and the illuminations' factors.
 
-    Two views of its logarithm are averaged over the picture: hinges of each pixel's colour, which together say what a
+    The gain, N x 1 x 1 x 1, brings the picture to the mean level of LOL's dark pictures, so that the frames see the same
+    picture at every exposure. The factors, N x 3 x 1 x 1, take the gain back and correct it by [1/e, e] per channel: two
+    views of the logarithm decide, averaged over the picture: hinges of each pixel's colour, which together say what a
     histogram says, and two convolutions, which see the arrangement.
     """
 
@@ -43,13 +48,16 @@ class ExposureHead(nn.Module):
         nn.init.zeros_(self.decide[3].weight)  # pyright: ignore[reportArgumentType]
         nn.init.zeros_(self.decide[3].bias)  # pyright: ignore[reportArgumentType]
 
-    def forward(self, overview: Tensor) -> Tensor:
-        # The logarithm of 1 + code, shifted and scaled so that black is -2 and white 2; without a Sub: those remove noise.
-        logs = torch.log(overview * (255.0 / 16.0) + 1.0 / 16.0) * (4.0 / math.log(256.0))
+    def forward(self, overview: Tensor) -> tuple[Tensor, Tensor]:
+        # Written without Div and Sub: in the graph, those divide by illuminations and remove noise.
+        mean = overview.mean((1, 2, 3), keepdim=True) + DARKEST
+        gain = torch.exp(-torch.log(mean)) * LEVEL
+        # The logarithm of 1 + code, shifted and scaled so that black is -2 and white 2.
+        logs = torch.log(overview * gain * (255.0 / 16.0) + 1.0 / 16.0) * (4.0 / math.log(256.0))
         seen = torch.cat(
             [F.relu(self.hinges(logs)).mean((2, 3), keepdim=True), self.arrangement(logs).mean((2, 3), keepdim=True)], 1
         )
-        return torch.exp(torch.tanh(self.decide(seen)))
+        return gain, torch.exp(torch.tanh(self.decide(seen))) * mean * (1.0 / LEVEL)
 
     @torch.no_grad()
     def _start_as_histogram(self) -> None:
@@ -63,10 +71,10 @@ class ExposureHead(nn.Module):
 
 
 class Scale(nn.Module):
-    """Illumination x factor."""
+    """Map x factor."""
 
-    def forward(self, illumination: Tensor, factor: Tensor) -> Tensor:
-        return illumination * factor
+    def forward(self, x: Tensor, factor: Tensor) -> Tensor:
+        return x * factor
 
 
 class PDNGlobal(PDN):
@@ -81,15 +89,17 @@ class PDNGlobal(PDN):
         super().__init__(second_division)
         self.exposure = ExposureHead()
         self.overview = nn.AvgPool2d(SQUARE)
+        self.normalise = Scale()
         self.coarse_scale = Scale()
         self.fine_scale = Scale()
 
     def brighten(self, image: Tensor, overview: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return L1, R1, L2 and R of the enhancement module."""
-        factor = self.exposure(self.overview(image) if overview is None else overview)
-        coarse_illumination = _scaled(self.coarse_light, image, self.coarse_scale, factor)
+        gain, factor = self.exposure(self.overview(image) if overview is None else overview)
+        seen = self.normalise(image, gain)
+        coarse_illumination = _scaled(self.coarse_light, seen, self.coarse_scale, factor)
         coarse = self.coarse_divide(image, coarse_illumination)
-        illumination = _scaled(self.fine_light, torch.cat([clip01(coarse), image], dim=1), self.fine_scale, factor)
+        illumination = _scaled(self.fine_light, torch.cat([clip01(coarse), seen], dim=1), self.fine_scale, factor)
         numerator = image if self.second_division == "input" else coarse
         return coarse_illumination, coarse, illumination, self.fine_divide(numerator, illumination)
 
@@ -110,7 +120,7 @@ SPEC = NetworkSpec(
     paper=PaperFigures(source="our own extension of PDN (Huang et al., 2021)"),
     multiple=4,
     halo=None,
-    islands=("*_light.tail", "*_light.clamp", "*_divide", "*_subtract", "*_scale", "overview", "exposure*"),
+    islands=("*_light.tail", "*_light.clamp", "*_divide", "*_subtract", "*_scale", "normalise", "overview", "exposure*"),
     contract=(
         {"rule": "division", "count": 2, "minimum": 1 / 255, "maximum": 1.0},
         {"rule": "noise-subtraction", "count": 2},
