@@ -20,7 +20,7 @@ import numpy as np
 if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks import cases, codes
+from benchmarks import cases, codes, contenders
 from benchmarks.cases import Case, Images, Kind
 from runtime import locate
 from runtime.artifact import ArtifactInfo, ParityInfo, Precision
@@ -429,11 +429,9 @@ def _locate(path: Path) -> Path:
 
 def without_unusable(engines: list[Path] | None) -> list[Path] | None:
     """Without a GPU a plan cannot run; the ONNX file that it was built from can, and its figures go into the manifest."""
-    from runtime.cuda import cuda_problem
-
     if engines is None or not any(path.suffix == ".plan" for path in engines):
         return engines
-    problem = cuda_problem()
+    problem = contenders.gpu_problem()
     if problem is None:
         return engines
     kept: list[Path] = []

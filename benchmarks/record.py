@@ -120,7 +120,7 @@ def environment() -> Environment:
 
 def make(kind: str, configuration: Mapping[str, Any], results: Any, environment: Environment) -> Record:
     """A record of what just ran; dataclasses in `results` become objects."""
-    return Record(kind, command_line(), _now(), configuration, environment, _plain(results))
+    return Record(kind, command_line(), _now(), _plain(configuration), environment, _plain(results))
 
 
 def write(record: Record, name: str, folder: Path | None = None) -> Path:

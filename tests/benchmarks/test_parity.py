@@ -199,7 +199,7 @@ def test_mistakes_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 def test_without_a_gpu_a_plan_is_replaced_by_what_it_is_built_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("runtime.cuda.cuda_problem", lambda: "no driver")
+    monkeypatch.setattr("benchmarks.contenders.gpu_problem", lambda: "no driver")
     plan, onnx_file = tmp_path / "x_fp16.plan", tmp_path / "x_fp16.onnx"
     plan.touch()
     with pytest.raises(BackendUnavailableError, match="no driver"):

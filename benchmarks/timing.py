@@ -1,0 +1,124 @@
+"""How to time things that run beside other things, so that the ratios hold.
+
+Warm-up lasts until two windows in a row agree. Then the contenders take turns, round by round, in an order that rotates;
+each turn begins with a run that is not counted, which brings caches and threads back. Ratios are taken within a round,
+where both met the same machine, and their interval comes from resampling rounds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+
+#: Runs whose median is compared with that of the window before.
+WINDOW = 5
+#: Two medians closer than this are the same; the drift that a measurement may show.
+AGREEMENT, DRIFT = 0.05, 0.10
+_RESAMPLES = 4000
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One run, in milliseconds; the parts are known on a GPU only, and were taken in a run of their own."""
+
+    #: From the picture in host memory to the result in host memory.
+    total: float
+    to_device: float | None = None
+    device: float | None = None
+    to_host: float | None = None
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """What came before the first sample."""
+
+    runs: int
+    seconds: float
+    #: False: the limit came before two windows agreed.
+    settled: bool
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A distribution, in the samples' unit."""
+
+    count: int
+    p50: float
+    p90: float
+    p99: float
+    mean: float
+    least: float
+    most: float
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Time of one contender over that of another: median over rounds, with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def warm_up(run: Callable[[], Sample], seconds: float, clock: Callable[[], float] = time.perf_counter) -> WarmUp:
+    """Run until the medians of two windows in a row agree, or until the time is over."""
+    started = clock()
+    totals: list[float] = []
+    while True:
+        totals.append(run().total)
+        passed = clock() - started
+        if len(totals) >= 2 * WINDOW:
+            before, now = median(totals[-2 * WINDOW : -WINDOW]), median(totals[-WINDOW:])
+            if abs(now / before - 1.0) <= AGREEMENT:
+                return WarmUp(len(totals), passed, True)
+        if passed >= seconds:
+            return WarmUp(len(totals), passed, False)
+
+
+def take_turns(
+    runs: Sequence[Callable[[], Sample]],
+    rounds: int,
+    repeats: int,
+    pause: float = 0.02,
+    progress: Callable[[], object] | None = None,
+) -> list[list[list[Sample]]]:
+    """Per contender and round, `repeats` samples. The order rotates by one from round to round."""
+    samples: list[list[list[Sample]]] = [[] for _ in runs]
+    for number in range(rounds):
+        for turn in range(len(runs)):
+            index = (turn + number) % len(runs)
+            # Thread pools spin for a while after their last run.
+            time.sleep(pause)
+            runs[index]()
+            samples[index].append([runs[index]() for _ in range(repeats)])
+            if progress is not None:
+                progress()
+    return samples
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Percentiles interpolate between samples: with few samples p99 is close to the worst."""
+    array = np.asarray(values, np.float64)
+    p50, p90, p99 = (float(value) for value in np.percentile(array, (50, 90, 99)))
+    return Spread(array.size, p50, p90, p99, float(array.mean()), float(array.min()), float(array.max()))
+
+
+def drift(values: Sequence[float]) -> float:
+    """Median of the last third over that of the first, minus one."""
+    third = max(1, len(values) // 3)
+    return median(values[-third:]) / median(values[:third]) - 1.0
+
+
+def ratio(of: Sequence[Sequence[float]], over: Sequence[Sequence[float]]) -> Ratio:
+    """Ratio of two contenders from the samples of the same rounds, by a paired bootstrap over rounds."""
+    if len(of) != len(over) or not of:
+        raise ValueError(f"expected samples of the same rounds, found {len(of)} and {len(over)}")
+    each = np.array([median(a) / median(b) for a, b in zip(of, over, strict=True)])
+    random = np.random.default_rng(0)
+    resampled = np.median(each[random.integers(0, each.size, (_RESAMPLES, each.size))], axis=1)
+    low, high = (float(value) for value in np.percentile(resampled, (2.5, 97.5)))
+    return Ratio(float(np.median(each)), low, high)

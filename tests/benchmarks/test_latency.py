@@ -1,0 +1,294 @@
+"""The latency command: what it compares, what it refuses, what it writes. Real runs are tiny; no test looks at a clock."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import claims, contenders, footprint, latency, record, timing
+from benchmarks.contenders import AGAINST, Spec
+from benchmarks.latency import Method, Row, Table
+from runtime.errors import BackendUnavailableError, InputError
+
+Exported = Callable[[str], Path]
+QUICK = Method(rounds=2, repeats=1, warm_up=0.01, pause=0.0, memory=False)
+
+
+@pytest.fixture
+def small_peaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.floor._MATRIX", 64)
+    monkeypatch.setattr("benchmarks.floor._COPY", 2**16)
+
+
+@pytest.mark.parametrize("kind", ["retinexrt", "torch", "onnxruntime", "openvino"])
+def test_every_contender_computes_the_same_pictures(exported: Exported, kind: str) -> None:
+    if kind == "openvino":
+        pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    path = exported("msr") / "msr.onnx"
+    images = contenders.dark_pictures(2, 32, 48)
+    reference = contenders.open_contender(Spec("onnxruntime", str(path), 32, 48, batch=2)).enhance(images)
+    contender = contenders.open_contender(Spec(kind, str(path), 32, 48, batch=2, threads=1))
+    found = contender.enhance(images)
+    assert contender.run().total > 0
+    contender.close()
+    assert found.dtype == np.uint8
+    assert np.abs(found.astype(int) - reference.astype(int)).max() <= 1
+
+
+def test_an_unknown_contender_is_named() -> None:
+    with pytest.raises(InputError, match=r"unknown contender 'tflite'; known: torch"):
+        latency.make_specs([Path("x.onnx")], ["tflite"], (32, 32), 1, None)
+
+
+def test_other_contenders_run_the_first_engines_network() -> None:
+    specs = latency.make_specs([Path("a.onnx"), Path("b.onnx")], ["torch"], (32, 48), 2, 1)
+    assert [(spec.kind, spec.artifact) for spec in specs] == [
+        ("retinexrt", "a.onnx"),
+        ("retinexrt", "b.onnx"),
+        ("torch", "a.onnx"),
+    ]
+    assert {(spec.height, spec.width, spec.batch, spec.threads, spec.device) for spec in specs} == {(32, 48, 2, 1, "cpu")}
+    assert latency.make_specs([Path("a.plan")], ["torch"], (32, 48), 1, None)[1].device == "cuda"
+
+
+def test_precisions_are_not_mixed_unless_asked(exported: Exported) -> None:
+    folder = exported("msr")
+    both = latency.make_specs([folder / "msr.onnx", folder / "msr_fp16.onnx"], [], (32, 32), 1, None)
+    with pytest.raises(InputError, match=r"one precision, found fp32: msr\.onnx .*fp16: msr_fp16\.onnx.*--mix"):
+        latency.check_comparable(both, mix=False)
+    latency.check_comparable(both, mix=True)
+    rounded = latency.make_specs([folder / "msr.onnx"], ["openvino-bf16"], (32, 32), 1, None)
+    with pytest.raises(InputError, match="bf16"):
+        latency.check_comparable(rounded, mix=False)
+
+
+def test_an_artifact_of_another_size_is_refused(tmp_path: Path) -> None:
+    from export.to_onnx import Options, export_network, write
+
+    path = write(export_network("msr", Options(size=(32, 48))), tmp_path)[0]
+    latency.check_comparable([Spec("retinexrt", str(path), 32, 48)], mix=False)
+    with pytest.raises(InputError, match="does not take 1x64x64"):
+        latency.check_comparable([Spec("retinexrt", str(path), 64, 64)], mix=True)
+
+
+def test_a_table_of_real_runs(exported: Exported, small_peaks: None, tmp_path: Path) -> None:
+    folder = exported("msr")
+    specs = latency.make_specs([folder / "msr.onnx"], ["onnxruntime", "torch"], (32, 48), 2, 1)
+    table = latency.measure(specs, QUICK)
+    first, second, third = table.rows
+    assert first.ratio is None
+    assert second.ratio is not None and second.ratio.low <= second.ratio.value <= second.ratio.high
+    assert third.kind == "torch"
+    assert all(row.total.count == QUICK.rounds * QUICK.repeats for row in table.rows)
+    assert first.throughput == pytest.approx(2e3 / first.total.p50)
+    assert first.floor is not None and first.floor > 0
+    assert first.computing is None
+    text = latency.to_text(table)
+    assert "2x32x48" in text and claims.CAVEAT in text
+    found = record.make("latency", {}, [table], record.environment())
+    assert record.read(record.write(found, "latency-msr", tmp_path)).results[0]["rows"][0]["artifact"]["file"] == "msr.onnx"
+
+
+def _row(**changes: Any) -> Row:
+    spread = timing.spread([1.0, 2.0, 3.0])
+    row = Row(
+        label="x", kind="retinexrt", network="blnet", artifact={}, precision="fp16", device="cuda:0", total=spread,
+        to_device=spread, computing=spread, to_host=spread, throughput=500.0, warm_up=timing.WarmUp(10, 1.0, True), drift=0.0,
+        host_mb=100.0, gpu_mb=50.0, ratio=None, gmac=1.0, megabytes=1.0, floor_compute=0.5, floor_memory=1.0,
+    )  # fmt: skip
+    return replace(row, **changes)
+
+
+def test_what_a_reader_must_know_stands_under_the_table() -> None:
+    restless = _row(label="restless", drift=0.4)
+    unwarmed = _row(label="unwarmed", warm_up=timing.WarmUp(3, 15.0, False))
+    text = latency.to_text(Table(400, 600, 1, (_row(), restless, unwarmed), ()))
+    assert "restless never settled (drift +40%)" in text
+    assert "unwarmed never settled (not within 15 s of warm-up)" in text
+    assert "x never settled" not in text
+    assert "BLNet, claimed: 7 ms; hardware: not stated" in text
+    assert "without waiting for the GPU" in text
+    assert "to GPU" in text
+
+
+def test_the_floor_needs_the_precisions_peak() -> None:
+    assert _row().floor == 1.0
+    assert _row(floor_compute=None).floor is None
+
+
+def test_claims_have_sources() -> None:
+    found = claims.claims()
+    assert [claim.milliseconds for claim in found] == sorted(claim.milliseconds for claim in found)
+    assert {claim.method: claim.milliseconds for claim in found}["BLNet"] == 7.0
+    assert all(claim.source and claim.hardware and claim.resolution for claim in found)
+
+
+def test_without_a_gpu_a_plan_gets_two_lines(
+    exported: Exported, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("benchmarks.latency.gpu_problem", lambda: "there is no NVIDIA driver here")
+    monkeypatch.setattr("runtime.locate.find", lambda name: Path(name) if name == "pdn.onnx" else None)
+    assert latency.main(["--engine", "pdn_fp16.plan"]) == 2
+    missing, instead = capsys.readouterr().err.splitlines()
+    assert missing == "pdn_fp16.plan needs an NVIDIA GPU: there is no NVIDIA driver here"
+    assert instead == "what runs here: python benchmarks/latency.py --engine pdn.onnx"
+    monkeypatch.setattr("runtime.locate.find", lambda name: None)
+    assert latency.main(["--engine", "pdn_fp16.plan"]) == 2
+    assert "export/to_onnx.py pdn" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--engine", "absent.onnx"], "absent.onnx does not exist"),
+        (["--engine", "pdn.txt"], "pdn.txt"),
+        (["--engine", "x.onnx", "--batch", "0"], "at least 1"),
+    ],
+)
+def test_mistakes_are_one_line(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert latency.main(words) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+
+
+def test_the_command(
+    exported: Exported, small_peaks: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("benchmarks.record.RESULTS", tmp_path)
+    path = str(exported("msr") / "msr.onnx")
+    quick = ["--rounds", "2", "--repeats", "1", "--warm-up", "0.01", "--threads", "1"]
+    assert latency.main(["--engine", path, "--size", "32x32", "48x32", *quick, "--json", "--record"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    written = json.loads((tmp_path / "latency-msr.json").read_text())
+    assert printed == written
+    assert [(table["height"], table["width"]) for table in written["results"]] == [(32, 32), (48, 32)]
+    assert written["results"][0]["rows"][0]["host_mb"] > 20
+    assert written["configuration"]["method"]["rounds"] == 2
+
+
+def test_memory_of_a_process_that_fails_is_unknown(tmp_path: Path) -> None:
+    assert footprint.measure(Spec("retinexrt", str(tmp_path / "absent.onnx"), 32, 32)) is None
+
+
+def test_every_contender_says_its_precision(exported: Exported) -> None:
+    from export.files import load
+
+    _, info = load(exported("msr") / "msr_fp16.onnx")
+    found = {kind: Spec(kind, "x", 1, 1).precision(info) for kind in ("retinexrt", *AGAINST)}
+    assert found == {
+        "retinexrt": "fp16", "torch": "fp32", "torch-compile": "fp32", "onnxruntime": "fp16", "openvino": "fp32",
+        "openvino-bf16": "bf16",
+    }  # fmt: skip
+    assert Spec("torch", "x", 1, 1, device="cuda").precision(info) == "fp16"
+
+
+class FakeCuda:
+    """A device whose copies take 1 ms and whose networks take what they say; a stream is a list of events."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.times: dict[int, float] = {}
+        self.freed: list[int] = []
+        self.open: set[str] = set()
+        self.synchronised = False
+
+    def open_context(self, device: int) -> int:
+        self.open.add("context")
+        return 7
+
+    def close_context(self, context: int) -> None:
+        self.open.discard("context")
+
+    def using(self, context: int) -> Any:
+        from contextlib import nullcontext
+
+        assert context == 7
+        return nullcontext()
+
+    def create_stream(self) -> int:
+        self.open.add("stream")
+        return 3
+
+    def destroy_stream(self, stream: int) -> None:
+        self.open.discard("stream")
+
+    def create_event(self, timing: bool = False) -> int:
+        assert timing
+        self.times[len(self.times)] = -1.0
+        return len(self.times) - 1
+
+    def destroy_event(self, event: int) -> None:
+        del self.times[event]
+
+    def record(self, event: int, stream: int) -> None:
+        self.times[event] = self.now
+        self.synchronised = False
+
+    def synchronize(self, stream: int) -> None:
+        self.synchronised = True
+
+    def elapsed_ms(self, start: int, end: int) -> float:
+        assert self.synchronised
+        return self.times[end] - self.times[start]
+
+    def allocate(self, count: int) -> int:
+        self.open.add("memory")
+        return 1000
+
+    def free(self, pointer: int) -> None:
+        self.open.discard("memory")
+
+    def allocate_host(self, count: int) -> Any:
+        return np.zeros(count, np.uint8)
+
+    def free_host(self, array: Any) -> None:
+        pass
+
+    def copy_to_device(self, pointer: int, array: Any, stream: int) -> None:
+        self.now += 1.0
+
+    def copy_to_host(self, array: Any, pointer: int, stream: int) -> None:
+        self.now += 2.0
+
+
+def test_the_parts_on_a_gpu_come_from_events_on_one_stream() -> None:
+    cuda = FakeCuda()
+
+    class OnDevice:
+        device = "cuda:0"
+
+        def enhance_device(self, pointer: int, shape: tuple[int, ...], stream: int, *, out: int) -> None:
+            assert (shape, stream) == ((1, 16, 16, 3), 3)
+            cuda.now += 5.0
+
+    phases = contenders.DevicePhases(OnDevice(), np.zeros((1, 16, 16, 3), np.uint8), cuda)
+    assert phases.measure() == (1.0, 5.0, 2.0)
+    assert phases.measure() == (1.0, 5.0, 2.0)
+    phases.close()
+    assert cuda.open == set() and cuda.times == {}
+
+
+@pytest.mark.gpu
+def test_a_plan_on_a_gpu() -> None:
+    from runtime import locate
+
+    plan = locate.find("pdn_fp16.plan")
+    if contenders.gpu_problem() or plan is None:
+        pytest.skip("no GPU, or no plan built for it")
+    table = latency.measure(latency.make_specs([plan], ["torch"], (400, 600), 1, None), QUICK)
+    row = table.rows[0]
+    assert row.computing is not None and row.to_device is not None and row.to_host is not None
+    assert row.total.p50 > row.computing.p50
+    assert row.gpu_mb is None or row.gpu_mb >= 0
+
+
+def test_a_missing_library_names_its_command(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "openvino", None)
+    with pytest.raises(BackendUnavailableError, match=r"retinexrt\[openvino\]"):
+        contenders.open_contender(Spec("openvino", str(exported("msr") / "msr.onnx"), 32, 32))
