@@ -186,8 +186,7 @@ class Trainer:
 
     def _validate(self, records: Records, say: Callable[[str], None], every_nth: int) -> None:
         indices = range(0, len(self.val_store), every_nth)
-        context = self.autocast() if self.device.type == "cpu" else nullcontext()  # Where FP32 is cheap, it is exact.
-        scores = validate(self.average, self.val_store, indices, self.spec.multiple, self.device, context)
+        scores = self._score(self.average, indices)
         records.validation(self.step, self.seconds, asdict(scores))
         write_strips(self.average, self.val_store, self.spec, self.device, self.out / f"strips_{self.step:07d}.png")
         better = self.best is None or scores.psnr > self.best.psnr or every_nth == 1
@@ -203,11 +202,15 @@ class Trainer:
             f"  equal means {scores.psnr_equal_mean:.2f} dB  ({scores.pictures} pictures){'  best' if better else ''}"
         )
 
+    def _score(self, network: nn.Module, indices: range) -> Scores:
+        context = self.autocast() if self.device.type == "cpu" else nullcontext()  # Where FP32 is cheap, it is exact.
+        return validate(network, self.val_store, indices, self.spec.multiple, self.device, context)
+
     def _beats_best(self, scores: Scores) -> bool:
         """Compare with the best so far on all pictures, where that was scored on some of them only."""
         best = copy.deepcopy(self.average)
         best.load_state_dict(torch.load(self.out / BEST, map_location=self.device, weights_only=True)["state"])
-        full = validate(best, self.val_store, range(len(self.val_store)), self.spec.multiple, self.device, context)
+        full = self._score(best, range(len(self.val_store)))
         if full.psnr >= scores.psnr:
             self.best = full
         return scores.psnr > full.psnr

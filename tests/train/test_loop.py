@@ -210,3 +210,15 @@ def test_ctrl_c_stops_after_a_step_and_leaves_a_checkpoint(pairs_folder: Path, t
         process.kill()
     assert process.returncode == 0 and "--resume goes on" in errors
     assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] >= 1
+
+
+def test_the_best_of_a_few_pictures_is_compared_on_all(pairs_folder: Path, small_recipe: Recipe, tmp_path: Path) -> None:
+    for side in ("low", "high"):  # Two validation pictures.
+        for index in range(14, 24):
+            (pairs_folder / side / f"{index}.png").write_bytes((pairs_folder / side / "0.png").read_bytes())
+    run = trainer(pairs_folder, small_recipe, tmp_path, limits=Limits(every_nth=2))
+    run.run()
+    assert run.best.pictures == 2
+    final = run._score(run.best_network(), range(2))
+    assert final == run.best
+    assert final.psnr >= run._score(run.average, range(2)).psnr
