@@ -12,6 +12,7 @@ from collections import Counter
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 from export.graphs import IO_PATH
 
@@ -22,7 +23,9 @@ _NETWORK = "network"
 def tidy(model: onnx.ModelProto) -> onnx.ModelProto:
     """Rename, strip and simplify a freshly exported model in place and return it."""
     _name_after_modules(model.graph)
+    _fold_constants(model)
     _use_leaky_relu(model.graph)
+    _drop_unused(model.graph)
     _strip(model)
     return model
 
@@ -69,6 +72,29 @@ def _use_leaky_relu(graph: onnx.GraphProto) -> None:
                 node.op_type = "LeakyRelu"
                 del node.input[1:]
                 node.attribute.append(helper.make_attribute("alpha", float(np.ravel(value)[0])))
+
+
+def _fold_constants(model: onnx.ModelProto) -> None:
+    """Compute once what depends on constants alone: a convolution's weights must not be made anew for every picture."""
+    graph = model.graph
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    kept: list[onnx.NodeProto] = []
+    for node in graph.node:
+        if not node.input or any(name not in constants for name in node.input if name):
+            kept.append(node)
+            continue
+        inputs = {name: numpy_helper.to_array(constants[name]) for name in node.input if name}
+        values = ReferenceEvaluator(node, opsets={entry.domain: entry.version for entry in model.opset_import}).run(
+            None, inputs
+        )
+        for name, value in zip(node.output, values, strict=True):
+            constants[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
+            graph.initializer.append(constants[name])
+    del graph.node[:]
+    graph.node.extend(kept)
+
+
+def _drop_unused(graph: onnx.GraphProto) -> None:
     used = {name for node in graph.node for name in node.input}
     kept = [tensor for tensor in graph.initializer if tensor.name in used]
     del graph.initializer[:]

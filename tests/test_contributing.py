@@ -38,6 +38,9 @@ def test_adding_a_network(tmp_path: Path) -> None:
         done = subprocess.run([sys.executable, *command.split()], cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
     assert "tiny fp16: 1 x division" in done.stdout
-    count = "from train.networks import get_spec as g; s = g('tiny'); print(sum(p.numel() for p in s.build().parameters()) == s.parameters)"
+    count = (
+        "from train.networks import get_spec; spec = get_spec('tiny')\n"
+        "print(sum(parameter.numel() for parameter in spec.build().parameters()) == spec.parameters)"
+    )
     done = subprocess.run([sys.executable, "-c", count], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "True"

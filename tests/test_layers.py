@@ -50,11 +50,14 @@ def test_runtime_and_engines_never_import_torch() -> None:
 
 
 def test_importing_the_runtime_is_light() -> None:
-    code = (
-        "import sys, threading; import runtime; runtime.Enhancer\n"
-        "heavy = {'torch', 'onnx', 'onnxruntime', 'openvino', 'tensorrt', 'tensorrt_rtx', 'pycuda', 'cuda', 'tqdm'} & set(sys.modules)\n"
-        "assert not heavy, heavy\nassert threading.active_count() == 1"
-    )
+    code = """
+import sys, threading
+import runtime
+runtime.Enhancer
+heavy = {"torch", "onnx", "onnxruntime", "openvino", "tensorrt", "tensorrt_rtx", "pycuda", "cuda", "tqdm"} & set(sys.modules)
+assert not heavy, heavy
+assert threading.active_count() == 1
+"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""

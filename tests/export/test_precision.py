@@ -105,7 +105,7 @@ def test_tied_decoder_is_the_flipped_encoder(exported: Exported) -> None:
 def _mean_in(dtype: np.dtype[np.floating]) -> float:
     """The mean of a 1080 x 1920 plane around 1, summed in `dtype`, as an accumulator of that type would."""
     plane = np.full(1080 * 1920, 1.25, dtype)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         return float(np.add.reduce(plane, dtype=dtype) / dtype.type(plane.size))
 
 

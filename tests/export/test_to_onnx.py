@@ -111,8 +111,8 @@ def _fails(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = ["--out", str(tmp_path / "out")]
-    assert "known: pdn, dsn" in _fails(["nope", *out], capsys)
-    assert "known: pdn, dsn" in _fails(["msrnet", "nope", *out], capsys)
+    assert "known: pdn, " in _fails(["nope", *out], capsys)
+    assert "known: pdn, " in _fails(["msrnet", "nope", *out], capsys)
     assert "below the minimum of 16x16" in _fails(["pdn", "--size", "15x400", *out], capsys)
     assert "multiples of 4" in _fails(["pdn", "--size", "30x40", "--tensor-io", *out], capsys)
     assert "too old" in _fails(["pdn", "--opset", "13", *out], capsys)
@@ -132,12 +132,16 @@ def test_an_unwritable_folder_is_one_line(tmp_path: Path, capsys: pytest.Capture
 
 
 def test_help_imports_nothing_heavy() -> None:
-    code = (
-        "import sys; sys.argv = ['to_onnx.py', '--help']\n"
-        f"import runpy\ntry:\n    runpy.run_path({str(ROOT / 'export' / 'to_onnx.py')!r}, run_name='__main__')\n"
-        "except SystemExit:\n    pass\n"
-        "heavy = {'torch', 'onnx', 'onnxscript', 'cv2', 'onnxruntime'} & set(sys.modules)\nsys.exit(f'imports {heavy}' if heavy else 0)"
-    )
+    code = f"""
+import runpy, sys
+sys.argv = ["to_onnx.py", "--help"]
+try:
+    runpy.run_path({str(ROOT / "export" / "to_onnx.py")!r}, run_name="__main__")
+except SystemExit:
+    pass
+heavy = {{"torch", "onnx", "onnxscript", "cv2", "onnxruntime"}} & set(sys.modules)
+sys.exit(f"imports {{heavy}}" if heavy else 0)
+"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "pdn" in done.stdout
