@@ -230,7 +230,7 @@ class DSN(nn.Module):
             norm = image.norm()
             image = image / norm
         for layer in (self.encode1, self.encode2):
-            layer.weight *= norm ** (-1 / 4)  # The norm is of E^T E, which holds each tensor twice.
+            layer.weight.mul_(norm ** (-1 / 4))  # The norm is of E^T E, which holds each tensor twice.
 
 
 _ISLANDS = (
