@@ -27,8 +27,8 @@ GATE_OPEN, GATE_SHUT = 30.0, 75.0
 #: About how many pixels the exposure is measured on.
 _SAMPLES = 16384
 
-#: Rows blended at a time: the working memory stays small whatever the picture's size.
-_ROWS = 64
+#: Values blended at a time: the working memory stays in the cache, whatever the picture's size.
+_STRIP = 65536
 
 _LOG = np.log1p(np.arange(256, dtype=np.float64))
 
@@ -68,8 +68,9 @@ def blend(source: Images, enhanced: Images, strength: float, geometric: bool) ->
         return
     codes = np.arange(1, 257, dtype=np.float32)
     below, above = codes ** np.float32(1 - strength), codes ** np.float32(strength)
-    for top in range(0, len(source), _ROWS):
-        dark, bright = source[top : top + _ROWS], enhanced[top : top + _ROWS]
+    rows = max(1, _STRIP // (source.shape[1] * 3))
+    for top in range(0, len(source), rows):
+        dark, bright = source[top : top + rows], enhanced[top : top + rows]
         if geometric:
             _geometric(dark, bright, below, above)
         else:

@@ -88,10 +88,10 @@ class OrtSession:
         session = self._session
         if session is None:
             raise ClosedError("the session is closed")
-        binding = session.io_binding()
-        binding.bind_input(self.info.input.name, "cpu", 0, np.uint8, images.shape, images.ctypes.data)
-        binding.bind_output(self.info.output.name, "cpu", 0, np.uint8, out.shape, out.ctypes.data)
         try:
+            binding = session.io_binding()
+            binding.bind_input(self.info.input.name, "cpu", 0, np.uint8, images.shape, images.ctypes.data)
+            binding.bind_output(self.info.output.name, "cpu", 0, np.uint8, out.shape, out.ctypes.data)
             session.run_with_iobinding(binding)
         except Exception as error:
             raise BackendError(f"ONNX Runtime failed on {images.shape}: {_first_line(error)}") from error

@@ -72,7 +72,7 @@ class OvSession:
             source = tensor(images, shared_memory=True) if images.flags.writeable else tensor(images)
             request.set_input_tensor(source)
             request.set_output_tensor(tensor(out, shared_memory=True))
-            request.infer()
+            request.infer(share_outputs=True)  # else the result is copied into an array that nobody asked for
         except RuntimeError as error:
             raise BackendError(f"OpenVINO failed on {images.shape}: {_last_line(error)}") from error
         self._idle.put(request)
