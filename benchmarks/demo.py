@@ -25,15 +25,7 @@ if TYPE_CHECKING:
     from benchmarks.parity import Measurement
     from runtime import Enhancer
 
-#: Freely licensed photographs that scikit-image carries, and whose they are.
-SAMPLES = {
-    "coffee": "Rachel Michetti, CC0",
-    "chelsea": "Stefan van der Walt, CC0",
-    "astronaut": "NASA, public domain",
-    "rocket": "SpaceX, CC0",
-}
 _TEMPLATE = Path(__file__).with_name("demo.html")
-_LONGEST_SIDE = 640
 _TIMED = (400, 600)
 _WARMUP, _ROUNDS = 3, 15
 
@@ -64,38 +56,11 @@ class Timing:
     p90_ms: float
 
 
-def sample_photographs() -> list[tuple[str, Images]]:
-    """Well-lit photographs, darkened with sensor noise; the same on every machine."""
-    import cv2
-    import numpy as np
-
-    from train.darkening import darken
-
-    try:
-        from skimage import data
-    except ImportError as error:
-        raise BackendError("the sample photographs come with scikit-image: pip install scikit-image") from error
-    found: list[tuple[str, Images]] = []
-    for seed, (name, credit) in enumerate(SAMPLES.items()):
-        photograph: Images = np.ascontiguousarray(getattr(data, name)()[..., :3])
-        scale = _LONGEST_SIDE / max(photograph.shape)
-        if scale < 1:
-            photograph = cv2.resize(photograph, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).astype(np.uint8)
-        found.append((f"{name} ({credit}), darkened with noise", darken(photograph, np.random.default_rng(seed))))
-    return found
-
-
 def own_photograph(path: Path) -> tuple[str, Images]:
     """A photograph that was named on the command line."""
-    import cv2
-    import numpy as np
+    from runtime.pictures import read, to_8_bits
 
-    if not path.is_file():
-        raise InputError(f"{path} does not exist")
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise InputError(f"{path} is not an image that OpenCV reads")
-    return path.name, np.ascontiguousarray(image[..., ::-1])
+    return path.name, to_8_bits(read(path).rgb)
 
 
 def export_network(name: str) -> list[Path]:
@@ -224,6 +189,7 @@ def run(network: str, images: list[Path], out: Path, say: Callable[[str], None] 
     import cv2
     import numpy as np
 
+    from benchmarks.samples import sample_photographs
     from export.files import load
     from runtime.artifact import write_atomically
 

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks.demo import Ability, Picture, Timing, main, own_photograph, page, sample_photographs
+from benchmarks.demo import Ability, Picture, Timing, main, own_photograph, page
+from benchmarks.samples import sample_photographs
 from runtime.errors import InputError
 
 DARK, BRIGHT = (20, 30, 60), (200, 180, 140)
@@ -108,9 +109,9 @@ def test_the_demo_from_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 def test_a_photograph_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "text.jpg").write_text("not a picture")
-    with pytest.raises(InputError, match="not an image"):
+    with pytest.raises(InputError, match=r"text\.jpg"):
         own_photograph(tmp_path / "text.jpg")
     assert main([str(tmp_path / "none.jpg"), "--out", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
-    assert "none.jpg does not exist" in error and error.count("\n") == 1
+    assert "none.jpg" in error and error.count("\n") == 1
     assert not (tmp_path / "out").exists()
