@@ -20,7 +20,7 @@ from engines.progress import BuildProgress, make_monitor
 from runtime import manifest
 from runtime.artifact import ArtifactInfo, PlanInfo, Precision, Profile, sha256, write_atomically
 from runtime.cuda import Cuda, DeviceProperties, open_cuda
-from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, InputError
+from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, InputError, OutputError
 from runtime.onnx_file import read_info
 
 GIGABYTE = 1 << 30
@@ -93,6 +93,7 @@ def build(onnx: Path, folder: Path, options: BuildOptions, show_progress: bool |
     name = manifest.digest(info)
     path = folder / f"{onnx.stem}.plan"
     timing_cache = _timing_cache(options, facts, plan_info, folder)
+    _make_folders(folder, *([timing_cache.parent] if timing_cache else []))
     with _context(gpu[0] if gpu and facts.needs_gpu else None, options.device):
         started = time.perf_counter()
         data, checks = _serialize(onnx, info, name, facts, trt, options, timing_cache, show_progress)
@@ -159,6 +160,14 @@ def _timing_cache(options: BuildOptions, facts: FlavourFacts, plan: PlanInfo, fo
     if not facts.needs_gpu:
         return None
     return options.timing_cache or folder / f"{facts.name}_{plan.version}_sm{plan.sms[0]}.timing"
+
+
+def _make_folders(*folders: Path) -> None:
+    for folder in folders:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot write into {folder}: {error.strerror}") from error
 
 
 def _load_flavour(facts: FlavourFacts) -> Any:

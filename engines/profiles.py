@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from runtime.artifact import MINIMUM_SIZE, ArtifactInfo, Profile
 from runtime.errors import InputError
@@ -39,13 +40,15 @@ def make_profile(info: ArtifactInfo, smallest: Shape | None, typical: Shape | No
         "opt": _fill(info, typical, DEFAULT_OPT),
         "max": _fill(info, largest, DEFAULT_MAX),
     }
-    if typical is None:  # A default never contradicts what was asked for.
-        bounds = zip(shapes["min"], shapes["opt"], shapes["max"], strict=True)
-        shapes["opt"] = _shape(min(max(low, middle), high) for low, middle, high in bounds)
+    # A default gives way to what was asked for.
+    if typical is None and smallest is not None:
+        shapes["opt"] = _each(max, shapes["opt"], smallest)
+    if typical is None and largest is not None:
+        shapes["opt"] = _each(min, shapes["opt"], largest)
     if smallest is None:
-        shapes["min"] = _shape(min(low, middle) for low, middle in zip(shapes["min"], shapes["opt"], strict=True))
+        shapes["min"] = _each(min, shapes["min"], shapes["opt"])
     if largest is None:
-        shapes["max"] = _shape(max(high, middle) for high, middle in zip(shapes["max"], shapes["opt"], strict=True))
+        shapes["max"] = _each(max, shapes["max"], shapes["opt"])
     for low, middle, high in zip(shapes["min"], shapes["opt"], shapes["max"], strict=True):
         if not low <= middle <= high:
             raise InputError(
@@ -60,9 +63,8 @@ def describe(shape: tuple[int, ...]) -> str:
     return "x".join(str(size) for size in shape)
 
 
-def _shape(sizes: object) -> Shape:
-    count, height, width = sizes  # pyright: ignore[reportGeneralTypeIssues, reportUnknownVariableType]
-    return int(count), int(height), int(width)  # pyright: ignore[reportUnknownArgumentType]
+def _each(pick: Callable[[int, int], int], first: Shape, second: Shape) -> Shape:
+    return pick(first[0], second[0]), pick(first[1], second[1]), pick(first[2], second[2])
 
 
 def _fixed(info: ArtifactInfo) -> tuple[int | None, int | None, int | None]:
@@ -78,7 +80,8 @@ def _fill(info: ArtifactInfo, asked: Shape | None, default: Shape) -> Shape:
     multiple = 1 if info.image_io else info.multiple
     if asked is None:
         rounded = (default[0], *(-(-size // multiple) * multiple for size in default[1:]))
-        return _shape(size if own is None else own for size, own in zip(rounded, fixed, strict=True))
+        count, height, width = (size if own is None else own for size, own in zip(rounded, fixed, strict=True))
+        return count, height, width
     for size, own, what in zip(asked, fixed, ("pictures", "height", "width"), strict=True):
         if own is not None and size != own:
             raise InputError(f"the graph is fixed to a {what} of {own}, so {describe(asked)} can't be built; export it dynamic")
