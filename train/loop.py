@@ -189,11 +189,9 @@ class Trainer:
         scores = self._score(self.average, indices)
         records.validation(self.step, self.seconds, asdict(scores))
         write_strips(self.average, self.val_store, self.spec, self.device, self.out / f"strips_{self.step:07d}.png")
-        better = self.best is None or scores.psnr > self.best.psnr or every_nth == 1
-        if self.best is not None and every_nth == 1 and self.limits.every_nth > 1:
-            better = self._beats_best(scores)
-        elif self.best is not None and every_nth == 1:
-            better = scores.psnr > self.best.psnr
+        if self.best is not None and self.best.pictures != scores.pictures:
+            self.best = self._score(self.best_network(), indices)
+        better = self.best is None or scores.quality > self.best.quality
         if better:
             self.best, self.best_step = scores, self.step
             self._write(BEST, {"network": self.spec.name, "step": self.step, "state": self.average.state_dict()})
@@ -205,15 +203,6 @@ class Trainer:
     def _score(self, network: nn.Module, indices: range) -> Scores:
         context = self.autocast() if self.device.type == "cpu" else nullcontext()  # Where FP32 is cheap, it is exact.
         return validate(network, self.val_store, indices, self.spec.multiple, self.device, context)
-
-    def _beats_best(self, scores: Scores) -> bool:
-        """Compare with the best so far on all pictures, where that was scored on some of them only."""
-        best = copy.deepcopy(self.average)
-        best.load_state_dict(torch.load(self.out / BEST, map_location=self.device, weights_only=True)["state"])
-        full = self._score(best, range(len(self.val_store)))
-        if full.psnr >= scores.psnr:
-            self.best = full
-        return scores.psnr > full.psnr
 
     def best_network(self) -> nn.Module:
         """The moving average as it was at the best validation; as it is now, if there was none."""

@@ -221,4 +221,4 @@ def test_the_best_of_a_few_pictures_is_compared_on_all(pairs_folder: Path, small
     assert run.best.pictures == 2
     final = run._score(run.best_network(), range(2))
     assert final == run.best
-    assert final.psnr >= run._score(run.average, range(2)).psnr
+    assert final.quality >= run._score(run.average, range(2)).quality
