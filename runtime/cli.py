@@ -106,6 +106,11 @@ def _add_enhance(parser: argparse.ArgumentParser) -> None:
 
 
 def _enhance(arguments: argparse.Namespace) -> int:
+    import os
+
+    # What OpenCV and its ffmpeg find wrong with a file is said once, by the summary.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     from runtime import enhance_command
 
     return enhance_command.run(arguments)

@@ -1,0 +1,245 @@
+"""Picture files: what comes in goes out, upright and whole, and what is damaged is named."""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+import zlib
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from runtime import Enhancer, InputError, OutputError, RetinexError, pictures
+from runtime.orientation import orientation, turn_upright
+from runtime.pictures import Picture
+from tests.runtime.conftest import double
+
+LOSSLESS = (".png", ".webp", ".tif", ".bmp", ".ppm")
+
+
+@pytest.fixture
+def enhancer(artifacts: Path) -> Enhancer:
+    return Enhancer(artifacts / "double.onnx", backend="onnxruntime", threads=1)
+
+
+def _encoded(pixels: NDArray[Any], suffix: str) -> bytes:
+    done, data = cv2.imencode(suffix, pixels)
+    assert done
+    return data.tobytes()
+
+
+@pytest.mark.parametrize("suffix", LOSSLESS)
+def test_colour_survives_a_round_trip(tmp_path: Path, dark: NDArray[np.uint8], suffix: str) -> None:
+    pictures.write(tmp_path / f"a{suffix}", Picture(dark))
+    again = pictures.read(tmp_path / f"a{suffix}")
+    assert np.array_equal(again.rgb, dark) and again.alpha is None and not again.grey
+    assert [path.name for path in tmp_path.iterdir()] == [f"a{suffix}"]
+
+
+def test_jpeg_is_close(tmp_path: Path) -> None:
+    smooth = np.full((64, 64, 3), (10, 60, 110), np.uint8)
+    pictures.write(tmp_path / "a.jpg", Picture(smooth))
+    assert np.abs(pictures.read(tmp_path / "a.jpg").rgb.astype(int) - smooth).max() <= 3
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".tif"])
+def test_alpha_is_kept_untouched(enhancer: Enhancer, dark: NDArray[np.uint8], suffix: str) -> None:
+    alpha = np.arange(33 * 47, dtype=np.uint8).reshape(33, 47)
+    alpha[0] = 255
+    data = _encoded(np.dstack([dark[..., ::-1], alpha]), suffix)
+    done = pictures.decode(pictures.encode(pictures.enhance(enhancer, pictures.decode(data, "x")), suffix), "y")
+    assert done.alpha is not None
+    assert np.array_equal(done.alpha, alpha)
+    seen = alpha > 0  # WebP stores no colour where nothing is seen
+    assert np.array_equal(done.rgb[seen], double(dark)[seen])
+
+
+def test_grey_comes_back_as_grey(enhancer: Enhancer, dark: NDArray[np.uint8]) -> None:
+    grey = np.ascontiguousarray(dark[..., 0])
+    picture = pictures.decode(_encoded(grey, ".png"), "x")
+    assert picture.grey
+    pixels = cv2.imdecode(
+        np.frombuffer(pictures.encode(pictures.enhance(enhancer, picture), ".png"), np.uint8), cv2.IMREAD_UNCHANGED
+    )
+    assert pixels is not None and pixels.shape == grey.shape
+    assert np.array_equal(pixels, double(grey))
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_16_bits_keep_their_depth(enhancer: Enhancer, channels: int, suffix: str) -> None:
+    """A ramp over 16 codes of 8 bits holds 4,113 values of 16 bits, and twice as bright it still does."""
+    ramp = np.broadcast_to(np.arange(4112, dtype=np.uint16)[None, :, None], (16, 4112, channels)).copy()
+    if channels == 4:
+        ramp[..., 3] = 65535 - ramp[..., 3]
+    done = pictures.decode(
+        pictures.encode(pictures.enhance(enhancer, pictures.decode(_encoded(ramp, suffix), "x")), suffix), "y"
+    )
+    assert done.rgb.dtype == np.uint16
+    assert np.abs(done.rgb[..., 0].astype(int) - 2 * np.arange(4112)).max() <= 1
+    if channels == 4:
+        assert done.alpha is not None and np.array_equal(done.alpha, ramp[..., 3])
+
+
+def test_16_bits_become_8_where_the_format_has_no_more() -> None:
+    picture = Picture(np.full((20, 20, 3), 257 * 40, np.uint16))
+    assert pictures.decode(pictures.encode(picture, ".bmp"), "x").rgb[0, 0, 0] == 40
+
+
+def test_alpha_is_not_dropped_silently() -> None:
+    picture = Picture(np.zeros((20, 20, 3), np.uint8), alpha=np.zeros((20, 20), np.uint8))
+    with pytest.raises(OutputError, match=r"\.jpg holds no alpha channel.*\.png"):
+        pictures.encode(picture, ".jpg")
+
+
+def test_unknown_formats_are_refused() -> None:
+    with pytest.raises(OutputError, match=r"cannot write \.xyz; known: \.jpg"):
+        pictures.encode(Picture(np.zeros((20, 20, 3), np.uint8)), ".xyz")
+
+
+def _exif(value: int, order: str) -> bytes:
+    """A TIFF structure with the one tag that matters, after another one."""
+    mark = b"II*\0" if order == "<" else b"MM\0*"
+    tags = struct.pack(order + "HHIHH", 0x0100, 3, 1, 7, 0) + struct.pack(order + "HHIHH", 0x0112, 3, 1, value, 0)
+    return mark + struct.pack(order + "IH", 8, 2) + tags + b"\0\0\0\0"
+
+
+def _jpeg_with(pixels: NDArray[np.uint8], exif: bytes) -> bytes:
+    data = _encoded(pixels, ".jpg")
+    payload = b"Exif\0\0" + exif
+    return data[:2] + b"\xff\xe1" + struct.pack(">H", len(payload) + 2) + payload + data[2:]
+
+
+def _png_with(pixels: NDArray[np.uint8], exif: bytes) -> bytes:
+    data = _encoded(pixels, ".png")
+    chunk = struct.pack(">I", len(exif)) + b"eXIf" + exif + struct.pack(">I", zlib.crc32(b"eXIf" + exif))
+    return data[:33] + chunk + data[33:]
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("value", range(1, 9))
+def test_orientation_is_what_opencv_makes_of_it(value: int, order: str) -> None:
+    """OpenCV turns pictures without alpha by itself: the reference."""
+    pixels = cv2.resize(np.random.default_rng(3).integers(0, 255, (4, 6, 3), dtype=np.uint8), (48, 32))
+    data = _jpeg_with(np.asarray(pixels, np.uint8), _exif(value, order))
+    reference = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    assert reference is not None
+    assert orientation(data) == value
+    assert np.array_equal(pictures.decode(data, "x").rgb[..., ::-1], reference)
+
+
+@pytest.mark.parametrize("value", range(1, 9))
+def test_alpha_is_turned_with_its_picture(dark: NDArray[np.uint8], value: int) -> None:
+    alpha = np.arange(33 * 47, dtype=np.uint32).reshape(33, 47).astype(np.uint8)
+    picture = pictures.decode(_png_with(np.dstack([dark[..., ::-1], alpha]), _exif(value, "<")), "x")
+    assert np.array_equal(picture.rgb, turn_upright(dark, value))
+    assert picture.alpha is not None and np.array_equal(picture.alpha, turn_upright(alpha, value))
+
+
+def test_nonsense_orientations_mean_upright() -> None:
+    pixels = np.zeros((20, 20, 3), np.uint8)
+    for exif in (_exif(0, "<"), _exif(9, ">"), b"", b"II*\0", b"II*\0\xff\xff\xff\xff", _exif(6, "<")[:20], b"garbage"):
+        assert orientation(_jpeg_with(pixels, exif)) == 1
+
+
+def _truncated(suffix: str) -> bytes:
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    data = _encoded(noise, suffix)
+    return data[: len(data) // 2]
+
+
+BAD_FILES: dict[str, tuple[bytes, str]] = {
+    "empty": (b"", "is empty"),
+    "text": (b"this is no picture", "is not a picture"),
+    "truncated JPEG": (_truncated(".jpg"), "is truncated"),
+    "truncated PNG": (_truncated(".png"), "is truncated"),
+    "truncated WebP": (_truncated(".webp"), "is truncated"),
+    "truncated TIFF": (_truncated(".tif"), "is not a picture|truncated"),
+    "truncated BMP": (_truncated(".bmp"), "is not a picture|truncated"),
+    "float TIFF": (_encoded(np.full((20, 20, 3), np.nan, np.float32), ".tif"), "float32 values, expected 8 or 16 bits"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FILES)
+def test_bad_files_are_named(tmp_path: Path, case: str) -> None:
+    data, message = BAD_FILES[case]
+    path = tmp_path / "night.jpg"
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=message) as caught:
+        pictures.read(path)
+    assert "night.jpg" in str(caught.value)
+
+
+def test_folders_and_absent_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is a folder, expected a picture"):
+        pictures.read(tmp_path)
+    with pytest.raises(InputError, match=r"cannot read .*absent\.png"):
+        pictures.read(tmp_path / "absent.png")
+
+
+def test_what_cannot_be_written_leaves_nothing(tmp_path: Path, dark: NDArray[np.uint8]) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError, match="cannot write"):
+        pictures.write(tmp_path / "file" / "a.png", Picture(dark))
+    with pytest.raises(OutputError, match="cannot write"):
+        (tmp_path / "a.png").mkdir()
+        pictures.write(tmp_path / "a.png", Picture(dark))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "file"]
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Any:
+    """A file system of 1 MB."""
+    folder = tmp_path / "full"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(folder)], capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip("mounting a small file system needs root")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_is_named_and_left_clean(full_disk: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (800, 800, 3), dtype=np.uint8)
+    with pytest.raises(OutputError, match="No space left"):
+        pictures.write(full_disk / "a.png", Picture(noise))
+    assert list(full_disk.iterdir()) == []
+    pictures.write(full_disk / "b.png", Picture(noise[:100, :100]))
+    assert [path.name for path in full_disk.iterdir()] == ["b.png"]
+
+
+def _mutated(data: bytes, random: np.random.Generator) -> bytes:
+    """Cut, insert, overwrite anywhere, or overwrite the header."""
+    broken = bytearray(data)
+    kind = random.integers(4)
+    if kind == 0:
+        return bytes(broken[: random.integers(len(broken))])
+    if kind == 1:
+        place = random.integers(len(broken))
+        broken[place:place] = random.bytes(int(random.integers(1, 50)))
+    reach = len(broken) if kind == 2 else 64
+    for place in random.integers(0, reach, random.integers(1, 6)):
+        broken[place] = random.integers(256)
+    return bytes(broken)
+
+
+def test_a_thousand_mutated_pictures(enhancer: Enhancer, tmp_path: Path) -> None:
+    """Each is read or refused with a typed error; what is read is enhanced and written."""
+    random = np.random.default_rng(11)
+    image = cv2.resize(random.integers(0, 80, (12, 16, 3), dtype=np.uint8), (48, 36))
+    whole = [_encoded(image, suffix) for suffix in (*LOSSLESS, ".jpg", ".jp2", ".gif")]
+    outcomes = {"done": 0, "refused": 0}
+    for number in range(1000):
+        (tmp_path / "x").write_bytes(_mutated(whole[number % len(whole)], random))
+        try:
+            picture = pictures.read(tmp_path / "x")
+            if picture.rgb.size < 10**7:
+                pictures.write(tmp_path / "y.png", pictures.enhance(enhancer, picture))
+            outcomes["done"] += 1
+        except RetinexError:
+            outcomes["refused"] += 1
+    assert min(outcomes.values()) > 100
