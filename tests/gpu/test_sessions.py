@@ -1,0 +1,135 @@
+"""Every GPU backend that is here, on a real GPU, against FP32 on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from runtime import backends
+from runtime.backends.session import DeviceImages, Session
+from runtime.cuda import driver_found, open_cuda
+from runtime.cuda.interop import allocate_like, as_device_images, current_stream
+from runtime.cuda.staging import Staging
+
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not driver_found(), reason="there is no NVIDIA driver here")]
+
+Images = NDArray[np.uint8]
+GPU = ("tensorrt", "tensorrt_rtx", "onnxruntime-cuda")
+
+
+@pytest.fixture(scope="module")
+def reference(exported: Callable[[str], Path]) -> Iterator[Callable[[Images], Images]]:
+    """PDN in FP32 on the CPU."""
+    session = backends.get_backend("onnxruntime").open(exported("pdn") / "pdn.onnx", 0, None)
+
+    def run(images: Images) -> Images:
+        out = np.empty_like(images)
+        session.run(images, out)
+        return out
+
+    yield run
+    session.close()
+
+
+@pytest.fixture(scope="module", params=GPU)
+def session(
+    request: pytest.FixtureRequest, exported: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Session]:
+    """PDN's FP16 artifact, opened; a plan is built first."""
+    backend = backends.get_backend(request.param)
+    if not (probe := backend.probe()).usable:
+        pytest.skip(f"{request.param}: {probe.reason}")
+    artifact = exported("pdn") / "pdn_fp16.onnx"
+    if request.param != "onnxruntime-cuda":
+        from engines.builder import BuildOptions, build
+
+        options = BuildOptions(flavour=request.param, smallest=(1, 16, 16), typical=(1, 400, 600), largest=(4, 512, 640))
+        artifact = build(artifact, tmp_path_factory.mktemp(request.param), options).plan
+    session = backend.open(artifact, 0, None)
+    yield session
+    session.close()
+
+
+def pictures(*shape: int, seed: int = 0) -> Images:
+    return np.random.default_rng(seed).integers(0, 60, (*shape, 3), dtype=np.uint8)
+
+
+def close_to(found: Images, expected: Images) -> bool:
+    difference = np.abs(found.astype(int) - expected.astype(int))
+    return float(np.quantile(difference, 0.999)) <= 1.0
+
+
+@pytest.mark.parametrize("shape", [(1, 16, 16), (1, 37, 53), (3, 64, 80), (1, 400, 600)])
+def test_fp16_is_within_a_code_of_fp32(session: Session, reference: Callable[[Images], Images], shape: tuple[int, ...]) -> None:
+    for seed in range(4):  # eager, captured, replayed
+        images = pictures(*shape, seed=seed)
+        out = np.empty_like(images)
+        session.run(images, out)
+        assert close_to(out, reference(images))
+
+
+def test_threads(session: Session, reference: Callable[[Images], Images]) -> None:
+    inputs = [pictures(1, 64, 64 + 8 * (seed % 3), seed=seed) for seed in range(24)]
+
+    def work(images: Images) -> Images:
+        out = np.empty_like(images)
+        session.run(images, out)
+        return out
+
+    with ThreadPoolExecutor(6) as pool:
+        for images, out in zip(inputs, pool.map(work, inputs), strict=True):
+            assert close_to(out, reference(images))
+
+
+def test_raw_pointers_on_the_callers_stream(session: Session, reference: Callable[[Images], Images]) -> None:
+    cuda = open_cuda()
+    context = cuda.open_context(0)
+    images, out = pictures(2, 48, 64), np.empty((2, 48, 64, 3), np.uint8)
+    with cuda.using(context):
+        stream = cuda.create_stream()
+        staging = Staging(cuda, images.nbytes)
+        for _ in range(4):
+            staging.fill(images)
+            staging.upload(images.nbytes, stream)
+            shape = (2, 48, 64, 3)
+            session.run_device(DeviceImages(staging.device_in, shape), DeviceImages(staging.device_out, shape), stream)
+            staging.download(images.nbytes, stream)
+            cuda.synchronize(stream)
+            staging.take(out)
+            assert close_to(out, reference(images))
+        staging.close()
+        cuda.destroy_stream(stream)
+    cuda.close_context(context)
+
+
+def _torch_array(images: Images) -> tuple[Any, Callable[[Any], Images]]:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    if not torch.cuda.is_available():
+        pytest.skip("this torch has no CUDA")
+    return torch.from_numpy(images).cuda(), lambda array: array.cpu().numpy()
+
+
+def _cupy_array(images: Images) -> tuple[Any, Callable[[Any], Images]]:
+    cupy: Any = pytest.importorskip("cupy", reason="CuPy is not installed")
+    return cupy.asarray(images), cupy.asnumpy
+
+
+@pytest.mark.parametrize("make", [_torch_array, _cupy_array])
+def test_arrays_of_other_libraries(
+    session: Session,
+    reference: Callable[[Images], Images],
+    make: Callable[[Images], tuple[Any, Callable[[Any], Images]]],
+) -> None:
+    images = pictures(1, 80, 96)
+    array, to_numpy = make(images)
+    out = allocate_like(array)
+    assert type(out) is type(array)
+    stream = current_stream(array)
+    session.run_device(as_device_images(array, stream), as_device_images(out, stream), stream)
+    assert close_to(to_numpy(out), reference(images))
