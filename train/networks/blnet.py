@@ -73,6 +73,8 @@ class BLNet(nn.Module):
     def __init__(self, base: int = 32) -> None:
         super().__init__()
         self.decomposition = UNet(3, 4, base)
+        # Dark pictures are some ten times darker than what the usual initialisation expects; colours drown in the biases.
+        self.decomposition.encoder[0][0].weight.data *= 8.0  # pyright: ignore[reportIndexIssue]
         self.enhancement = UNet(4, 1, base)
         self.product = Multiply()
 
