@@ -23,7 +23,8 @@ if __package__ in (None, ""):  # run as a script: its folder is on the path, the
 from benchmarks import cases, codes, contenders
 from benchmarks.cases import Case, Images, Kind
 from runtime import locate
-from runtime.artifact import ArtifactInfo, ParityInfo, Precision
+from runtime.artifact import ArtifactInfo, ParityInfo, Precision, sha256
+from runtime.backends import read_info
 from runtime.errors import ArtifactError, BackendUnavailableError, InputError, RetinexError
 from train.errors import TrainError
 from train.networks.registry import NETWORKS, get_spec
@@ -148,12 +149,12 @@ def summarise(measurements: Sequence[Measurement], kind: Kind = "photograph") ->
     }
 
 
-def parity_infos(measurements: Sequence[Measurement], subjects: Iterable[str] | None = None) -> tuple[ParityInfo, ...]:
+def parity_infos(measurements: Sequence[Measurement], subjects: Iterable[str]) -> tuple[ParityInfo, ...]:
     """What a manifest says about its artifact: one entry per subject, over photographs."""
-    wanted = None if subjects is None else set(subjects)
+    wanted = set(subjects)
     entries: list[ParityInfo] = []
     for subject, difference in summarise(measurements).items():
-        if wanted is None or subject in wanted:
+        if subject in wanted:
             shapes = [one.shape for one in measurements if one.subject == subject and one.kind == "photograph"]
             entries.append(
                 ParityInfo(
@@ -170,15 +171,17 @@ def parity_infos(measurements: Sequence[Measurement], subjects: Iterable[str] | 
 def write_into_manifest(plan: Path, measurements: Sequence[Measurement]) -> Path | None:
     """Record what was measured in the manifest of `plan` and return its path.
 
-    The plan's own figures where it ran; else those of the ONNX file that it was built from, under that name. None, and
-    nothing is written, where neither was measured.
+    The plan's own figures where it ran; else those of the ONNX file beside it, under that name and only if the plan was
+    built from it. None, and nothing is written, where neither was measured.
     """
     from runtime import manifest
 
     info = manifest.read(plan)
-    own = [one.subject for one in measurements if one.subject.startswith("plan")]
-    built_from = [one.subject for one in measurements if one.subject.startswith("onnx") and one.precision == info.precision]
-    parity = parity_infos(measurements, own or built_from)
+    source = plan.with_suffix(".onnx")
+    wanted = [one.subject for one in measurements if one.subject.startswith("plan")]
+    if not wanted and info.plan is not None and source.is_file() and sha256(source) == info.plan.onnx_sha256:
+        wanted = [one.subject for one in measurements if one.subject.startswith(f"onnx {info.precision}")]
+    parity = parity_infos(measurements, wanted)
     return manifest.write(replace(info, parity=parity), plan) if parity else None
 
 
@@ -382,13 +385,16 @@ def main(argv: list[str] | None = None) -> int:
 def _run(name: str, arguments: argparse.Namespace) -> int:
     from benchmarks import record
 
-    engines = None if arguments.engine is None else [_locate(path) for path in arguments.engine]
-    plans = [path for path in (engines or find_artifacts(name)) if path.suffix == ".plan"]
+    engines = [_locate(path) for path in arguments.engine] if arguments.engine else find_artifacts(name)
+    if not engines:
+        raise locate.absent(name)
+    plans = [path for path in engines if path.suffix == ".plan"]
     engines = without_unusable(engines)
     pictures = default_cases(name, arguments.size, arguments.photographs)
     machine = record.environment()
+    settings = _configuration(name, engines, pictures, arguments.threads)
     measured = measure(name, engines=engines, weights=arguments.weights, pictures=pictures, threads=arguments.threads)
-    found = record.make("parity", _configuration(name, pictures, arguments), results(name, measured), machine)
+    found = record.make("parity", settings, results(name, measured), machine)
     broken = judge(name, measured)
     if arguments.json:
         print(record.to_text(found), end="")
@@ -404,18 +410,16 @@ def _run(name: str, arguments: argparse.Namespace) -> int:
     return 1 if broken else 0
 
 
-def _configuration(name: str, pictures: Sequence[Case], arguments: argparse.Namespace) -> dict[str, Any]:
-    spec = get_spec(name)
-    found = find_artifacts(name)
-    from runtime.onnx_file import read_info
-
-    infos = [read_info(path) for path in found if path.suffix == ".onnx"]
+def _configuration(name: str, engines: Sequence[Path], pictures: Sequence[Case], threads: int | None) -> dict[str, Any]:
+    infos = [read_info(path) for path in engines]
     return {
         "network": name,
-        "trained": bool(infos and infos[0].trained),
-        "islands": spec.islands,
+        "trained": all(info.trained for info in infos),
+        "weights_sha256": next((info.weights_sha256 for info in infos), None),
+        "artifacts": [{"file": path.name, "sha256": sha256(path)} for path in engines],
+        "islands": get_spec(name).islands,
         "pictures": [{"name": case.name, "shape": case.images.shape} for case in pictures],
-        "threads": arguments.threads,
+        "threads": threads,
     }
 
 
@@ -427,11 +431,9 @@ def _locate(path: Path) -> Path:
     return found or locate.as_file(str(path)) or path
 
 
-def without_unusable(engines: list[Path] | None) -> list[Path] | None:
+def without_unusable(engines: list[Path]) -> list[Path]:
     """Without a GPU a plan cannot run; the ONNX file that it was built from can, and its figures go into the manifest."""
-    if engines is None or not any(path.suffix == ".plan" for path in engines):
-        return engines
-    problem = contenders.gpu_problem()
+    problem = contenders.gpu_problem() if any(path.suffix == ".plan" for path in engines) else None
     if problem is None:
         return engines
     kept: list[Path] = []

@@ -139,7 +139,7 @@ def _plan(folder: Path, info: ArtifactInfo) -> Path:
     what = PlanInfo(
         flavour="tensorrt_rtx", version="1.7.1", sms=("8.9",), gpu=None, cuda=None, driver=None, platform="linux-x86_64",
         profile=Profile(shape, shape, shape), digest=None, plan_sha256=hashlib.sha256(b"plan").hexdigest(), plan_bytes=4,
-        onnx_sha256="0" * 64, level=3, workspace_bytes=None, tf32=False, build_seconds=0.2,
+        onnx_sha256=hashlib.sha256(b"graph").hexdigest(), level=3, workspace_bytes=None, tf32=False, build_seconds=0.2,
     )  # fmt: skip
     manifest.write(replace(info, plan=what), plan)
     return plan
@@ -164,6 +164,10 @@ def test_without_a_gpu_the_manifest_says_that_the_onnx_file_was_measured(exporte
     _, info = files.load(exported("pdn") / "pdn_fp16.onnx")
     plan = _plan(tmp_path, info)
     measured = [_measurement("photograph", "fp16", {0: 10}), _measurement("photograph", "fp32", {0: 10})]
+    assert parity.write_into_manifest(plan, measured) is None  # what it was built from is not there
+    plan.with_suffix(".onnx").write_bytes(b"another graph")
+    assert parity.write_into_manifest(plan, measured) is None
+    plan.with_suffix(".onnx").write_bytes(b"graph")
     parity.write_into_manifest(plan, measured)
     assert [entry.reference for entry in manifest.read(plan).parity] == ["torch fp32, against onnx fp16"]
     assert parity.write_into_manifest(plan, measured[1:]) is None
@@ -207,7 +211,7 @@ def test_without_a_gpu_a_plan_is_replaced_by_what_it_is_built_from(
     onnx_file.touch()
     assert parity.without_unusable([plan, onnx_file]) == [onnx_file]
     assert "no driver" in capsys.readouterr().err
-    assert parity.without_unusable(None) is None
+    assert parity.without_unusable([onnx_file]) == [onnx_file]
 
 
 def test_pictures_that_an_artifact_does_not_take_are_left_out(tmp_path: Path) -> None:

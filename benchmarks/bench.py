@@ -1,0 +1,137 @@
+"""`make bench`: measure what this machine can, write the records and make the page. It takes a while.
+
+Each step is a command that can be typed by itself, and runs in a process of its own; one that fails is named at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from benchmarks.cases import data_folder
+from benchmarks.contenders import gpu_problem
+from runtime import locate
+from runtime.onnx_file import read_info
+from train.networks.registry import NETWORKS
+
+ROOT = Path(__file__).resolve().parents[1]
+#: What people would use instead, as far as it is installed; bf16 is another precision, and has a table of its own.
+_RIVALS = {"torch": "torch", "torch-compile": "torch", "onnxruntime": "onnxruntime", "openvino": "openvino"}
+#: Too slow on a CPU for a table: seconds to minutes per picture.
+_SLOW = ("dsn", "dsn-reverse")
+#: The network that everything is measured of.
+_MAIN = "pdn"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command, without `python`."""
+
+    words: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return shlex.join(["python", *self.words])
+
+
+def steps(quick: bool, only: list[str] | None = None) -> list[Step]:
+    """Everything to run, in order. `quick` keeps to small sizes and few rounds, and writes nothing."""
+    found = [name for name in NETWORKS if locate.find(f"{name}.onnx") and (only is None or name in only)]
+    planned = [*_parity(found, quick), *_latency(found, quick), *_quality(found, quick), *_scaling(found, quick)]
+    return planned if quick or not planned else [*planned, Step(("benchmarks/report.py",))]
+
+
+def _parity(found: list[str], quick: bool) -> list[Step]:
+    how = ("--size", "64x80", "--photographs", "2") if quick else ("--record",)
+    return [Step(("benchmarks/parity.py", name, *how)) for name in found]
+
+
+def _latency(found: list[str], quick: bool) -> list[Step]:
+    def step(engine: str, record: str, *more: str) -> Step:
+        quickly = ("--rounds", "2", "--repeats", "1", "--warm-up", "1", "--size", "64x80", "--no-memory")
+        how = quickly if quick else ("--record", record)
+        return Step(("benchmarks/latency.py", "--engine", engine, *more, *how))
+
+    rivals = ",".join(name for name, module in _RIVALS.items() if find_spec(module))
+    planned: list[Step] = []
+    for name in found:
+        if name == _MAIN and rivals:
+            planned.append(step(f"{name}.onnx", f"latency-{name}", "--against", rivals))
+            if find_spec("openvino"):
+                against = ("--against", "openvino,openvino-bf16", "--mix")
+                planned.append(step(f"{name}.onnx", f"latency-{name}-bf16", *against))
+        elif name not in _SLOW:
+            planned.append(step(f"{name}.onnx", f"latency-{name}", "--rounds", "6", "--repeats", "2"))
+    plans = [name for name in found if locate.find(f"{name}_fp16.plan")] if gpu_problem() is None else []
+    against = ("--against", "torch,torch-compile") if find_spec("torch") else ()
+    return [*planned, *(step(f"{name}_fp16.plan", f"latency-{name}-gpu", *against) for name in plans)]
+
+
+def _quality(found: list[str], quick: bool) -> list[Step]:
+    data = data_folder()
+    if data is None or not (data / "LOL" / "pairs.csv").is_file():
+        return []
+    how = ("--first", "1", "--measures", "psnr") if quick else ("--record",)
+    scored = [name for name in found if name not in _SLOW and _trained(name)]
+    return [Step(("benchmarks/quality.py", name, "--data", str(data / "LOL"), "--split", "val", *how)) for name in scored]
+
+
+def _scaling(found: list[str], quick: bool) -> list[Step]:
+    how = ("--most", "0.1", "--most-batch", "1", "--runs", "1") if quick else ("--record",)
+    return [Step(("benchmarks/scaling.py", "--engine", f"{_MAIN}.onnx", *how))] if _MAIN in found else []
+
+
+def _trained(name: str) -> bool:
+    path = locate.find(f"{name}.onnx")
+    return path is not None and read_info(path).trained
+
+
+def run(step: Step) -> tuple[bool, float]:
+    """Run a step, its output going where ours goes; whether it succeeded, and its seconds."""
+    started = time.perf_counter()
+    done = subprocess.run([sys.executable, *step.words], cwd=ROOT, check=False)
+    return done.returncode == 0, time.perf_counter() - started
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="bench.py", description="Measure what this machine can and write RESULTS.md.")
+    parser.add_argument("networks", nargs="*", metavar="NAME", help="only these (default: every network that was exported)")
+    parser.add_argument("--dry-run", action="store_true", help="print the commands and run none")
+    parser.add_argument("--quick", action="store_true", help="small pictures, few rounds, no records: shows that it works")
+    arguments = parser.parse_args(argv)
+    unknown = sorted(set(arguments.networks) - set(NETWORKS))
+    if unknown:
+        print(f"unknown network {unknown[0]!r}; known: {', '.join(NETWORKS)}", file=sys.stderr)
+        return 2
+    planned = steps(arguments.quick, arguments.networks or None)
+    if not planned:
+        print("nothing to measure: no network was exported; begin with: python export/to_onnx.py pdn", file=sys.stderr)
+        return 2
+    if arguments.dry_run:
+        print("\n".join(map(str, planned)))
+        return 0
+    if hasattr(os, "getloadavg") and os.getloadavg()[0] > 0.5 * (os.cpu_count() or 1):
+        print("this machine is busy: times will be upper bounds, and the records say so", file=sys.stderr)
+    failed: list[Step] = []
+    for number, step in enumerate(planned, 1):
+        print(f"[{number}/{len(planned)}] {step}", flush=True)
+        succeeded, seconds = run(step)
+        print(f"    {'done' if succeeded else 'FAILED'} in {seconds:.0f} s", flush=True)
+        failed += [] if succeeded else [step]
+    for step in failed:
+        print(f"failed: {step}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

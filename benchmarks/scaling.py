@@ -1,0 +1,135 @@
+"""`python benchmarks/scaling.py --engine pdn.onnx`: time and memory as work grows, by pixels, batch and threads."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from benchmarks import footprint
+from benchmarks.contenders import Spec, describe, open_contender
+from benchmarks.latency import check_plans, find_engine
+from runtime.backends import read_info
+from runtime.errors import RetinexError
+
+#: From 0.06 to 24 megapixels.
+SIZES = ((200, 300), (400, 600), (720, 1280), (1080, 1920), (2160, 3840), (4000, 6000))
+BATCHES = (1, 2, 4, 8, 16)
+#: Of the pictures whose batch and threads grow.
+_PICTURE = (400, 600)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One amount of work."""
+
+    height: int
+    width: int
+    batch: int
+    #: None: the library's choice.
+    threads: int | None
+    #: Median of a few runs, in milliseconds.
+    milliseconds: float
+    least: float
+    #: Peak resident memory of the whole process.
+    host_mb: float | None
+    gpu_mb: float | None
+
+
+def measure(path: Path, shapes: Sequence[tuple[int, int, int, int | None]], runs: int) -> list[Point]:
+    """Time each (height, width, batch, threads), one after the other; large work gets fewer runs."""
+    from tqdm import tqdm
+
+    points: list[Point] = []
+    for height, width, batch, threads in tqdm(shapes, unit="point", leave=False, disable=None, desc="measuring"):
+        spec = Spec("retinexrt", str(path), height, width, batch, threads)
+        contender = open_contender(spec)
+        first = contender.run().total
+        count = runs if first < 2000 else max(1, runs // 3)
+        totals = [contender.run().total for _ in range(count)]
+        contender.close()
+        memory = footprint.measure(spec, runs=1)
+        host, gpu = (memory.host, memory.gpu) if memory else (None, None)
+        points.append(Point(height, width, batch, threads, median(totals), min(totals), host, gpu))
+    return points
+
+
+def slope(work: Sequence[float], cost: Sequence[float]) -> float:
+    """The exponent k of cost = c work**k, by least squares on logarithms; 1 is proportional."""
+    return float(np.polyfit(np.log(work), np.log(cost), 1)[0])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="scaling.py", description="Time and memory against pixels, batch and threads.")
+    parser.add_argument("--engine", type=Path, required=True, metavar="FILE", help=".onnx or .plan, as given or in engines/")
+    parser.add_argument("--most", type=float, default=24.0, metavar="MP", help="largest picture in megapixels (default: 24)")
+    parser.add_argument("--most-batch", type=int, default=BATCHES[-1], metavar="N", help="largest batch (default: 16)")
+    parser.add_argument("--runs", type=int, default=7, metavar="N", help="per point; a third where one takes 2 s (default: 7)")
+    parser.add_argument("--json", action="store_true", help="print the record instead of a table")
+    parser.add_argument("--record", action="store_true", help="write benchmarks/results/scaling-NAME.json")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return _run(arguments)
+    except RetinexError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from benchmarks import record
+
+    check_plans([arguments.engine])
+    path = find_engine(arguments.engine)
+    info = read_info(path)
+    machine = record.environment()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    shapes = {
+        "pixels": [(h, w, 1, None) for h, w in SIZES if h * w <= arguments.most * 1e6],
+        "batch": [(*_PICTURE, batch, None) for batch in BATCHES if batch <= arguments.most_batch],
+        "threads": [(*_PICTURE, 1, threads) for threads in range(1, cores + 1)] if path.suffix == ".onnx" else [],
+    }
+    points = {axis: measure(path, wanted, arguments.runs) for axis, wanted in shapes.items()}
+    configuration = {
+        "network": info.network,
+        "trained": info.trained,
+        "artifact": describe(Spec("retinexrt", str(path), *_PICTURE)),
+        "runs": arguments.runs,
+    }
+    found = record.make("scaling", configuration, points, machine)
+    print(record.to_text(found) if arguments.json else table(points), end="" if arguments.json else "\n")
+    if arguments.record:
+        print(record.write(found, f"scaling-{info.network}"), file=sys.stderr)
+    return 0
+
+
+def table(points: dict[str, list[Point]]) -> str:
+    """Every point, by what grew."""
+    lines: list[str] = []
+    for axis, of in points.items():
+        lines.append(f"{axis}:")
+        for point in of:
+            megapixels = point.height * point.width * point.batch / 1e6
+            memory = "-" if point.host_mb is None else f"{point.host_mb:.0f} MB"
+            lines.append(
+                f"  {point.batch:>2} x {point.height}x{point.width}, {point.threads or 'default'} threads: "
+                f"{point.milliseconds:.1f} ms, {point.milliseconds / megapixels:.0f} ms per megapixel, {memory}"
+            )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

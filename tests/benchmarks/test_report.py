@@ -1,0 +1,153 @@
+"""The page says what the records say, and nothing else; the tracked page is that of the tracked records."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from benchmarks import bench, codes, record, report, scaling, timing
+from benchmarks.latency import Row, Table
+from benchmarks.parity import Measurement, results
+from benchmarks.record import Environment, Record
+
+MACHINE = Environment("a CPU", 4, ("avx2",), 16.0, "Linux x86_64", "3.11.7", {"torch": "2.13"}, 0.25)
+
+
+def _record(kind: str, settings: dict[str, Any], found: Any, machine: Environment = MACHINE) -> Record:
+    plain = record.make(kind, settings, found, machine)
+    return replace(plain, command=f"python benchmarks/{kind}.py --record", created="2026-01-02T03:04:05Z")
+
+
+def _row(label: str, kind: str, ms: float, **changes: Any) -> Row:
+    row = Row(
+        label=label, kind=kind, network="blnet", artifact={}, precision="fp32", device="cpu", total=timing.spread([ms] * 9),
+        to_device=None, computing=None, to_host=None, throughput=1e3 / ms, warm_up=timing.WarmUp(10, 1.0, True), drift=0.0,
+        host_mb=123.0, gpu_mb=None, ratio=None if kind == "retinexrt" else timing.Ratio(ms / 40.0, 1.1, 1.9), gmac=1.0,
+        megabytes=1.0, floor_compute=8.0, floor_memory=5.0,
+    )  # fmt: skip
+    return replace(row, **changes)
+
+
+@pytest.fixture
+def records() -> dict[str, Record]:
+    rows = (_row("ours", "retinexrt", 40.0), _row("theirs", "torch", 61.25), _row("last", "openvino", 77.0, drift=0.5))
+    table = Table(400, 600, 1, rows, ())
+    difference = codes.Difference({-1: 3, 0: 9996, 1: 1})
+    measured = [
+        Measurement("onnx fp16, ONNX Runtime", "fp16", "night", "photograph", (1, 9, 9, 3), difference),
+        Measurement("onnx fp16, ONNX Runtime", "fp16", "black", "hard", (1, 9, 9, 3), codes.Difference({0: 9, 4: 1})),
+    ]
+    quality = {
+        "summary": {"psnr": {"mean": 20.1447, "worst": 15.0, "worst_picture": "a"}, "lpips": {"mean": 0.3126, "worst": 1.0}}
+    }
+    points = {
+        "pixels": [scaling.Point(200 * n, 300 * n, 1, None, 10.0 * n * n, 9.0, 100.0 * n, None) for n in (1, 2, 4)],
+        "batch": [scaling.Point(400, 600, n, None, 40.0 * n, 39.0, 200.0, None) for n in (1, 2)],
+        "threads": [],
+    }
+    return {
+        "latency-blnet": _record("latency", {"network": "blnet", "trained": False}, [table]),
+        "parity-blnet": _record("parity", {"network": "blnet", "trained": True}, results("blnet", measured)),
+        "quality_blnet": _record(
+            "quality",
+            {"network": "blnet", "precision": "fp32", "data": "LOL", "split": "val", "pictures": 36, "trained": True},
+            quality,
+        ),
+        "scaling-blnet": _record("scaling", {"network": "blnet"}, points, replace(MACHINE, load=7.5)),
+        "something-else": _record("unknown", {}, []),
+    }
+
+
+def test_every_kind_of_record_has_its_section_and_figures(records: dict[str, Record]) -> None:
+    pages = report.generate(records)
+    page = pages["RESULTS.md"]
+    for part in (
+        "## Latency", "61.25", "1.53 [1.10, 1.90]", "last never settled (drift +50%)", "The network was untrained",
+        "## Quality", "20.14", "0.3126", "LOL val, 36",
+        "## Parity", "onnx fp16, ONNX Runtime", "kept",
+        "## Cost as work grows", "to the power of 1.00", "the machine was busy",
+        "TITAN Xp", "4 cores of a CPU",
+    ):  # fmt: skip
+        assert part in page, part
+    assert "takes 1.53 times the time of ours" in page
+    assert report._NO_GPU in page  # pyright: ignore[reportPrivateUsage]
+    linked = set(re.findall(r"\((plots/[^)]+\.svg)\)", page))
+    assert linked == set(pages) - {"RESULTS.md"}
+    for name in linked:
+        ElementTree.fromstring(pages[name])
+
+
+def test_figures_of_a_gpu_are_shown_where_there_are_any(records: dict[str, Record]) -> None:
+    part = timing.spread([0.125])
+    row = _row(
+        "plan", "retinexrt", 2.0, device="cuda:0", precision="fp16", to_device=part, computing=part, to_host=part, gpu_mb=77.0
+    )
+    records["latency-gpu"] = _record("latency", {"network": "blnet"}, [Table(400, 600, 1, (row,), ())])
+    page = report.generate(records)["RESULTS.md"]
+    assert report._NO_GPU not in page  # pyright: ignore[reportPrivateUsage]
+    assert "|0.125|0.125|0.125|77|" in page
+
+
+def test_a_broken_limit_is_said(records: dict[str, Record]) -> None:
+    bad = [Measurement("onnx fp32, ONNX Runtime", "fp32", "night", "photograph", (1, 9, 9, 3), codes.Difference({0: 9, 40: 1}))]
+    records["parity-pdn"] = _record("parity", {"network": "pdn", "trained": True}, results("pdn", bad))
+    page = report.generate(records)["RESULTS.md"]
+    assert "BROKEN" in page and "40 codes at the worst sample" in page
+
+
+def test_no_records_make_a_page_without_figures() -> None:
+    assert report.generate({}) == {"RESULTS.md": report._HEAD.rstrip() + "\n"}  # pyright: ignore[reportPrivateUsage]
+
+
+def test_a_typed_figure_and_a_leftover_plot_are_noticed(records: dict[str, Record], tmp_path: Path) -> None:
+    report.write(tmp_path, records)
+    assert report.stale_pages(tmp_path, records) == []
+    page = tmp_path / "RESULTS.md"
+    page.write_text(page.read_text().replace("61.25", "11.25"))
+    (tmp_path / "plots" / "old.svg").write_text("<svg/>")
+    assert report.stale_pages(tmp_path, records) == ["RESULTS.md", "plots/old.svg"]
+    report.write(tmp_path, records)
+    assert report.stale_pages(tmp_path, records) == []
+
+
+def test_the_tracked_page_is_that_of_the_tracked_records() -> None:
+    records = record.read_all()
+    if not records:
+        pytest.skip("there are no records here")
+    assert report.stale_pages(record.RESULTS.parent, records) == [], "make the page with: python benchmarks/report.py"
+
+
+def test_slopes() -> None:
+    assert scaling.slope([1.0, 2.0, 8.0], [3.0, 6.0, 24.0]) == pytest.approx(1.0)
+    assert scaling.slope([1.0, 4.0], [2.0, 1.0]) == pytest.approx(-0.5)
+
+
+def test_bench_runs_what_is_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    here = {"pdn.onnx", "dsn.onnx", "msr.onnx", "pdn_fp16.plan"}
+    monkeypatch.setattr("runtime.locate.find", lambda name: tmp_path / name if name in here else None)
+    monkeypatch.setattr(bench, "_trained", lambda name: name == "pdn")
+    monkeypatch.setattr(bench, "gpu_problem", lambda: "no driver")
+    (tmp_path / "LOL").mkdir()
+    (tmp_path / "LOL" / "pairs.csv").touch()
+    monkeypatch.setattr(bench, "data_folder", lambda: tmp_path)
+    commands = [str(step) for step in bench.steps(quick=False)]
+    assert [command.split()[1] for command in commands].count("benchmarks/parity.py") == 3
+    assert not any("latency.py --engine dsn" in command for command in commands)
+    assert sum("quality.py" in command for command in commands) == 1
+    assert not any(".plan" in command for command in commands)
+    assert commands[-1] == "python benchmarks/report.py"
+    monkeypatch.setattr(bench, "gpu_problem", lambda: None)
+    assert any("pdn_fp16.plan" in str(step) for step in bench.steps(quick=False))
+    assert not any("--record" in str(step) or "report" in str(step) for step in bench.steps(quick=True))
+
+
+def test_scaling_measures_time_and_memory(exported: Callable[[str], Path]) -> None:
+    (point,) = scaling.measure(exported("msr") / "msr.onnx", [(32, 48, 1, 1)], runs=2)
+    assert point.milliseconds >= point.least > 0
+    assert asdict(point)["host_mb"] > 20
