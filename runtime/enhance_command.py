@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from runtime import pictures, pipeline, video
 from runtime.backends.session import Images
 from runtime.enhancer import Enhancer
 from runtime.errors import InputError, RetinexError
+from runtime.exposure import check_strength
 from runtime.jobs import Failure, Job, plan
 
 
@@ -32,6 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError("- (stdin) cannot be mixed with other inputs")
     if not piped and arguments.out in (None, "-"):
         raise InputError("where to? name a folder or a file with -o")
+    check_strength(arguments.strength)
     options = {"strength": arguments.strength, "gate": arguments.gate, "tile": arguments.tile}
     with Enhancer(
         arguments.engine or arguments.network,
@@ -71,27 +74,27 @@ def _enhance_frames(enhancer: Enhancer, shape: tuple[int, int, int], out: str | 
     """Raw RGB frames from stdin to stdout."""
     if out not in (None, "-"):
         raise InputError("--raw writes to stdout; redirect it to a file")
+    source, target = sys.stdin.buffer, sys.stdout.buffer
     count = 0
-    frames = _read_frames(sys.stdin.buffer, shape)
-    outcomes = pipeline.overlap(
-        frames, lambda frame: frame, lambda frame: enhancer(frame, **options), lambda _, done: sys.stdout.buffer.write(done)
-    )
-    for _, outcome in outcomes:
-        if isinstance(outcome, Exception):
-            raise outcome
+    for _ in pipeline.stream(
+        lambda: _read_frame(source, shape),
+        lambda frame: enhancer(frame, **options),
+        lambda done: target.write(done) and target.flush(),
+    ):
         count += 1
-    sys.stdout.buffer.flush()
     if not count:
         raise InputError("no frame on stdin")
     return 0
 
 
-def _read_frames(stream: BinaryIO, shape: tuple[int, int, int]) -> Iterator[Images]:
-    size = int(np.prod(shape))
-    while data := stream.read(size):
-        if len(data) < size:
-            raise InputError(f"stdin ends in the middle of a frame: {len(data)} of {size} bytes")
-        yield np.frombuffer(data, np.uint8).reshape(shape)
+def _read_frame(stream: BinaryIO, shape: tuple[int, int, int]) -> Images | None:
+    size = math.prod(shape)
+    data = stream.read(size)
+    if not data:
+        return None
+    if len(data) < size:
+        raise InputError(f"stdin ends in the middle of a frame: {len(data)} of {size} bytes")
+    return np.frombuffer(data, np.uint8).reshape(shape)
 
 
 def _enhance_files(enhancer: Enhancer, inputs: list[str], out: Path, options: dict[str, Any], quiet: bool) -> int:

@@ -91,8 +91,7 @@ class Enhancer:
         others; "approximate" cuts those too; "off" never cuts.
         """
         session = self._open()
-        if not 0.0 <= strength <= 1.0:
-            raise InputError(f"strength lies between 0 and 1, found {strength}")
+        exposure.check_strength(strength)
         if tile not in ("auto", "off", "approximate"):
             raise InputError(f'tile is "auto", "off" or "approximate", found {tile!r}')
         if not isinstance(image, np.ndarray):

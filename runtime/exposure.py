@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from runtime.artifact import ArtifactInfo
 from runtime.backends.session import Images
+from runtime.errors import InputError
 
 #: The gate is open (the whole strength) up to the first level and shut (the input) from the second on; codes of 255.
 GATE_OPEN, GATE_SHUT = 30.0, 75.0
@@ -36,6 +37,12 @@ _LOG = np.log1p(np.arange(256, dtype=np.float64))
 def has_illumination(info: ArtifactInfo) -> bool:
     """Whether the network divides by an illumination (or multiplies with one), by the contract of its graph."""
     return any(rule.get("rule") in ("division", "product") for rule in info.contract)
+
+
+def check_strength(strength: float) -> None:
+    """Refuse a strength outside of [0, 1]."""
+    if not 0.0 <= strength <= 1.0:
+        raise InputError(f"strength lies between 0 and 1, found {strength}")
 
 
 def exposure(image: Images) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
+from itertools import count, islice
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -49,6 +49,31 @@ def overlap(
     finally:
         loaders.shutdown(cancel_futures=True)
         storers.shutdown(cancel_futures=True)
+
+
+def stream(
+    read: Callable[[], Loaded | None], work: Callable[[Loaded], Made], write: Callable[[Made], object]
+) -> Iterator[None]:
+    """Read frames until there are none, enhance each and write it, in order; yields once for each frame written.
+
+    What `read`, `work` or `write` raises is raised here, when all frames before have been written.
+    """
+
+    def made(loaded: Loaded | None) -> Made | None:
+        return None if loaded is None else work(loaded)
+
+    def stored(_: int, made: Made | None) -> bool:
+        if made is None:
+            return False
+        write(made)
+        return True
+
+    for _, outcome in overlap(count(), lambda _: read(), made, stored, threads=1, ahead=4):
+        if isinstance(outcome, Exception):
+            raise outcome
+        if not outcome:
+            return
+        yield
 
 
 def _work(

@@ -6,7 +6,6 @@ import math
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,10 @@ _CODECS = {".avi": "MJPG", ".webm": "VP80", ".wmv": "WMV2", ".mpg": "MPG2", ".mp
 _CODEC = "mp4v"
 _FRAME_RATE = 25.0
 
-#: A film is broken if it ends before this share of the frames that its header promises; headers are estimates.
+#: Containers whose header holds the number of frames; that of others is an estimate.
+_COUNTED = (".mp4", ".m4v", ".mov", ".avi")
+
+#: A film is whole with this share of the frames that its header promises: the last few are often not decodable.
 _ENOUGH, _SLACK = 0.98, 3
 
 
@@ -55,8 +57,7 @@ def _enhance(
         if not written:
             raise InputError(f"{source} holds no frame that can be decoded")
         _verify(silent, written, target)
-        whole = written >= promised * _ENOUGH - _SLACK
-        if whole:
+        if written >= promised * _ENOUGH - _SLACK or source.suffix.lower() not in _COUNTED:
             result, note = _with_sound(silent, source, Path(folder) / f"sound{target.suffix}")
             _move(result, target)
             return note
@@ -86,43 +87,26 @@ def _write_frames(
     """Enhance every frame into `path`; returns how many there were."""
     writer: cv2.VideoWriter | None = None
 
-    def read(_: int) -> Images | None:
+    def read() -> Images | None:
         found, frame = capture.read()
         return np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8) if found else None
 
-    def work(frame: Images | None) -> Images | None:
-        return None if frame is None else enhancer(frame, **options)
-
-    def store(_: int, frame: Images | None) -> bool:
+    def write(frame: Images) -> None:
         nonlocal writer
-        if frame is None:
-            return False
         if writer is None:
             writer = _open_writer(path, rate, frame.shape[1], frame.shape[0])
         writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
-        return True
 
     count = 0
     try:
         with tqdm(total=promised or None, unit="frame", leave=False, disable=hidden) as progress:
-            for _, outcome in pipeline.overlap(_forever(), read, work, store, threads=1, ahead=4):
-                if isinstance(outcome, Exception):
-                    raise outcome
-                if not outcome:
-                    break
+            for _ in pipeline.stream(read, lambda frame: enhancer(frame, **options), write):
                 count += 1
                 progress.update()
     finally:
         if writer is not None:
             writer.release()
     return count
-
-
-def _forever() -> Iterator[int]:
-    number = 0
-    while True:
-        yield number
-        number += 1
 
 
 def _open_writer(path: Path, rate: float, width: int, height: int) -> cv2.VideoWriter:
@@ -135,10 +119,15 @@ def _open_writer(path: Path, rate: float, width: int, height: int) -> cv2.VideoW
 
 def _verify(path: Path, written: int, target: Path) -> None:
     """OpenCV says nothing when a frame could not be written: look whether they are all there."""
+    enough = written * _ENOUGH - _SLACK
     capture = cv2.VideoCapture(str(path))
     found = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
+    if found < enough:
+        found = 0
+        while capture.grab():
+            found += 1
     capture.release()
-    if found < written * _ENOUGH - _SLACK:
+    if found < enough:
         free = shutil.disk_usage(path.parent).free // 2**20
         raise OutputError(f"cannot write {target}: {found} of {written} frames arrived ({free} MiB are free)")
 

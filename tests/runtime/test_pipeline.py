@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from runtime.pipeline import overlap
+from runtime.pipeline import overlap, stream
 
 
 def test_results_come_in_order_and_failures_take_their_place() -> None:
@@ -102,3 +102,23 @@ def test_leaving_early_stops_the_threads(error: type[BaseException]) -> None:
         consume()
     assert threading.active_count() == before
     assert len(loaded) < 30
+
+
+def test_a_stream_ends_with_its_frames() -> None:
+    frames, written = iter(range(20)), list[int]()
+    assert sum(1 for _ in stream(lambda: next(frames, None), lambda frame: frame * 2, written.append)) == 20
+    assert written == list(range(0, 40, 2))
+
+
+def test_a_stream_that_breaks_has_written_what_came_before() -> None:
+    frames, written = iter(range(20)), list[int]()
+
+    def read() -> int | None:
+        if (frame := next(frames, None)) == 12:
+            raise ValueError("broken")
+        return frame
+
+    with pytest.raises(ValueError, match="broken"):
+        for _ in stream(read, lambda frame: frame, written.append):
+            pass
+    assert written == list(range(12))

@@ -1,0 +1,326 @@
+"""The command line, mostly in this process, and in one of its own where signals and pipes matter."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from runtime import cli, jobs, pictures
+from runtime.pictures import Picture
+from tests.runtime.conftest import double
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def engine(artifacts: Path) -> list[str]:
+    return ["--engine", str(artifacts / "double.onnx"), "--backend", "onnxruntime", "--threads", "1"]
+
+
+@pytest.fixture
+def photographs(tmp_path: Path, dark: NDArray[np.uint8]) -> Path:
+    """in/a.png, in/below/b.png, in/below/c.jpg and things that are no pictures."""
+    folder = tmp_path / "in"
+    for name in ("a.png", "below/b.png", "below/c.jpg"):
+        pictures.write(folder / name, Picture(dark))
+    (folder / "notes.txt").write_text("not a picture")
+    (folder / ".hidden.png").write_bytes(b"")
+    return folder
+
+
+def _tree(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_folder_keeps_its_structure(
+    engine: list[str], photographs: Path, dark: NDArray[np.uint8], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = photographs.parent / "out"
+    assert cli.main(["enhance", str(photographs), "-o", str(out), *engine]) == 0
+    assert _tree(out) == ["a.png", "below/b.png", "below/c.jpg"]
+    assert np.array_equal(pictures.read(out / "below/b.png").rgb, double(dark))
+    captured = capsys.readouterr()
+    assert captured.err == "retinexrt: 3 enhanced, 0 failed, 1 other files passed over\n"
+    assert captured.out == ""
+
+
+def test_one_file_becomes_a_file_or_goes_into_a_folder(engine: list[str], photographs: Path) -> None:
+    source, base = str(photographs / "a.png"), photographs.parent
+    assert cli.main(["enhance", source, "-o", str(base / "x" / "bright.webp"), *engine]) == 0
+    assert cli.main(["enhance", source, "-o", str(base / "folder"), *engine]) == 0
+    assert (base / "x" / "bright.webp").is_file() and (base / "folder" / "a.png").is_file()
+
+
+def test_strength_and_gate_reach_the_network(engine: list[str], photographs: Path, dark: NDArray[np.uint8]) -> None:
+    source, out = str(photographs / "a.png"), photographs.parent / "out.png"
+    assert cli.main(["enhance", source, "-o", str(out), "--strength", "0", *engine]) == 0
+    assert np.array_equal(pictures.read(out).rgb, dark)
+    assert cli.main(["enhance", source, "-o", str(out), "--gate", "--strength", "1", *engine]) == 0
+    assert not np.array_equal(pictures.read(out).rgb, double(dark))
+
+
+def test_failures_are_summed_up_and_cost_the_others_nothing(
+    engine: list[str], photographs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photographs / "broken.jpg").write_bytes((photographs / "below/c.jpg").read_bytes()[:300])
+    (photographs / "film.avi").write_bytes(b"no film")
+    pictures.write(photographs / "tiny.png", Picture(np.zeros((15, 40, 3), np.uint8)))
+    out = photographs.parent / "out"
+    assert cli.main(["enhance", str(photographs), str(photographs / "absent.png"), "-o", str(out), *engine]) == 1
+    assert _tree(out) == ["a.png", "below/b.png", "below/c.jpg"]
+    lines = capsys.readouterr().err.splitlines()
+    assert "retinexrt: 3 enhanced, 4 failed, 1 other files passed over" in lines
+    for name, reason in {
+        "absent.png": "does not exist", "broken.jpg": "is truncated", "film.avi": "not a video", "tiny.png": "15x40"
+    }.items():  # fmt: skip
+        assert sum(name in line and reason in line for line in lines) == 1
+    assert not any("Traceback" in line for line in lines)
+
+
+def test_quiet_says_only_what_failed(engine: list[str], photographs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(photographs.parent / "out")
+    assert cli.main(["enhance", "-q", str(photographs / "a.png"), "-o", out, *engine]) == 0
+    assert capsys.readouterr().err == ""
+    assert cli.main(["enhance", "-q", str(photographs / "absent.png"), "-o", out, *engine]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("out", ["in", "in/a.png", "in/../in"])
+def test_inputs_are_never_written_over(
+    engine: list[str], photographs: Path, out: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (photographs / "a.png").read_bytes()
+    assert cli.main(["enhance", str(photographs / "a.png"), "-o", str(photographs.parent / out), *engine]) == 1
+    assert (photographs / "a.png").read_bytes() == before
+    assert "would write over the input" in capsys.readouterr().err
+
+
+def test_two_inputs_do_not_become_one_file(engine: list[str], photographs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pictures.write(photographs / "other" / "b.png", Picture(np.full((20, 20, 3), 9, np.uint8)))
+    inputs = [str(photographs / "below" / "b.png"), str(photographs / "other" / "b.png")]
+    assert cli.main(["enhance", *inputs, "-o", str(photographs.parent / "out"), *engine]) == 1
+    assert "so would" in capsys.readouterr().err
+    assert _tree(photographs.parent / "out") == ["b.png"]
+
+
+def test_the_output_folder_inside_the_input_is_not_read_again(engine: list[str], photographs: Path) -> None:
+    out = photographs / "bright"
+    for _ in range(2):
+        assert cli.main(["enhance", str(photographs), "-o", str(out), *engine]) == 0
+        assert _tree(out) == ["a.png", "below/b.png", "below/c.jpg"]
+
+
+def test_what_is_read_but_not_written_becomes_png(tmp_path: Path) -> None:
+    (tmp_path / "a.gif").write_bytes(b"x")
+    plan = jobs.plan([str(tmp_path)], tmp_path / "out")
+    assert [job.target.name for job in plan.jobs] == ["a.png"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["enhance"], "nothing to enhance"),
+        (["enhance", "a.png"], "where to"),
+        (["enhance", "a.png", "-", "-o", "out"], "cannot be mixed"),
+        (["enhance", "a.png", "--raw", "4x4"], "--raw reads from stdin"),
+        (["enhance", "-", "--raw", "4by4"], "--raw takes WxH"),
+        (["enhance", "a.png", "-o", "out", "--backend", "abacus"], "unknown backend 'abacus'; known: auto"),
+        (["enhance", "a.png", "-o", "out", "--network", "nonesuch"], "retinexrt export nonesuch"),
+        (["enhance", "a.png", "-o", "out", "--engine", "no.plan"], "no.plan does not exist"),
+    ],
+)
+def test_usage_errors_are_one_line_and_2(argv: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(argv) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1 and error.startswith("retinexrt: ")
+
+
+def test_a_bad_strength_fails_before_any_file(engine: list[str], photographs: Path) -> None:
+    assert cli.main(["enhance", str(photographs), "-o", str(photographs.parent / "o"), "--strength", "2", *engine]) == 2
+
+
+class Pipe:
+    """Stands for sys.stdin or sys.stdout of a process."""
+
+    def __init__(self, data: bytes = b"") -> None:
+        self.buffer = io.BytesIO(data)
+
+
+def _piped(monkeypatch: pytest.MonkeyPatch, argv: list[str], data: bytes) -> tuple[int, bytes]:
+    out = Pipe()
+    monkeypatch.setattr(sys, "stdin", Pipe(data))
+    monkeypatch.setattr(sys, "stdout", out)
+    return cli.main(argv), out.buffer.getvalue()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".jpg"])
+def test_a_picture_through_a_pipe(
+    engine: list[str], dark: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    code, data = _piped(monkeypatch, ["enhance", "-", *engine], pictures.encode(Picture(dark), suffix))
+    assert code == 0
+    assert pictures.format_of(data) == suffix
+    if suffix != ".jpg":
+        assert np.array_equal(pictures.decode(data, "stdout").rgb, double(dark))
+
+
+def test_garbage_through_a_pipe(engine: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _piped(monkeypatch, ["enhance", "-", *engine], b"garbage") == (2, b"")
+
+
+def test_raw_frames_through_a_pipe(engine: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = np.random.default_rng(0).integers(0, 200, (7, 20, 30, 3), dtype=np.uint8)
+    code, data = _piped(monkeypatch, ["enhance", "--raw", "30x20", *engine], frames.tobytes())
+    assert code == 0
+    assert np.array_equal(np.frombuffer(data, np.uint8).reshape(frames.shape), double(frames))
+
+
+@pytest.mark.parametrize(("data", "message"), [(b"x" * 2000, "middle of a frame: 200 of 1800 bytes"), (b"", "no frame")])
+def test_broken_raw_streams(
+    engine: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], data: bytes, message: str
+) -> None:
+    code, out = _piped(monkeypatch, ["enhance", "-", "--raw", "30x20", *engine], data)
+    assert code == 2
+    assert len(out) == len(data) // 1800 * 1800  # whole frames before the break are through
+    assert message in capsys.readouterr().err
+
+
+def test_a_video_beside_pictures(engine: list[str], photographs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    writer = cv2.VideoWriter(str(photographs / "film.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 25.0, (32, 32))
+    for _ in range(5):
+        writer.write(np.full((32, 32, 3), 30, np.uint8))
+    writer.release()
+    out = photographs.parent / "out"
+    assert cli.main(["enhance", str(photographs), "-o", str(out), *engine]) == 0
+    assert "film.avi" in _tree(out)
+
+
+def test_networks_and_doctor(capsys: pytest.CaptureFixture[str], artifacts: Path) -> None:
+    assert cli.main(["networks"]) == 0
+    assert "network" in capsys.readouterr().out
+    assert cli.main(["doctor", str(artifacts / "double.onnx")]) == 0
+    report = capsys.readouterr().out
+    for name in ("tensorrt", "tensorrt_rtx", "onnxruntime-cuda", "openvino", "onnxruntime"):
+        assert f" {name} " in report
+    assert "used: " in report
+    assert cli.main(["doctor", "nonesuch"]) == 0
+    assert "retinexrt export nonesuch" in capsys.readouterr().out
+
+
+def test_doctor_explains_and_names_the_next_faster(
+    capsys: pytest.CaptureFixture[str], artifacts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import runtime.backends.ov as ov
+    from runtime.backends.session import Probe
+
+    monkeypatch.setattr(ov, "probe", lambda: Probe("openvino", False, "it is not installed", "pip install openvino-x"))
+    assert cli.main(["doctor", str(artifacts / "double.onnx")]) == 0
+    report = capsys.readouterr().out
+    assert "no  openvino" in report and "it is not installed" in report
+    assert "used: onnxruntime" in report
+    assert "openvino          pip install openvino-x" in report.split("faster, if you install it:")[1]
+
+
+@pytest.mark.parametrize("name", ["export", "build", "parity", "latency", "quality"])
+def test_scripts_are_handed_their_arguments(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = cli._SCRIPTS[name][0]  # pyright: ignore[reportPrivateUsage]
+    fake = ModuleType(module)
+    seen: list[Any] = []
+    fake.main = lambda argv: seen.append(argv) or 3  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module, fake)
+    assert cli.main([name, "--help", "pdn"]) == 3
+    assert seen == [["--help", "pdn"]]
+
+
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(sys.modules, "export.to_onnx", None)
+    assert cli.main(["export", "pdn"]) == 2
+    assert "pip install 'retinexrt[export]'" in capsys.readouterr().err
+
+
+def test_help_version_and_cmake_dir(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--cmake-dir"]) == 0
+    assert capsys.readouterr().out.strip() == str(ROOT / "runtime" / "cpp" / "cmake")
+    assert cli.main([]) == 2
+    assert "enhance" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out.startswith("retinexrt ")
+
+
+def _start(argv: list[str], **options: Any) -> subprocess.Popen[Any]:
+    return subprocess.Popen([sys.executable, "-m", "runtime", *argv], cwd=ROOT, stderr=subprocess.PIPE, **options)
+
+
+def test_ctrl_c_ends_with_a_summary_and_whole_files(engine: list[str], tmp_path: Path) -> None:
+    """A stream of pictures that never ends, interrupted once the first results are there."""
+    image = Picture(np.full((400, 400, 3), 30, np.uint8))
+    pictures.write(tmp_path / "in" / "0.png", image)
+    for number in range(1, 3000):
+        os.link(tmp_path / "in" / "0.png", tmp_path / "in" / f"{number}.png")
+    process = _start(["enhance", str(tmp_path / "in"), "-o", str(tmp_path / "out"), *engine])
+    while not (tmp_path / "out" / "0.png").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    text = error.decode()
+    assert "interrupted" in text and "enhanced" in text and "Traceback" not in text
+    files = list((tmp_path / "out").iterdir())
+    assert 0 < len(files) < 3000
+    assert all(pictures.read(path).rgb.shape == (400, 400, 3) for path in files)
+
+
+def test_a_reader_that_leaves_is_no_traceback(engine: list[str]) -> None:
+    frame = bytes(64 * 64 * 3)
+    process = _start(["enhance", "--raw", "64x64", *engine], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdin is not None and process.stdout is not None
+    process.stdin.write(frame)
+    process.stdin.flush()
+    process.stdout.close()
+    try:
+        for _ in range(200):
+            process.stdin.write(frame)
+        process.stdin.close()
+    except BrokenPipeError:
+        pass
+    process.stdin = None
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert b"Traceback" not in error and b"Exception ignored" not in error
+
+
+_GROWTH = """
+import resource, sys
+from runtime import cli
+for folder in sys.argv[2:4]:
+    assert cli.main(["enhance", "-q", folder, "-o", folder + "-out", "--engine", sys.argv[1], "--backend", "onnxruntime"]) == 0
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_folder(artifacts: Path, tmp_path: Path) -> None:
+    """Pictures of many sizes: what 100 of them need is enough for 1,000."""
+    random = np.random.default_rng(0)
+    for folder, count in (("few", 100), ("many", 1000)):
+        for number in range(count):
+            height, width = random.integers(50, 300, 2) if number else (300, 300)
+            pictures.write(tmp_path / folder / f"{number}.bmp", Picture(np.full((height, width, 3), 30, np.uint8)))
+    command = [sys.executable, "-c", _GROWTH, str(artifacts / "blur.onnx"), str(tmp_path / "few"), str(tmp_path / "many")]
+    few, many = map(int, subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+    assert many < few + 25
