@@ -28,7 +28,8 @@ def write_card(trainer: Trainer, table: str, data: Path, started_from: Path | No
     path = out / f"{spec.weights}.safetensors"
     keywords = dict(trainer.recipe.build)
     vgg = "vgg" in keywords or any("perceptual" in stage.loss for stage in trainer.recipe.stages)
-    keywords.pop("vgg", None)  # Only where the frozen values came from; the file holds them.
+    for name in ("vgg", "unit_gain"):  # They only say where frozen values came from; the file holds them.
+        keywords.pop(name, None)
     sha256 = weights.save(trainer.best_network(), spec, path, {"recipe": table}, **keywords)
     card: dict[str, Any] = {
         "network": spec.name,

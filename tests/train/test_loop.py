@@ -222,3 +222,34 @@ def test_the_best_of_a_few_pictures_is_compared_on_all(pairs_folder: Path, small
     final = run._score(run.best_network(), range(2))
     assert final == run.best
     assert final.quality >= run._score(run.average, range(2)).quality
+
+
+@pytest.mark.slow
+def test_dsn_is_trained_saved_and_found_by_the_exporter(pairs_folder: Path, data: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "r.toml"
+    recipe.write_text(
+        '[best]\nbuild = { vgg = "vgg16", unit_gain = true }\nlearning_rate = 1e-4\nbatch = 1\ncrop = 16\nprecision = "mixed"\n'
+        '[[best.stages]]\nobjective = "dsn"\nsteps = 2\nloss = { enhanced = 1.0, backward_l1 = 0.5 }\n'
+    )
+    out = tmp_path / "out"
+    assert main(["dsn", "--data", str(pairs_folder), "--recipe", str(recipe), "--out", str(out), "--device", "cpu"]) == 0
+    loaded = weights.load(get_spec("dsn"), out / "dsn.safetensors")
+    assert loaded.trained
+    with_vgg: Any = get_spec("dsn").build(vgg=data / "vgg" / "vgg16_conv1_to_conv3.npz", unit_gain=True)
+    frozen = loaded.network.state_dict()["encode1.weight"]
+    assert torch.allclose(frozen, with_vgg.encode1.weight, rtol=1e-3, atol=1e-5)
+    assert "VGG-16" in json.loads((out / "dsn.json").read_text())["attribution"]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_a_gpu_trains_and_resumes(pairs_folder: Path, small_recipe: Recipe, tmp_path: Path) -> None:
+    recipe = replace(small_recipe, precision="mixed")
+    spec, pairs = get_spec("msrnet"), (find_pairs(pairs_folder, "train"), find_pairs(pairs_folder, "val"))
+    for limits, step in ((Limits(minutes=0.0), 1), (Limits(), 8)):
+        run = Trainer(spec, weights.build_seeded(spec), recipe, *pairs, tmp_path, torch.device("cuda"), limits)
+        if step == 8:
+            run.resume()
+        run.run()
+        assert run.step == step
+    assert run.best is not None and math.isfinite(run.best.psnr)
