@@ -1,0 +1,212 @@
+"""`make gpu`: on a machine with an NVIDIA GPU, run the GPU tests, build and run every plan whose flavour supports the
+card, compare each network with FP32 on the CPU, and time it against ONNX Runtime CUDA and torch.
+
+It installs nothing: what is missing is recorded in the words of whoever missed it. Every step is a process of its own
+with a limit, so one crash doesn't stop the rest; one record holds all of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from benchmarks import record
+from runtime.cuda import driver_found
+from runtime.errors import RetinexError
+
+_ROOT = Path(__file__).resolve().parents[1]
+_ENGINES = _ROOT / "engines"
+_STEPS = str(Path(__file__).with_name("gpu_steps.py"))
+
+#: The cheapest first, so that a short budget still measures most of them.
+NETWORKS = ("pdn", "msrnet", "blnet", "sri", "msr", "msrcr", "dsn", "dsn-reverse")
+FLAVOURS = ("tensorrt", "tensorrt_rtx")
+TORCH = ("torch-eager", "torch-compiled", "torch-graph")
+#: What a plan has to hold: the pictures of the comparison, from the smallest to the batches.
+_PROFILE = ("--min", "1x16x16", "--max", "4x512x640")
+#: Words kept of a step that failed.
+_LINES = 12
+
+
+@dataclass(frozen=True)
+class Step:
+    """One process."""
+
+    name: str
+    command: tuple[str, ...]
+    #: Seconds it may take.
+    limit: float
+    network: str = ""
+    #: Names of steps without which this one has nothing to work on.
+    needs: tuple[str, ...] = ()
+    #: Written by the step, read into the record.
+    result: Path | None = None
+
+
+Status = Literal["ok", "failed", "timed out", "no time left", "needs another step"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a step."""
+
+    name: str
+    network: str
+    status: Status
+    seconds: float
+    result: Any = None
+    #: The last lines of a step that failed, or that reports in words.
+    words: tuple[str, ...] = field(default=())
+
+
+def steps(networks: Sequence[str], size: str, work: Path) -> Iterator[Step]:
+    """Everything there is to do, in order."""
+    python = sys.executable
+    yield Step("tests", (python, "-m", "pytest", "-q", "-rs", "-m", "gpu", "-p", "no:cacheprovider", "tests/gpu"), 420)
+    for network in networks:
+        exported = (_ENGINES / f"{network}.onnx", _ENGINES / f"{network}_fp16.onnx")
+        export = f"{network}: export"
+        needs: tuple[str, ...] = ()
+        if not all(path.is_file() for path in exported):
+            yield Step(export, (python, "export/to_onnx.py", network), 240, network)
+            needs = (export,)
+        yield from _of_network(network, size, work, needs)
+
+
+def _of_network(network: str, size: str, work: Path, needs: tuple[str, ...]) -> Iterator[Step]:
+    def step(name: str, kind: str, limit: float, needs: tuple[str, ...], artifact: Path, subject: str | None = None) -> Step:
+        result = work / (re.sub(r"\W+", "-", name) + ".json")
+        command = [sys.executable, _STEPS, kind, "--result", str(result), "--network", network, "--work", str(work)]
+        command += ["--size", size, "--artifact", str(artifact)]
+        command += ["--subject", subject] if subject else []
+        return Step(name, tuple(command), limit, network, needs, result)
+
+    reference = f"{network}: reference"
+    yield step(reference, "reference", 240, needs, _ENGINES / f"{network}.onnx")
+    typed = _ENGINES / f"{network}_fp16.onnx"
+    for flavour in FLAVOURS:
+        out, built = work / flavour, f"{network}: build with {flavour}"
+        command = (sys.executable, "engines/build.py", str(typed), "--flavour", flavour, "--out", str(out))
+        yield Step(built, (*command, *_PROFILE, "--opt", f"1x{size}"), 240, network, needs)
+        plan = out / f"{network}_fp16.plan"
+        yield step(f"{network}: {flavour}", "measure", 120, (reference, built), plan, flavour)
+        if flavour == "tensorrt_rtx":
+            yield step(f"{network}: TensorRT-RTX's own words", "words", 60, (built,), plan)
+    yield step(f"{network}: onnxruntime-cuda", "measure", 120, (reference,), typed, "onnxruntime-cuda")
+    for subject in TORCH:
+        yield step(f"{network}: {subject}", "measure", 180, (reference,), typed, subject)
+
+
+def run(step: Step, seconds_left: float) -> Outcome:
+    """Run a step in a session of its own; at its limit the whole of it is killed."""
+    outcome = Outcome(step.name, step.network, "ok", 0.0)
+    limit = min(step.limit, seconds_left)
+    if limit < 5:
+        return replace(outcome, status="no time left")
+    started = time.monotonic()
+    with tempfile.TemporaryFile("w+", errors="replace") as output:
+        process = subprocess.Popen(step.command, cwd=_ROOT, stdout=output, stderr=output, start_new_session=True)
+        try:
+            code = process.wait(limit)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            code = None
+        seconds = round(time.monotonic() - started, 1)
+        output.seek(0)
+        lines = tuple(_clean(line) for line in output.read().splitlines() if line.strip())[-_LINES:]
+    if code is None:
+        return replace(outcome, status="timed out", seconds=seconds, words=lines)
+    if code != 0:
+        return replace(outcome, status="failed", seconds=seconds, words=lines)
+    found = json.loads(step.result.read_text()) if step.result is not None else None
+    return replace(outcome, seconds=seconds, result=found, words=() if step.result is not None else lines)
+
+
+def _clean(line: str) -> str:
+    """Words without colours and without this machine's paths."""
+    line = re.sub(r"\x1b\[[0-9;]*m", "", line)
+    for private in (str(_ROOT), str(Path.home()), tempfile.gettempdir()):
+        if len(private) > 1:
+            line = line.replace(f"{private}/", "")
+    return line[:400]
+
+
+def run_all(planned: Sequence[Step], minutes: float) -> list[Outcome]:
+    """Run what the budget allows; steps whose ground is missing are left out."""
+    ends = time.monotonic() + minutes * 60
+    outcomes: dict[str, Outcome] = {}
+    for step in planned:
+        if any(name in outcomes and outcomes[name].status != "ok" for name in step.needs):
+            outcome = Outcome(step.name, step.network, "needs another step", 0.0)
+        else:
+            outcome = run(step, ends - time.monotonic())
+        outcomes[step.name] = outcome
+        print(f"{outcome.status:<20}{outcome.seconds:>7.1f} s  {step.name}{_headline(outcome)}", flush=True)
+    return list(outcomes.values())
+
+
+def _headline(outcome: Outcome) -> str:
+    if outcome.status == "failed" and outcome.words:
+        return f": {outcome.words[-1]}"
+    latency: dict[str, Any] = (outcome.result or {}).get("latency", {})
+    if not latency:
+        return ""
+    device, total = latency["device_ms"]["p50"], latency["with_transfers_ms"]["p50"]
+    return f": {device:.3f} ms on the GPU, {total:.3f} ms with transfers (medians)"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="gpu.py", description="Everything that needs an NVIDIA GPU, in one record.")
+    parser.add_argument("--minutes", type=float, default=30.0, metavar="M", help="budget for all steps (default: 30)")
+    parser.add_argument("--networks", default=",".join(NETWORKS), metavar="LIST", help="comma-separated (default: all)")
+    parser.add_argument("--size", default="400x600", metavar="HxW", help="size that latency is measured at (default: 400x600)")
+    parser.add_argument("--out", type=Path, default=record.RESULTS, metavar="DIR", help="default: benchmarks/results/")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = _parser().parse_args(argv)
+    networks = tuple(arguments.networks.split(","))
+    if unknown := [name for name in networks if name not in NETWORKS]:
+        print(f"unknown network {unknown[0]!r}; known: {', '.join(NETWORKS)}", file=sys.stderr)
+        return 2
+    if not re.fullmatch(r"\d+x\d+", arguments.size):
+        print(f"{arguments.size!r} is not a size; expected HEIGHTxWIDTH, for example 400x600", file=sys.stderr)
+        return 2
+    if not driver_found():
+        print("there is no NVIDIA driver here; run this on a machine with an NVIDIA GPU", file=sys.stderr)
+        return 2
+    environment = record.environment()
+    with tempfile.TemporaryDirectory() as work:
+        outcomes = run_all(list(steps(networks, arguments.size, Path(work))), arguments.minutes)
+    gpu = environment.gpus[0].name if environment.gpus else "gpu"
+    configuration = {"networks": networks, "size": arguments.size, "minutes": arguments.minutes, "gpu": gpu}
+    written = record.make("gpu", configuration, [asdict(outcome) for outcome in outcomes], environment)
+    try:
+        path = record.write(written, f"gpu-{re.sub(r'[^a-z0-9]+', '-', gpu.lower()).strip('-')}", arguments.out)
+    except RetinexError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(path)
+    return 0 if outcomes[0].status == "ok" else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,158 @@
+"""The script for GPU machines: every step by itself, the budget kept, the words of what fails recorded."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import gpu, gpu_steps, parity, record
+from benchmarks.gpu import Step, run, run_all, steps
+from runtime import Enhancer
+
+
+def python(name: str, code: str, limit: float = 60, **more: object) -> Step:
+    return Step(name, (sys.executable, "-c", code), limit, **more)  # pyright: ignore[reportArgumentType]
+
+
+def test_a_step_that_works_leaves_its_result(tmp_path: Path) -> None:
+    result = tmp_path / "result.json"
+    code = f"open({str(result)!r}, 'w').write('{{\"sum\": 3}}')"
+    outcome = run(python("sum", code, result=result), 60)
+    assert (outcome.status, outcome.result, outcome.words) == ("ok", {"sum": 3}, ())
+
+
+def test_a_step_that_fails_leaves_its_words() -> None:
+    code = "import sys, pathlib; print('one'); sys.exit(f'\\x1b[31mno tensorrt in {pathlib.Path.home()}/lib\\x1b[0m')"
+    outcome = run(python("fails", code), 60)
+    assert (outcome.status, outcome.words) == ("failed", ("one", "no tensorrt in lib"))
+
+
+def test_a_crash_is_an_outcome() -> None:
+    assert run(python("crash", "import os; os.abort()"), 60).status == "failed"
+
+
+def test_a_hang_is_killed_with_its_children() -> None:
+    code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(600)'])"
+    started = time.monotonic()
+    outcome = run(python("hang", code, limit=5), 60)
+    assert outcome.status == "timed out"
+    assert time.monotonic() - started < 60
+
+
+def test_without_time_nothing_is_started() -> None:
+    assert run(python("late", "raise SystemExit(1)"), 1).status == "no time left"
+
+
+def test_a_failure_stops_what_needs_it_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
+    planned = [
+        python("build", "raise SystemExit('no GPU')"),
+        python("run", "pass", needs=("build",)),
+        python("run again", "pass", needs=("run",)),
+        python("other", "pass"),
+    ]
+    outcomes = run_all(planned, 5)
+    assert [outcome.status for outcome in outcomes] == ["failed", "needs another step", "needs another step", "ok"]
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 4
+    assert printed[0].endswith("build: no GPU")
+
+
+def test_every_network_and_contender_is_planned(tmp_path: Path) -> None:
+    planned = list(steps(gpu.NETWORKS, "400x600", tmp_path))
+    names = [step.name for step in planned]
+    assert len(set(names)) == len(names)
+    for network in gpu.NETWORKS:
+        for what in ("reference", "build with tensorrt", "build with tensorrt_rtx", *gpu_steps.SUBJECTS):
+            assert f"{network}: {what}" in names
+    known = set(names)
+    assert all(set(step.needs) <= known for step in planned)
+    assert len({step.result for step in planned if step.result}) == sum(step.result is not None for step in planned)
+
+
+def test_every_planned_command_is_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The steps' own command lines parse, without running them."""
+    seen: list[str] = []
+
+    def note(kind: str) -> Callable[..., dict[str, str]]:
+        def take(*arguments: object) -> dict[str, str]:
+            seen.append(kind)
+            return {}
+
+        return take
+
+    for kind in ("reference", "measure", "words"):
+        monkeypatch.setattr(gpu_steps, kind, note(kind))
+    for step in steps(("pdn",), "400x600", tmp_path):
+        if step.command[1] == gpu._STEPS:  # pyright: ignore[reportPrivateUsage]
+            assert gpu_steps.main(step.command[2:]) == 0
+            assert step.result is not None and json.loads(step.result.read_text()) == {}
+    assert sorted(set(seen)) == ["measure", "reference", "words"]
+
+
+def test_the_record_holds_every_outcome(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "driver_found", lambda: True)
+    monkeypatch.setattr(
+        gpu, "steps", lambda *_: [python("tests", "print('3 passed')"), python("pdn: x", "raise SystemExit('words')")]
+    )
+    assert gpu.main(["--networks", "pdn", "--minutes", "2", "--out", str(tmp_path)]) == 0
+    (path,) = tmp_path.glob("gpu-*.json")
+    found = record.read(path)
+    assert found.kind == "gpu"
+    assert [(entry["name"], entry["status"], entry["words"]) for entry in found.results] == [
+        ("tests", "ok", ["3 passed"]),
+        ("pdn: x", "failed", ["words"]),
+    ]
+
+
+def test_failing_tests_are_an_exit_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "driver_found", lambda: True)
+    monkeypatch.setattr(gpu, "steps", lambda *_: [python("tests", "raise SystemExit(1)")])
+    assert gpu.main(["--out", str(tmp_path)]) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--networks", "pdn,nope"], "unknown network 'nope'"),
+        (["--size", "400"], "expected HEIGHTxWIDTH"),
+        ([], "no NVIDIA driver"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu, "driver_found", lambda: False)
+    assert gpu.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert words in error and error.count("\n") == 1
+
+
+def test_a_session_is_compared_and_timed(
+    exported: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The measuring itself, on the CPU's FP16 graph."""
+    small = parity.default_cases("msrnet", size=(33, 47), count=1)
+    monkeypatch.setattr(parity, "default_cases", lambda name: small)
+    folder = exported("msrnet")
+    reference = gpu_steps.reference("msrnet", folder / "msrnet.onnx", tmp_path, (48, 64))
+    assert (reference["backend"], reference["cases"]) == ("onnxruntime", len(small) + 1)
+    enhancer = Enhancer(folder / "msrnet_fp16.onnx", backend="onnxruntime")
+
+    def timed() -> tuple[float, float]:
+        return 1.0, 2.0
+
+    def open_session(backend: str, artifact: Path, size: tuple[int, int]) -> gpu_steps.Subject:
+        return gpu_steps.Subject("CPU", lambda images: np.asarray(enhancer(images)), timed, True, enhancer.close)
+
+    monkeypatch.setattr(gpu_steps, "_open_session", open_session)
+    found = gpu_steps.measure("msrnet", "tensorrt", folder / "msrnet_fp16.onnx", tmp_path, (48, 64))
+    assert found["latency"]["device_ms"]["p50"] == 1.0
+    assert found["latency"]["with_transfers_ms"]["count"] == gpu_steps.SAMPLES
+    assert set(found["parity"]) == {"photograph", "hard"}
+    assert found["parity"]["photograph"]["p999_codes"] <= 1
