@@ -123,14 +123,13 @@ def measure_parity(name: str, paths: list[Path], pictures: list[tuple[str, Image
     return measure(name, engines=paths, pictures=cases)
 
 
-def _data_uri(image: Images, extension: str = ".jpg") -> str:
+def _data_uri(image: Images) -> str:
     import cv2
 
-    good, content = cv2.imencode(extension, image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
+    good, content = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
     if not good:
         raise InputError("a picture could not be encoded")
-    kind = {".jpg": "jpeg", ".png": "png"}[extension]
-    return f"data:image/{kind};base64,{base64.b64encode(content.tobytes()).decode()}"
+    return f"data:image/jpeg;base64,{base64.b64encode(content.tobytes()).decode()}"
 
 
 def page(

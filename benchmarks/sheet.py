@@ -81,7 +81,8 @@ def main(argv: list[str] | None = None) -> int:
         if arguments.out.suffix not in (".jpg", ".png"):
             raise InputError(f"{arguments.out}: expected a name that ends in .jpg or .png")
         made = sheet(_photographs(arguments.photographs, arguments.count), arguments.networks, arguments.width)
-        good, content = cv2.imencode(arguments.out.suffix, made[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
+        quality = [cv2.IMWRITE_JPEG_QUALITY, 88] if arguments.out.suffix == ".jpg" else []
+        good, content = cv2.imencode(arguments.out.suffix, made[..., ::-1], quality)
         if not good:
             raise InputError("the sheet could not be encoded")
         write_atomically(arguments.out, content.tobytes())
