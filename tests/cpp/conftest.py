@@ -8,9 +8,11 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
 
@@ -58,6 +60,7 @@ class Programs:
     def __init__(self, name: str, *options: str) -> None:
         self.folder = PROJECT / "build" / name
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._built: dict[str, Path] = {}
         # Workers of one test run take turns.
         with (self.folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -65,13 +68,15 @@ class Programs:
 
     def build(self, name: str) -> Path:
         """The program called `name`; skips where what it needs was not found."""
-        with (self.folder / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            known = call(["cmake", "--build", self.folder, "--target", "help"])
-            if f" {name}\n" not in known:
-                pytest.skip(f"{name} cannot be built here: CMake says which of OpenVINO, pybind11 and OpenCV is not found")
-            compile_(self.folder, name)
-        return next(path for path in (self.folder / name, self.folder / "examples" / name) if path.is_file())
+        if name not in self._built:
+            with (self.folder / "lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if f" {name}\n" not in call(["cmake", "--build", self.folder, "--target", "help"]):
+                    pytest.skip(f"{name} cannot be built here: CMake did not find OpenVINO, pybind11, libpython or OpenCV")
+                compile_(self.folder, name)
+            places = (self.folder / name, self.folder / "examples" / name)
+            self._built[name] = next(path for path in places if path.is_file())
+        return self._built[name]
 
     def __call__(self, name: str, *arguments: str | Path) -> str:
         """Run a program that must succeed, and return what it printed."""
@@ -98,11 +103,20 @@ def sanitized() -> Callable[[str], Programs]:
 
 @pytest.fixture(scope="session")
 def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Small artifacts and broken ones."""
+    """Artifacts that work (double, blur, whole) and some that cannot be opened."""
     folder = tmp_path_factory.mktemp("cpp-artifacts")
-    write_artifact(folder / "double.onnx", make_info())
-    write_artifact(folder / "blur.onnx", make_info(network="blur", halo=4, multiple=4), around=4)
-    write_artifact(folder / "whole.onnx", make_info(network="whole", halo=None, contract=()), whole=True)
+    info, weights = make_info(), "0" * 64
+    double = write_artifact(folder / "double.onnx", info)
+    write_artifact(folder / "blur.onnx", make_info(network="blur", halo=4, multiple=4, weights_sha256=weights), around=4)
+    whole = make_info(network="whole", halo=None, contract=(), weights_sha256=weights)
+    write_artifact(folder / "whole.onnx", whole, whole=True)
+    write_artifact(folder / "newer.onnx", make_info(schema=99))
+    write_artifact(folder / "tensors.onnx", replace(info, input=replace(info.input, dtype="float32")))
+    (folder / "damaged.onnx").write_bytes(double.read_bytes()[:300])
+    model = onnx.load(double)
+    del model.metadata_props[:]
+    onnx.save(model, folder / "foreign.onnx")
+    (folder / "picture.png").write_bytes(b"no model")
     return folder
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from runtime import artifact, tiling
 from tests.cpp.conftest import CMAKE_DIR, PROJECT, call, compile_, configure, run
+from tests.runtime.conftest import make_info
 
 HEADERS = PROJECT / "runtime" / "cpp" / "include" / "retinexrt"
 
@@ -37,7 +38,8 @@ def test_cmake_and_python_have_one_version() -> None:
     [
         ("artifact.hpp", "schema", artifact.SCHEMA),
         ("artifact.hpp", "minimum_size", artifact.MINIMUM_SIZE),
-        ("tiling.hpp", "whole_pixels", tiling.WHOLE_PIXELS),
+        ("tiling.hpp", "whole_pixels", tiling.whole_pixels(make_info(weights_sha256="0"))),
+        ("tiling.hpp", "whole_pixels_light", tiling.whole_pixels(make_info())),
     ],
 )
 def test_constants_agree_with_python(header: str, name: str, value: int) -> None:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 
 from runtime import Enhancer, RetinexError
@@ -112,23 +111,6 @@ def test_the_camera_loop_names_a_camera_that_is_not_there(programs: Programs, ar
     assert "InputError: no camera or film no-film.avi" in said
 
 
-@pytest.fixture(scope="module")
-def mistakes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of artifacts that cannot be opened, and a few that can."""
-    folder = tmp_path_factory.mktemp("mistakes")
-    whole = write_artifact(folder / "double.onnx", make_info())
-    write_artifact(folder / "whole.onnx", make_info(network="whole", halo=None, contract=()), whole=True)
-    write_artifact(folder / "newer.onnx", make_info(schema=99))
-    info = make_info()
-    write_artifact(folder / "tensors.onnx", replace(info, input=replace(info.input, dtype="float32")))
-    (folder / "damaged.onnx").write_bytes(whole.read_bytes()[:300])
-    model = onnx.load(whole)
-    del model.metadata_props[:]
-    onnx.save(model, folder / "foreign.onnx")
-    (folder / "picture.png").write_bytes(b"no model")
-    return folder
-
-
 EXPECTED = {
     "absent": "ArtifactError",
     "damaged": "ArtifactError",
@@ -161,8 +143,8 @@ def errors(programs: Programs, way: str, folder: Path) -> dict[str, tuple[str, s
 
 
 @both
-def test_every_mistake_is_an_exception(programs: Programs, mistakes: Path, way: str) -> None:
-    found = errors(programs, way, mistakes)
+def test_every_mistake_is_an_exception(programs: Programs, artifacts: Path, way: str) -> None:
+    found = errors(programs, way, artifacts)
     assert {name: kind for name, (kind, _) in found.items() if name in EXPECTED} == EXPECTED
     backend = "BackendUnavailableError" if way == "native" else "InputError"
     assert found["unknown backend"][0] == backend
@@ -170,10 +152,10 @@ def test_every_mistake_is_an_exception(programs: Programs, mistakes: Path, way: 
 
 
 @pytest.mark.parametrize("name", ["absent", "foreign", "newer", "tensors"])
-def test_native_speaks_as_python_does(programs: Programs, mistakes: Path, name: str) -> None:
+def test_native_speaks_as_python_does(programs: Programs, artifacts: Path, name: str) -> None:
     with pytest.raises(RetinexError) as raised:
-        Enhancer(mistakes / f"{name}.onnx")
-    assert errors(programs, "native", mistakes)[name] == (type(raised.value).__name__, str(raised.value))
+        Enhancer(artifacts / f"{name}.onnx")
+    assert errors(programs, "native", artifacts)[name] == (type(raised.value).__name__, str(raised.value))
 
 
 @both

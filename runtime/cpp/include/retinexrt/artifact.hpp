@@ -44,6 +44,7 @@ struct ArtifactInfo {
   std::string title;
   std::string precision;  // "fp32" or "fp16"
   bool trained = false;
+  bool has_weights = true;  // false for classical methods, which are a formula
   TensorInfo input;
   TensorInfo output;
   int multiple = 1;
@@ -101,6 +102,7 @@ inline ArtifactInfo to_info(const json::Value& document, const std::string& text
   info.title = document.at("title").text();
   info.precision = document.at("precision").text();
   info.trained = document.at("trained").boolean();
+  info.has_weights = !info.trained || !document.at("weights_sha256").is_null();
   info.input = to_tensor(document.at("input"));
   info.output = to_tensor(document.at("output"));
   if (info.input.shape.size() != 4) throw json::JsonError("the input has not four dimensions");

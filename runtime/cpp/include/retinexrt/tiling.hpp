@@ -16,6 +16,7 @@ namespace retinexrt::detail {
 
 // Pictures of more pixels than this are cut: nothing else bounds the memory on a CPU.
 constexpr std::int64_t whole_pixels = 1088 * 1920;
+constexpr std::int64_t whole_pixels_light = 16 * 1088 * 1920;  // of a network without weights
 
 // A tile along one axis: [start, stop) goes in, [core_start, core_stop) is kept.
 struct Span {
@@ -89,12 +90,14 @@ inline void run_any_size(const Run& run, const ArtifactInfo& info, const std::ui
                          int width) {
   const auto tallest = info.input.shape[1], widest = info.input.shape[2];
   const bool fits = height <= tallest.value_or(height) && width <= widest.value_or(width);
-  if (fits && std::int64_t(height) * width <= whole_pixels) {
+  const std::int64_t most = info.has_weights ? whole_pixels : whole_pixels_light;
+  if (fits && std::int64_t(height) * width <= most) {
     run(image, out, height, width);
     return;
   }
   if (!info.halo) {
-    const std::string limit = tallest && widest ? size_text(*tallest, *widest) + " (HxW)" : std::to_string(whole_pixels) + " pixels";
+    const std::string limit =
+        tallest && widest ? size_text(*tallest, *widest) + " (HxW)" : std::to_string(most) + " pixels";
     throw InputError("the picture is " + size_text(height, width) + " (HxW), and " + info.network +
                      " looks at the whole picture, so that tiles would change the result: at most " + limit +
                      " fit; make it smaller");

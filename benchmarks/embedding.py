@@ -1,0 +1,169 @@
+"""`python benchmarks/embedding.py --record`: what a call costs from C++, native and embedded, and from Python.
+
+All three run the same artifact on the same backend (OpenVINO), each in a process of its own, and take turns. A time is
+that of one call on memory that is already there, picture in to picture out, measured inside of the process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from benchmarks import record
+from benchmarks.timing import Ratio, Sample, Spread, drift, ratio, spread, take_turns, warm_up
+from runtime import locate
+from runtime.errors import BackendError, BackendUnavailableError, RetinexError
+
+ROOT = Path(__file__).resolve().parents[1]
+WAYS = ("python", "native", "embedded")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way to call, at one size. Milliseconds."""
+
+    way: str
+    time: Spread
+    #: Over Python's, within rounds; None: it is Python.
+    ratio: Ratio | None
+    #: Median of the last third of the samples over that of the first, minus one.
+    drift: float
+
+
+@dataclass(frozen=True)
+class Table:
+    """One size."""
+
+    height: int
+    width: int
+    rows: tuple[Row, ...]
+
+
+def build() -> Path:
+    """Compile the timer against this Python's packages, and return the folder with its programs."""
+    folder = ROOT / "build" / "cpp-benchmark"
+    cmake = ROOT / "runtime" / "cpp" / "cmake"
+    _call(
+        "cmake", "-S", str(ROOT / "examples" / "cpp"), "-B", str(folder),
+        f"-Dretinexrt_DIR={cmake}", f"-DPython_EXECUTABLE={sys.executable}",
+    )  # fmt: skip
+    _call("cmake", "--build", str(folder), "--target", "timer_native", "timer_embedded")
+    return folder
+
+
+def _call(*command: str) -> None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise BackendUnavailableError("CMake is needed; on Debian: apt-get install cmake g++") from error
+    if done.returncode != 0:
+        lines = (done.stderr or done.stdout).strip().splitlines()
+        raise BackendUnavailableError(f"the timer cannot be compiled: {lines[-1] if lines else command}")
+
+
+@contextmanager
+def timed(command: list[str]) -> Generator[Callable[[], Sample]]:
+    """A process that answers each line with the milliseconds of a call."""
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        questions, answers = process.stdin, process.stdout
+        assert questions is not None and answers is not None
+        backend = answers.readline().strip()
+        if backend != "openvino":
+            process.kill()
+            raise BackendError(f"the timer runs on {backend or 'nothing'}, expected openvino")
+
+        def run() -> Sample:
+            questions.write("\n")
+            questions.flush()
+            return Sample(float(answers.readline()))
+
+        yield run
+        questions.close()
+
+
+def serve(artifact: str, height: int, width: int) -> None:
+    """The timer in Python: what examples/cpp/timer.cpp is in C++."""
+    import numpy as np
+
+    from runtime import Enhancer
+
+    image = (np.arange(height * width * 3) * 7 % 61).astype(np.uint8).reshape(height, width, 3)
+    out = np.empty_like(image)
+    with Enhancer(artifact, backend="openvino") as enhancer:
+        sys.stdout.write(f"{enhancer.backend}\n")
+        sys.stdout.flush()
+        for _ in sys.stdin:
+            start = time.perf_counter()
+            enhancer(image, out=out)
+            sys.stdout.write(f"{(time.perf_counter() - start) * 1e3}\n")
+            sys.stdout.flush()
+
+
+def measure(programs: Path, artifact: Path, height: int, width: int, rounds: int, repeats: int) -> Table:
+    """Let the three take turns at one size."""
+    size = [str(height), str(width)]
+    commands = {way: [str(programs / f"timer_{way}"), str(artifact), *size] for way in WAYS[1:]}
+    commands["python"] = [sys.executable, __file__, "--serve", str(artifact), *size]
+    with ExitStack() as stack:
+        runs = [stack.enter_context(timed(commands[way])) for way in WAYS]
+        for run in runs:
+            warm_up(run, seconds=5.0)
+        samples = take_turns(runs, rounds, repeats, pause=0.005)
+    times = [[[sample.total for sample in turn] for turn in contender] for contender in samples]
+    flat = [[time for turn in contender for time in turn] for contender in times]
+    rows = tuple(
+        Row(way, spread(flat[i]), ratio(times[i], times[0]) if i else None, drift(flat[i])) for i, way in enumerate(WAYS)
+    )
+    return Table(height, width, rows)
+
+
+def show(tables: list[Table]) -> None:
+    for table in tables:
+        print(f"\n{table.height}x{table.width}       p50 ms     p90 ms   time / Python")
+        for row in table.rows:
+            over = f"{row.ratio.value:.3f} ({row.ratio.low:.3f} to {row.ratio.high:.3f})" if row.ratio else ""
+            print(f"{row.way:10} {row.time.p50:10.3f} {row.time.p90:10.3f}   {over}")
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("network", nargs="?", default="pdn", help="a network or an .onnx file (default: pdn)")
+    parser.add_argument("--size", action="append", metavar="HxW", help="may be given again (default: 16x16 and 400x600)")
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--repeats", type=int, default=5, help="samples of a turn")
+    parser.add_argument("--record", action="store_true", help="write benchmarks/results/embedding.json")
+    parser.add_argument("--serve", nargs=3, metavar=("ARTIFACT", "HEIGHT", "WIDTH"), help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.serve:
+        serve(options.serve[0], int(options.serve[1]), int(options.serve[2]))
+        return
+    artifact = locate.as_file(options.network) or locate.find(f"{options.network}.onnx")
+    if artifact is None:
+        raise locate.absent(options.network)
+    sizes = [tuple(int(side) for side in size.split("x")) for size in options.size or ["16x16", "400x600"]]
+    machine = record.environment()
+    programs = build()
+    tables = [measure(programs, artifact, height, width, options.rounds, options.repeats) for height, width in sizes]
+    show(tables)
+    if options.record:
+        configuration = {
+            "artifact": artifact.name, "backend": "openvino", "rounds": options.rounds, "repeats": options.repeats
+        }  # fmt: skip
+        print(record.write(record.make("embedding", configuration, tables, machine), "embedding").name)
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except RetinexError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2)
