@@ -25,6 +25,9 @@ from runtime.errors import BackendError, BackendUnavailableError, RetinexError
 
 ROOT = Path(__file__).resolve().parents[1]
 WAYS = ("python", "native", "embedded")
+_NAMES = {"python": "Python", "native": "C++, native", "embedded": "C++, embedded"}
+PAGE = ROOT / "docs" / "embedding.md"
+_BEGIN, _END = "<!-- figures -->", "<!-- end of figures -->"
 
 
 @dataclass(frozen=True)
@@ -134,13 +137,39 @@ def show(tables: list[Table]) -> None:
             print(f"{row.way:10} {row.time.p50:10.3f} {row.time.p90:10.3f}   {over}")
 
 
+def figures(found: record.Record) -> str:
+    """The table of docs/embedding.md."""
+    lines = ["| picture | called from | p50, ms | p90, ms | time / Python | 95 % interval |", "|---|---|---|---|---|---|"]
+    for table in found.results:
+        for row in table["rows"]:
+            over = row["ratio"]
+            ratios = f"{over['value']:.2f} | {over['low']:.2f} to {over['high']:.2f}" if over else "1 |"
+            size, time = f"{table['height']}x{table['width']}", row["time"]
+            lines.append(f"| {size} | {_NAMES[row['way']]} | {time['p50']:.2f} | {time['p90']:.2f} | {ratios} |")
+    machine, how = found.environment, found.configuration
+    load = f"; its load average was {machine.load}, so the times are upper bounds" if machine.busy else ""
+    lines.append(
+        f"\n`{how['artifact']}` on {how['backend']} {machine.packages.get('openvino', '')}, {machine.cores} cores, one call on memory "
+        f"that is there already{load}. Ratios are taken between neighbouring turns. Measured by `{found.command}`."
+    )
+    return "\n".join(lines)
+
+
+def document() -> None:
+    """Copy the record's figures into the page."""
+    text = PAGE.read_text()
+    head, rest = text.split(_BEGIN)
+    tail = rest.split(_END)[1]
+    PAGE.write_text(f"{head}{_BEGIN}\n{figures(record.read(record.RESULTS / 'embedding.json'))}\n{_END}{tail}")
+
+
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("network", nargs="?", default="pdn", help="a network or an .onnx file (default: pdn)")
     parser.add_argument("--size", action="append", metavar="HxW", help="may be given again (default: 16x16 and 400x600)")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=5, help="samples of a turn")
-    parser.add_argument("--record", action="store_true", help="write benchmarks/results/embedding.json")
+    parser.add_argument("--record", action="store_true", help="write benchmarks/results/embedding.json and the page")
     parser.add_argument("--serve", nargs=3, metavar=("ARTIFACT", "HEIGHT", "WIDTH"), help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.serve:
@@ -159,6 +188,7 @@ def main(arguments: list[str]) -> None:
             "artifact": artifact.name, "backend": "openvino", "rounds": options.rounds, "repeats": options.repeats
         }  # fmt: skip
         print(record.write(record.make("embedding", configuration, tables, machine), "embedding").name)
+        document()
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import pytest
 
 from runtime import manifest
 from runtime.artifact import ArtifactInfo, PlanInfo, Profile
-from tests.cpp.conftest import Images, Programs, read_ppm, write_ppm
+from tests.cpp.conftest import Images, Programs, read_ppm, run, write_ppm
 from tests.runtime.conftest import double, make_info, write_artifact
 
 pytestmark = pytest.mark.slow
@@ -46,10 +46,7 @@ def test_json(programs: Programs, tmp_path: Path) -> None:
 )
 def test_broken_json_is_refused(programs: Programs, tmp_path: Path, text: str) -> None:
     (tmp_path / "it.json").write_text(text)
-    done = programs.build("formats")
-    from tests.cpp.conftest import run
-
-    found = run([done, "json", tmp_path / "it.json"])
+    found = run([programs.build("formats"), "json", tmp_path / "it.json"])
     assert found.returncode == 3
     assert "not a JSON document" in found.stdout
 

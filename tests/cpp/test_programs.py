@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 
 from runtime import Enhancer, RetinexError
-from tests.cpp.conftest import Images, Programs, read_ppm, write_ppm
+from runtime.cuda import driver_found
+from tests.cpp.conftest import Images, Programs, call, read_ppm, write_ppm
 from tests.runtime.conftest import double, make_info, write_artifact
 
 pytestmark = pytest.mark.slow
@@ -185,9 +187,7 @@ def test_an_application_with_its_own_interpreter(programs: Programs, artifacts: 
 
 def test_a_python_without_retinexrt_is_named(programs: Programs, artifacts: Path, tmp_path: Path) -> None:
     empty = tmp_path / "python"
-    from tests.cpp.conftest import call
-
-    call(["python3", "-m", "venv", "--without-pip", empty])
+    call([sys.executable, "-m", "venv", "--without-pip", empty])
     python = str(empty / "bin" / "python")
     image = write_ppm(tmp_path / "in.ppm", np.zeros((16, 16, 3), np.uint8))
     said = programs.fails("enhance_embedded", artifacts / "double.onnx", image, tmp_path / "out.ppm", RETINEXRT_PYTHON=python)
@@ -200,3 +200,11 @@ def test_a_file_that_is_no_picture(programs: Programs, artifacts: Path, tmp_path
     (tmp_path / "in.ppm").write_bytes(data)
     said = programs.fails("enhance_native", artifacts / "double.onnx", tmp_path / "in.ppm", tmp_path / "out.ppm")
     assert said.startswith("InputError: ")
+
+
+def test_the_gpu_example_says_that_there_is_no_gpu(programs: Programs, artifacts: Path, tmp_path: Path, dark: Images) -> None:
+    if driver_found():
+        pytest.skip("there is an NVIDIA driver here: tests/gpu runs the example")
+    image = write_ppm(tmp_path / "in.ppm", dark)
+    said = programs.fails("device_embedded", artifacts / "double.onnx", image, tmp_path / "out.ppm")
+    assert said.startswith("BackendError: no GPU: ")

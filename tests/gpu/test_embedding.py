@@ -1,0 +1,41 @@
+"""Frames of a C++ application that stay on the GPU, against the same artifact called from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from runtime import Enhancer, backends
+from runtime.cuda import driver_found
+from tests.cpp.conftest import Programs, read_ppm, write_ppm
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.slow,
+    pytest.mark.skipif(not driver_found(), reason="there is no NVIDIA driver here"),
+]
+
+
+@pytest.fixture(scope="module")
+def plan(exported: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """PDN as a plan of the first flavour that runs here."""
+    from engines.builder import BuildOptions, build
+
+    for flavour in ("tensorrt", "tensorrt_rtx"):
+        if backends.get_backend(flavour).probe().usable:
+            options = BuildOptions(flavour=flavour, smallest=(1, 16, 16), typical=(1, 100, 160), largest=(1, 128, 192))
+            return build(exported("pdn") / "pdn_fp16.onnx", tmp_path_factory.mktemp("plan"), options).plan
+    pytest.skip("neither TensorRT nor TensorRT-RTX runs here")
+
+
+@pytest.mark.parametrize("program", ["device_embedded", "enhance_embedded", "tensorrt_plan"])
+def test_a_plan_gives_the_bytes_of_python(plan: Path, tmp_path: Path, program: str) -> None:
+    programs = Programs("cpp-tests")
+    image = np.random.default_rng(0).integers(0, 60, (100, 160, 3), dtype=np.uint8)
+    out = tmp_path / "out.ppm"
+    programs(program, plan, write_ppm(tmp_path / "in.ppm", image), out)
+    with Enhancer(plan) as enhancer:
+        np.testing.assert_array_equal(read_ppm(out), enhancer(image))
