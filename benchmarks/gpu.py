@@ -77,7 +77,7 @@ class Outcome:
 def steps(networks: Sequence[str], size: str, work: Path) -> Iterator[Step]:
     """Everything there is to do, in order."""
     python = sys.executable
-    yield Step("tests", (python, "-m", "pytest", "-q", "-rs", "-m", "gpu", "-p", "no:cacheprovider", "tests/gpu"), 420)
+    yield Step("tests", (python, "-m", "pytest", "-q", "-rsfE", "-m", "gpu", "-p", "no:cacheprovider", "tests/gpu"), 420)
     for network in networks:
         exported = (_ENGINES / f"{network}.onnx", _ENGINES / f"{network}_fp16.onnx")
         export = f"{network}: export"
@@ -145,6 +145,7 @@ def _clean(line: str) -> str:
     for private in (str(_ROOT), str(Path.home()), tempfile.gettempdir()):
         if len(private) > 1:
             line = line.replace(f"{private}/", "")
+    line = re.sub(r"\btmp\w{8}/", "", line)
     return line[:400]
 
 

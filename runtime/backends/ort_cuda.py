@@ -38,36 +38,39 @@ def _export_command(info: ArtifactInfo) -> str:
     return manifest.rebuild_command(info).replace("engines/build.py", "export/to_onnx.py").split(" --")[0]
 
 
-def _import() -> Any:
-    """ONNX Runtime with its CUDA provider, its CUDA libraries loaded from where pip put them."""
+def _find() -> tuple[Any, str]:
+    """ONNX Runtime with its CUDA provider, or None and what is in the way."""
     try:
         ort = import_module("onnxruntime")
     except (ImportError, OSError) as error:
-        raise BackendUnavailableError(f"onnxruntime can't be imported ({error}); install it with: {INSTALL}") from error
-    if PROVIDER not in ort.get_available_providers():
-        raise BackendUnavailableError(
-            f"the onnxruntime {ort.__version__} installed here has no CUDA provider (it has "
-            f"{', '.join(ort.get_available_providers())}); install the one that has with: {INSTALL}"
-        )
+        return None, f"onnxruntime can't be imported ({error})"
+    providers = ort.get_available_providers()
+    if PROVIDER not in providers:
+        return None, f"the onnxruntime {ort.__version__} installed here has no CUDA provider (it has {', '.join(providers)})"
+    return ort, ""
+
+
+def _import() -> Any:
+    ort, obstacle = _find()
+    if ort is None:
+        raise BackendUnavailableError(f"{obstacle}; install it with: {INSTALL}")
     return ort
 
 
 def probe() -> Probe:
-    """Look for the package with the CUDA provider, then for a GPU."""
-
-    def answer(usable: bool, reason: str) -> Probe:
-        return Probe(NAME, usable, reason, INSTALL)
-
+    """Look for a driver, for the package with the CUDA provider, then for a GPU."""
     if not driver_found():
         return Probe(NAME, False, "there is no NVIDIA driver here", install="")
     if "onnxruntime" not in sys.modules and find_spec("onnxruntime") is None:
-        return answer(False, "the package onnxruntime is not installed")
+        return Probe(NAME, False, "the package onnxruntime is not installed", INSTALL)
+    ort, obstacle = _find()
+    if ort is None:
+        return Probe(NAME, False, obstacle, INSTALL)
     try:
-        ort = _import()
         properties = open_cuda().properties(0)
     except (BackendError, InputError) as error:
-        return answer(False, str(error))
-    return answer(True, f"onnxruntime {ort.__version__} on {properties.name} ({properties.sm})")
+        return Probe(NAME, False, str(error), INSTALL)
+    return Probe(NAME, True, f"onnxruntime {ort.__version__} on {properties.name} ({properties.sm})", INSTALL)
 
 
 class OrtCudaSession:

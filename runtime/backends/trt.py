@@ -68,7 +68,7 @@ def _import(flavour: Flavour) -> Any:
 
 
 def probe_flavour(flavour: Flavour) -> Probe:
-    """Look for the package, then for CUDA, then for a GPU that it supports."""
+    """Look for a driver, for the package, then for a GPU that it supports."""
 
     def answer(usable: bool, reason: str) -> Probe:
         return Probe(flavour, usable, reason, INSTALL[flavour])
@@ -78,13 +78,16 @@ def probe_flavour(flavour: Flavour) -> Probe:
     if flavour not in sys.modules and find_spec(flavour) is None:
         return answer(False, f"the package {flavour} is not installed")
     try:
-        trt = _import(flavour)
+        trt = import_module(flavour)
         properties = open_cuda().properties(0)
+    except (ImportError, OSError) as error:
+        return answer(False, f"{flavour} can't be imported ({error})")
     except (BackendError, InputError) as error:
         return answer(False, str(error))
     supported = getattr(trt, "ComputeCapability", None)
     if supported is not None and f"SM{properties.sm.replace('.', '')}" not in supported.__members__:
-        return answer(False, f"{flavour} {trt.__version__} doesn't support compute capability {properties.sm}")
+        # Nothing to install: another GPU, or another backend, is what helps.
+        return Probe(flavour, False, f"{flavour} {trt.__version__} doesn't support compute capability {properties.sm}", "")
     return answer(True, f"{flavour} {trt.__version__} on {properties.name} ({properties.sm})")
 
 
