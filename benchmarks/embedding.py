@@ -148,8 +148,9 @@ def figures(found: record.Record) -> str:
             lines.append(f"| {size} | {_NAMES[row['way']]} | {time['p50']:.2f} | {time['p90']:.2f} | {ratios} |")
     machine, how = found.environment, found.configuration
     load = f"; its load average was {machine.load}, so the times are upper bounds" if machine.busy else ""
+    openvino = machine.packages.get("openvino", "")
     lines.append(
-        f"\n`{how['artifact']}` on {how['backend']} {machine.packages.get('openvino', '')}, {machine.cores} cores, one call on memory "
+        f"\n`{how['artifact']}` on {how['backend']} {openvino}, {machine.cores} cores, one call on memory "
         f"that is there already{load}. Ratios are taken between neighbouring turns. Measured by `{found.command}`."
     )
     return "\n".join(lines)

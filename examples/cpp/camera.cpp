@@ -64,7 +64,7 @@ int main(int argc, char** argv) {
     std::cout << done << " frames, " << done / seconds.count() << " frames a second on " << enhancer->backend() << "\n";
     if (argc == 5 && done > 0) {
       retinexrt::Image last(frame.rows, frame.cols);
-      retinexrt::detail::copy(view(frame), last.view());
+      retinexrt::copy(view(frame), last.view());
       ppm::write(argv[4], last);
     }
   } catch (const retinexrt::Error& error) {

@@ -80,7 +80,7 @@ class PlanRunner {
     const int sizes[4] = {1, height, width, 3};
     for (std::size_t i = 0; i < 4; ++i) {
       if (sizes[i] < profile.smallest.at(i) || sizes[i] > profile.largest.at(i)) {
-        throw retinexrt::InputError("a picture of " + retinexrt::detail::size_text(height, width) +
+        throw retinexrt::InputError("a picture of " + std::to_string(height) + "x" + std::to_string(width) +
                                     " (HxW) is outside of the plan's profile");
       }
       shape.d[i] = sizes[i];

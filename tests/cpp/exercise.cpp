@@ -116,20 +116,20 @@ void views(const std::string& path) {
   const MutableImageView strided{wide.data(), 33, 47, stride, Color::rgb}, swapped{wide.data(), 33, 47, stride, Color::bgr};
   Image packed(33, 47), bgr(33, 47, Color::bgr);
 
-  retinexrt::detail::copy(image.view(), strided);
+  retinexrt::copy(image.view(), strided);
   check("strided in", enhancer->enhance(strided));
   enhancer->enhance_into(strided, strided);
-  retinexrt::detail::copy(strided, packed.view());
+  retinexrt::copy(strided, packed.view());
   check("strided in place", packed);
-  retinexrt::detail::copy(image.view(), swapped);
+  retinexrt::copy(image.view(), swapped);
   bgr = enhancer->enhance(swapped);
-  retinexrt::detail::copy(bgr.view(), packed.view());
+  retinexrt::copy(bgr.view(), packed.view());
   check("bgr", packed);
-  retinexrt::detail::copy(image.view(), bgr.view());
+  retinexrt::copy(image.view(), bgr.view());
   enhancer->enhance_into(bgr.view(), packed.view());
   check("bgr to rgb", packed);
   enhancer->enhance_into(image.view(), bgr.view());
-  retinexrt::detail::copy(bgr.view(), packed.view());
+  retinexrt::copy(bgr.view(), packed.view());
   check("rgb to bgr", packed);
   packed = image;
   enhancer->enhance_into(packed.view(), packed.view());

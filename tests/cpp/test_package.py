@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import record
+from benchmarks.embedding import PAGE, figures
 from runtime import artifact, tiling
 from tests.cpp.conftest import CMAKE_DIR, PROJECT, call, compile_, configure, run
 from tests.runtime.conftest import make_info
@@ -109,3 +111,7 @@ def test_an_unknown_component_and_a_later_version_are_refused(tmp_path: Path) ->
     project = consumer(tmp_path / "two", "headers") / "CMakeLists.txt"
     project.write_text(project.read_text().replace("retinexrt 0.1 ", "retinexrt 0.2 "))
     assert run(["cmake", "-S", project.parent, "-B", tmp_path / "b", f"-Dretinexrt_DIR={CMAKE_DIR}"]).returncode != 0
+
+
+def test_the_page_holds_the_figures_of_the_record() -> None:
+    assert figures(record.read(record.RESULTS / "embedding.json")) in PAGE.read_text()

@@ -116,4 +116,14 @@ inline void copy(const ImageView& from, const MutableImageView& to) {
 }
 
 }  // namespace detail
+
+// Copy a picture into another of the same size, exchanging red and blue where the orders differ.
+inline void copy(const ImageView& from, const MutableImageView& to) {
+  detail::check_view(from, "the image");
+  detail::check_view(to, "out");
+  if (from.height != to.height || from.width != to.width) throw InputError("copy: the sizes differ");
+  if (detail::overlap(from, to)) throw InputError("copy: the pictures overlap");
+  detail::copy(from, to);
+}
+
 }  // namespace retinexrt
