@@ -155,14 +155,18 @@ class DevicePhases:
 
         self._enhancer, self._images = enhancer, images
         self._cuda = cuda or open_cuda()
-        with ExitStack() as owned:
+        with ExitStack() as owned:  # What was made is freed again if the rest can't be.
             self._context = self._cuda.open_context(int(enhancer.device.partition(":")[2] or 0))
             owned.callback(self._cuda.close_context, self._context)
-            owned.enter_context(self._cuda.using(self._context))
-            self._stream = self._cuda.create_stream()
-            self._events = [self._cuda.create_event(timing=True) for _ in range(4)]
-            self._staging = Staging(self._cuda, images.nbytes)
-            self._staging.fill(images)
+            with self._cuda.using(self._context):
+                self._stream = self._cuda.create_stream()
+                owned.callback(self._cuda.destroy_stream, self._stream)
+                self._events = [self._cuda.create_event(timing=True) for _ in range(4)]
+                for event in self._events:
+                    owned.callback(self._cuda.destroy_event, event)
+                self._staging = Staging(self._cuda, images.nbytes)
+                owned.callback(self._staging.close)
+                self._staging.fill(images)
             self._owned = owned.pop_all()
 
     def measure(self) -> tuple[float, float, float]:
@@ -186,11 +190,7 @@ class DevicePhases:
     def close(self) -> None:
         """Free what was allocated."""
         with self._cuda.using(self._context):
-            self._staging.close()
-            for event in self._events:
-                self._cuda.destroy_event(event)
-            self._cuda.destroy_stream(self._stream)
-        self._owned.close()
+            self._owned.close()
 
 
 def _open_torch(spec: Spec, info: ArtifactInfo) -> Contender:

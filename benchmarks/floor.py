@@ -68,7 +68,7 @@ def floor(work: Work, peaks: Peaks, precision: str) -> Floor | None:
 
 
 def work(path: Path, info: ArtifactInfo, batch: int, height: int, width: int) -> Work:
-    """Count a graph's multiply-adds and bytes for pictures of one shape, from an .onnx file.
+    """Count a graph's multiply-adds and bytes for pictures of one shape, from an .onnx file that takes pictures.
 
     The graph runs once on a small picture to see its shapes; everything that grows with the picture is scaled up.
     """
@@ -112,10 +112,7 @@ def _shapes(model: Any, nodes: list[Any], shape: tuple[int, ...], info: Artifact
     options.log_severity_level = 3
     session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     outputs = [value.name for value in session.get_outputs()]
-    images = np.zeros(shape, np.uint8 if info.image_io else np.float32)
-    if not info.image_io:
-        images = images.transpose(0, 3, 1, 2)
-    found: list[Any] = list(session.run(None, {info.input.name: images}))
+    found: list[Any] = list(session.run(None, {info.input.name: np.zeros(shape, np.uint8)}))
     return shapes | {name: tuple(value.shape) for name, value in zip(outputs, found, strict=True)}
 
 

@@ -17,7 +17,7 @@ from typing import Any
 if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks import timing
+from benchmarks import claims, floor, footprint, record, timing
 from benchmarks.contenders import AGAINST, Contender, Spec, describe, gpu_problem, open_contender
 from runtime import locate
 from runtime.artifact import ArtifactInfo
@@ -91,7 +91,9 @@ class Table:
     width: int
     batch: int
     rows: tuple[Row, ...]
-    peaks: tuple[Any, ...]
+    peaks: tuple[floor.Peaks, ...]
+    #: The GPUs right after the last sample, with the clocks that they then had.
+    gpus: tuple[record.Gpu, ...] = ()
 
 
 def find_engine(path: Path) -> Path:
@@ -165,20 +167,20 @@ def measure(specs: Sequence[Spec], method: Method = Method()) -> Table:
                 bar.update()
             runs = [contender.run for contender in contenders]
             samples = timing.take_turns(runs, method.rounds, method.repeats, method.pause, bar.update)
+            gpus = record.gpus()
     finally:
         for contender in contenders:
             contender.close()
-    return _table(contenders, warm, samples, method)
+    return _table(contenders, warm, samples, gpus, method)
 
 
 def _table(
     contenders: Sequence[Contender],
     warm: Sequence[timing.WarmUp],
     samples: Sequence[list[list[timing.Sample]]],
+    gpus: tuple[record.Gpu, ...],
     method: Method,
 ) -> Table:
-    from benchmarks import floor, footprint
-
     peaks = {device: floor.peaks(device) for device in dict.fromkeys(contender.device for contender in contenders)}
     totals = [[[sample.total for sample in turn] for turn in turns] for turns in samples]
     rows: list[Row] = []
@@ -215,13 +217,11 @@ def _table(
             )
         )
     first = contenders[0].spec
-    return Table(first.height, first.width, first.batch, tuple(rows), tuple(peaks.values()))
+    return Table(first.height, first.width, first.batch, tuple(rows), tuple(peaks.values()), gpus)
 
 
-def _work(path: Path, info: ArtifactInfo, spec: Spec) -> Any:
+def _work(path: Path, info: ArtifactInfo, spec: Spec) -> floor.Work | None:
     """The arithmetic of the artifact's graph; None for a plan whose graph is not beside it."""
-    from benchmarks import floor
-
     graph = path.with_suffix(".onnx")
     return floor.work(graph, info, spec.batch, spec.height, spec.width) if graph.is_file() else None
 
@@ -233,8 +233,6 @@ def _part(values: Sequence[float | None]) -> timing.Spread | None:
 
 def to_text(table: Table) -> str:
     """A table to read, with the papers' claims and what to know about it under it."""
-    from benchmarks import claims
-
     on_gpu = any(row.computing is not None for row in table.rows)
     lines = [f"{_times((table.batch, table.height, table.width))} pictures, uint8 in and out, milliseconds"]
     head = f"  {'':<44}{'prec.':<6}{'p50':>9}{'p90':>9}{'p99':>9}{'pict./s':>9}{'MB':>8}{'GPU MB':>8}"
@@ -311,8 +309,6 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from benchmarks import record
-
     if min(arguments.batch, arguments.rounds, arguments.repeats, arguments.threads or 1) < 1:
         raise InputError("--batch, --rounds, --repeats and --threads are at least 1")
     check_plans(arguments.engine)

@@ -407,6 +407,8 @@ def _run(name: str, arguments: argparse.Namespace) -> int:
             print(f"measured parity written into {written}", file=sys.stderr)
     for line in broken:
         print(f"BROKEN: {line}", file=sys.stderr)
+    if broken and not settings["trained"]:
+        print(f"{name} is untrained; was it exported before its code changed? python export/to_onnx.py {name}", file=sys.stderr)
     return 1 if broken else 0
 
 

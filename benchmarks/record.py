@@ -114,7 +114,7 @@ def environment() -> Environment:
         python=platform.python_version(),
         packages={name: found for name in _PACKAGES if (found := _version(name))},
         load=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
-        gpus=_gpus(),
+        gpus=gpus(),
     )
 
 
@@ -224,8 +224,8 @@ def _memory_gb() -> float | None:
         return None
 
 
-def _gpus() -> tuple[Gpu, ...]:
-    """What nvidia-smi says; nothing where there is none."""
+def gpus() -> tuple[Gpu, ...]:
+    """What nvidia-smi says of each GPU, now; nothing where there is none."""
     query = ["nvidia-smi", f"--query-gpu={','.join(_GPU_FIELDS.values())}", "--format=csv,noheader"]
     try:
         answer = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True).stdout

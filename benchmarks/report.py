@@ -129,6 +129,8 @@ def _remarks(record: Record, table: Mapping[str, Any]) -> Iterable[str]:
     for row in table["rows"]:
         if not row["warm_up"]["settled"] or abs(row["drift"]) > DRIFT:
             yield f"{row['label']} never settled (drift {row['drift']:+.0%}): read its figures as upper bounds.\n"
+    for gpu in table.get("gpus", []):
+        yield f"Right after the last sample {gpu['name']} ran at {gpu['sm_clock']} (at most {gpu['sm_clock_max']}).\n"
     if not record.configuration.get("trained", True):
         yield "The network was untrained; that changes its pictures, not its times.\n"
 

@@ -20,6 +20,7 @@ from benchmarks.contenders import Spec, describe, open_contender
 from benchmarks.latency import check_plans, find_engine
 from runtime.backends import read_info
 from runtime.errors import RetinexError
+from runtime.tiling import limits
 
 #: From 0.06 to 24 megapixels.
 SIZES = ((200, 300), (400, 600), (720, 1280), (1080, 1920), (2160, 3840), (4000, 6000))
@@ -46,11 +47,11 @@ class Point:
 
 
 def measure(path: Path, shapes: Sequence[tuple[int, int, int, int | None]], runs: int) -> list[Point]:
-    """Time each (height, width, batch, threads), one after the other; large work gets fewer runs."""
+    """Time each (batch, height, width, threads), one after the other; large work gets fewer runs."""
     from tqdm import tqdm
 
     points: list[Point] = []
-    for height, width, batch, threads in tqdm(shapes, unit="point", leave=False, disable=None, desc="measuring"):
+    for batch, height, width, threads in tqdm(shapes, unit="point", leave=False, disable=None, desc="measuring"):
         spec = Spec("retinexrt", str(path), height, width, batch, threads)
         contender = open_contender(spec)
         first = contender.run().total
@@ -98,10 +99,12 @@ def _run(arguments: argparse.Namespace) -> int:
     machine = record.environment()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     shapes = {
-        "pixels": [(h, w, 1, None) for h, w in SIZES if h * w <= arguments.most * 1e6],
-        "batch": [(*_PICTURE, batch, None) for batch in BATCHES if batch <= arguments.most_batch],
-        "threads": [(*_PICTURE, 1, threads) for threads in range(1, cores + 1)] if path.suffix == ".onnx" else [],
+        "pixels": [(1, h, w, None) for h, w in SIZES if h * w <= arguments.most * 1e6],
+        "batch": [(batch, *_PICTURE, None) for batch in BATCHES if batch <= arguments.most_batch],
+        "threads": [(1, *_PICTURE, threads) for threads in range(1, cores + 1)] if path.suffix == ".onnx" else [],
     }
+    if path.suffix == ".plan":  # A plan has a profile; what lies outside would be tiled, and another thing measured.
+        shapes = {axis: [shape for shape in wanted if limits(info).admit(shape[:3])] for axis, wanted in shapes.items()}
     points = {axis: measure(path, wanted, arguments.runs) for axis, wanted in shapes.items()}
     configuration = {
         "network": info.network,

@@ -88,10 +88,12 @@ def test_figures_of_a_gpu_are_shown_where_there_are_any(records: dict[str, Recor
     row = _row(
         "plan", "retinexrt", 2.0, device="cuda:0", precision="fp16", to_device=part, computing=part, to_host=part, gpu_mb=77.0
     )
-    records["latency-gpu"] = _record("latency", {"network": "blnet"}, [Table(400, 600, 1, (row,), ())])
+    gpu = record.Gpu("A GPU", "580.1", "8.9", "24 GiB", "1800 MHz", "2500 MHz", "1 MHz", "300 W", "50")
+    records["latency-gpu"] = _record("latency", {"network": "blnet"}, [Table(400, 600, 1, (row,), (), (gpu,))])
     page = report.generate(records)["RESULTS.md"]
     assert report._NO_GPU not in page  # pyright: ignore[reportPrivateUsage]
     assert "|0.125|0.125|0.125|77|" in page
+    assert "A GPU ran at 1800 MHz (at most 2500 MHz)" in page
 
 
 def test_a_broken_limit_is_said(records: dict[str, Record]) -> None:
@@ -148,6 +150,6 @@ def test_bench_runs_what_is_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 
 def test_scaling_measures_time_and_memory(exported: Callable[[str], Path]) -> None:
-    (point,) = scaling.measure(exported("msr") / "msr.onnx", [(32, 48, 1, 1)], runs=2)
+    (point,) = scaling.measure(exported("msr") / "msr.onnx", [(1, 32, 48, 1)], runs=2)
     assert point.milliseconds >= point.least > 0
     assert asdict(point)["host_mb"] > 20
