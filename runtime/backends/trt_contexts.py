@@ -207,7 +207,7 @@ class ContextPool:
             with self._changed:
                 if self._create is None:
                     raise ClosedError("the session is closed")
-                known = next((slot for slot in reversed(self._idle) if slot.shape == shape), None)
+                known = self._idle_with(shape) or self._idle_with(None)
                 if known is None and self._total >= self._limit and self._idle:
                     known = self._idle[0]
                 if known is not None:
@@ -220,6 +220,9 @@ class ContextPool:
                 create = self._create
             if (made := self._make(create)) is not None:
                 return made
+
+    def _idle_with(self, shape: Shape | None) -> ExecutionSlot | None:
+        return next((slot for slot in reversed(self._idle) if slot.shape == shape), None)
 
     def _make(self, create: Callable[[], ExecutionSlot]) -> ExecutionSlot | None:
         """A new slot; None where there is no memory for one more: then those that exist have to do."""

@@ -378,6 +378,7 @@ def test_every_refusal_of_tensorrt_is_an_error_and_the_next_run_works(
     tensorrt.failing.clear()
     images = pictures(1, 32, 32)
     assert np.array_equal(run(session, images), 255 - images)
+    assert len(tensorrt.contexts) == 1
 
 
 def test_an_error_of_cuda_is_an_error_and_the_next_run_works(session: TensorRTSession, cuda: FakeCuda) -> None:
