@@ -67,7 +67,7 @@ def _verdict(choice: backends.Choice, probe: Probe, taken: bool) -> str:
     if taken:
         return "would work as well, but is slower"
     try:
-        choice.backend.open(choice.path, 0, None).close()
+        choice.open(0, None).close()
     except RetinexError as error:
         return str(error)
     return _TAKEN

@@ -22,8 +22,10 @@ from runtime.artifact import ArtifactInfo
 from runtime.backends.session import Images
 from runtime.errors import InputError
 
-#: The gate is open (the whole strength) up to the first level and shut (the input) from the second on; codes of 255.
-GATE_OPEN, GATE_SHUT = 30.0, 75.0
+#: Up to the first exposure the gate is open (the whole strength), from the second on it is shut (the input). Chosen on
+#: LOL: nearly all of its dark pictures lie below the first, of its bright ones above the second; and the way between is
+#: long enough for films, where the share may not fall so fast that a brightening scene would darken visibly.
+GATE_OPEN, GATE_SHUT = 21.0, 73.0
 
 #: About how many pixels the exposure is measured on.
 _SAMPLES = 16384
@@ -60,9 +62,8 @@ def exposure(image: Images) -> float:
 
 
 def gate(level: float) -> float:
-    """Share of the strength, in [0, 1], that a picture of this exposure gets: a smooth step in the logarithm."""
-    position = math.log((level + 1) / (GATE_OPEN + 1)) / math.log((GATE_SHUT + 1) / (GATE_OPEN + 1))
-    position = min(max(position, 0.0), 1.0)
+    """Share of the strength, in [0, 1], that a picture of this exposure gets: a smooth step."""
+    position = min(max((level - GATE_OPEN) / (GATE_SHUT - GATE_OPEN), 0.0), 1.0)
     return 1.0 - position * position * (3.0 - 2.0 * position)
 
 

@@ -46,6 +46,20 @@ class Choice:
 
     backend: Backend
     path: Path
+    #: The ONNX file that the name stands for; None: the source was a file, or there is none.
+    reference: Path | None = None
+
+    def open(self, device: int, threads: int | None) -> Session:
+        """Open it. A name stands for one set of weights: an artifact of others is refused."""
+        if self.reference is not None and self.reference != self.path:
+            info = read_info(self.path)
+            if info.weights_sha256 != read_info(self.reference).weights_sha256:
+                verb = "build" if self.path.suffix == ".plan" else "export"
+                raise IncompatiblePlanError(
+                    f"{self.path} holds other weights than {self.reference}; make it again with: "
+                    f"retinexrt {verb} {info.network}, or name the file itself"
+                )
+        return self.backend.open(self.path, device, threads)
 
 
 def get_backend(name: str) -> Backend:
@@ -62,7 +76,9 @@ def choices(source: str, backend: str = "auto") -> list[Choice]:
     if path := locate.as_file(source):
         found = [Choice(item, path) for item in _runners(path, wanted)]
     else:
-        found = [Choice(item, path) for item in wanted for ending in item.endings if (path := locate.find(source + ending))]
+        reference = locate.find(f"{source}.onnx")
+        files = ((item, locate.find(source + ending)) for item in wanted for ending in item.endings)
+        found = [Choice(item, path, reference) for item, path in files if path is not None]
     if not found:
         raise locate.absent(source, "export" if backend == "auto" or ".onnx" in wanted[0].endings else "build")
     return sorted(found, key=_is_slow)
@@ -103,7 +119,7 @@ def open_session(source: str, backend: str, device: int, threads: int | None) ->
             obstacles.append(f"{probe.name}: {probe.reason}{install}")
             continue
         try:
-            return choice.backend.open(choice.path, device, threads), choice.path
+            return choice.open(device, threads), choice.path
         except (BackendUnavailableError, IncompatiblePlanError, ManifestError) as error:
             if backend != "auto" or locate.as_file(source):
                 raise

@@ -1,0 +1,156 @@
+"""Which backend runs what, and what is said when none does."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from runtime import ArtifactError, BackendUnavailableError, Enhancer, IncompatiblePlanError, InputError, backends, locate
+from runtime.backends import BACKENDS, choices, ort, ov
+from runtime.backends.session import Probe
+from tests.runtime.backends.plans import write_plan
+from tests.runtime.conftest import make_info, write_artifact
+
+
+@pytest.fixture
+def engines(artifacts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder whose engines/ is the only place where artifacts are looked for."""
+    folder = tmp_path / "engines"
+    folder.mkdir()
+    shutil.copy(artifacts / "double.onnx", folder)
+    monkeypatch.setattr(locate, "search_folders", lambda: [folder])
+    return folder
+
+
+def _names(found: list[backends.Choice]) -> list[tuple[str, str]]:
+    return [(choice.backend.name, choice.path.name) for choice in found]
+
+
+def test_a_name_is_looked_up_for_every_backend_the_fastest_first(engines: Path) -> None:
+    write_plan(engines)
+    shutil.copy(engines / "double.onnx", engines / "double_fp16.onnx")
+    assert _names(choices("double")) == [
+        ("tensorrt", "double_fp16.plan"),
+        ("tensorrt_rtx", "double_fp16.plan"),
+        ("onnxruntime-cuda", "double_fp16.onnx"),
+        ("onnxruntime-cuda", "double.onnx"),
+        ("openvino", "double.onnx"),
+        ("onnxruntime", "double.onnx"),
+    ]
+
+
+def test_a_plan_is_for_the_flavour_that_built_it(engines: Path) -> None:
+    path = write_plan(engines)
+    assert _names(choices(str(path))) == [("tensorrt", "double_fp16.plan")]
+    with pytest.raises(InputError, match=r"openvino does not run \.plan files"):
+        choices(str(path), "openvino")
+
+
+def test_networks_without_weights_prefer_onnxruntime(engines: Path) -> None:
+    write_artifact(engines / "formula.onnx", make_info(network="formula", weights_sha256=None))
+    assert [name for name, _ in _names(choices("formula"))][-2:] == ["onnxruntime", "openvino"]
+
+
+def test_what_is_absent_is_named_with_the_command(engines: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"'other'.*found: double.*retinexrt export other"):
+        choices("other")
+    with pytest.raises(ArtifactError, match="retinexrt build double"):
+        choices("double", "tensorrt")
+
+
+def test_auto_goes_past_what_does_not_open(engines: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plan whose TensorRT claims to be there but refuses it."""
+    import runtime.backends.trt as trt
+
+    write_plan(engines)
+    monkeypatch.setattr(trt, "probe", lambda: Probe("tensorrt", True, "here", ""))
+
+    def refuse(path: Path, *, device: int, threads: int | None) -> None:
+        raise IncompatiblePlanError("built for another GPU")
+
+    monkeypatch.setattr(trt, "open_session", refuse)
+    monkeypatch.setattr(ov, "probe", lambda: Probe("openvino", False, "absent", "x"))
+    assert Enhancer("double").backend == "onnxruntime"
+    with pytest.raises(IncompatiblePlanError, match="another GPU"):
+        Enhancer("double", backend="tensorrt")
+    with pytest.raises(IncompatiblePlanError, match="another GPU"):
+        Enhancer(engines / "double_fp16.plan")
+
+
+def test_a_name_stands_for_one_set_of_weights(engines: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import runtime.backends.trt as trt
+
+    write_artifact(engines / "double.onnx", make_info(weights_sha256="1" * 64))
+    write_plan(engines)
+    monkeypatch.setattr(trt, "probe", lambda: Probe("tensorrt", True, "here", ""))
+    assert Enhancer("double").backend in ("openvino", "onnxruntime")
+    with pytest.raises(IncompatiblePlanError, match=r"double_fp16\.plan holds other weights than .*retinexrt build double"):
+        Enhancer("double", backend="tensorrt")
+
+
+def test_nothing_usable_lists_every_obstacle(engines: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, name in ((ort, "onnxruntime"), (ov, "openvino")):
+        monkeypatch.setattr(module, "probe", lambda name=name: Probe(name, False, f"no {name}", f"pip install {name}"))
+    with pytest.raises(BackendUnavailableError, match=r"no openvino; install it with: pip install openvino\. onnxruntime: no"):
+        Enhancer("double")
+
+
+def test_every_backend_answers_a_probe() -> None:
+    for backend in BACKENDS:
+        probe = backend.probe()
+        assert probe.name == backend.name and probe.reason
+        assert isinstance(probe.usable, bool)
+
+
+def test_two_onnxruntimes_are_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ort, "version", lambda package: {"onnxruntime": "1.31.1", "onnxruntime-gpu": "1.31.0"}[package])
+    found = ort.clash()
+    assert found is not None
+    assert "onnxruntime 1.31.1 and onnxruntime-gpu 1.31.0 are both installed" in found and "pip uninstall" in found
+
+
+def test_a_broken_onnxruntime_is_explained_at_session_creation(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left of the module when one of the two packages is removed from over the other."""
+    from types import ModuleType
+
+    monkeypatch.setitem(sys.modules, "onnxruntime", ModuleType("onnxruntime"))
+    assert not ort.probe().usable
+    with pytest.raises(BackendUnavailableError, match="installed but broken"):
+        ort.open_session(artifacts / "double.onnx")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(BackendUnavailableError, match=r"pip install 'retinexrt\[cpu\]'"):
+        ort.open_session(artifacts / "double.onnx")
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(BackendUnavailableError, match=r"pip install 'retinexrt\[openvino\]'"):
+        ov.open_session(artifacts / "double.onnx")
+
+
+_IMPORT = """
+import sys, threading
+before = set(threading.enumerate())
+import runtime
+assert runtime.RetinexError and runtime.__version__
+heavy = {"numpy", "cv2", "tqdm", "torch", "onnx", "onnxruntime", "openvino", "tensorrt", "cuda", "train", "export", "engines"}
+print(sorted(heavy & set(sys.modules)))
+assert set(threading.enumerate()) == before
+from runtime import Enhancer
+later = {"torch", "onnx", "onnxruntime", "openvino", "tensorrt", "cuda", "pycuda", "train", "export", "engines"}
+print(sorted(later & set(sys.modules)))
+"""
+
+
+def test_importing_the_runtime_imports_nothing_heavy() -> None:
+    done = subprocess.run([sys.executable, "-c", _IMPORT], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n[]\n"
+    assert done.stderr == ""
+
+
+def test_unknown_attributes_are_attribute_errors() -> None:
+    import runtime
+
+    with pytest.raises(AttributeError, match="nonesuch"):
+        _ = runtime.nonesuch

@@ -1,0 +1,118 @@
+"""GPU memory through the Enhancer, with a session and a CUDA that live in host memory."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from runtime import Enhancer, InputError, backends, device_memory
+from runtime.backends.session import DeviceImages, Images
+from tests.runtime.conftest import double, make_info
+from tests.runtime.cuda.fake import DeviceArray, FakeCuda, memory_at
+
+
+class GpuSession:
+    """Doubles "device" memory at once; remembers the streams."""
+
+    backend, device = "fake", "cuda:0"
+
+    def __init__(self) -> None:
+        self.info = make_info()
+        self.streams: list[int] = []
+
+    def run(self, images: Images, out: Images) -> None:
+        out[:] = double(images)
+
+    def run_device(self, images: DeviceImages, out: DeviceImages, stream: int) -> None:
+        self.streams.append(stream)
+        count = int(np.prod(images.shape))
+        memory_at(out.pointer, count)[:] = double(memory_at(images.pointer, count))
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture
+def session() -> GpuSession:
+    return GpuSession()
+
+
+@pytest.fixture
+def open_enhancer(session: GpuSession, artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Enhancer]:
+    monkeypatch.setattr(backends, "open_session", lambda *_: (session, artifacts / "double.onnx"))
+    return lambda **options: Enhancer("double", **options)
+
+
+def test_raw_pointers_go_to_the_session_on_the_callers_stream(
+    open_enhancer: Callable[..., Enhancer], session: GpuSession, dark: NDArray[np.uint8]
+) -> None:
+    out = np.zeros_like(dark)
+    result = open_enhancer().enhance_device(dark.ctypes.data, dark.shape, 77, out=out.ctypes.data)
+    assert (result.pointer, result.shape, session.streams) == (out.ctypes.data, (1, 33, 47, 3), [77])
+    assert np.array_equal(out, double(dark))
+
+
+def test_without_out_memory_is_allocated_and_freed_with_the_result(
+    open_enhancer: Callable[..., Enhancer], dark: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cuda = FakeCuda()
+    monkeypatch.setattr(device_memory, "open_cuda", lambda: cuda)
+    batch = np.stack([dark, dark // 2])
+    result = open_enhancer().enhance_device(batch.ctypes.data, batch.shape)
+    assert np.array_equal(memory_at(result.pointer, batch.size).reshape(batch.shape), double(batch))
+    assert any(cuda.leaks().values())
+    del result
+    gc.collect()
+    assert not any(cuda.leaks().values())
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((20, 20), "expected a shape"),
+        ((20, 20, 4), "expected a shape"),
+        ((0, 20, 3), "expected a shape"),
+        ((15, 20, 3), "1x15x20x3 is outside of 1x16x16 to anyxanyxany"),
+    ],
+)
+def test_bad_shapes_are_refused(open_enhancer: Callable[..., Enhancer], shape: tuple[int, ...], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        open_enhancer().enhance_device(4096, shape, out=2**30)
+
+
+def test_overlap_and_colour_are_refused(open_enhancer: Callable[..., Enhancer]) -> None:
+    with pytest.raises(InputError, match="out overlaps the image"):
+        open_enhancer().enhance_device(4096, (20, 20, 3), out=4097)
+    with pytest.raises(InputError, match="GPU memory is RGB"):
+        open_enhancer(color="bgr").enhance_device(4096, (20, 20, 3), out=2**30)
+
+
+def test_arrays_of_other_libraries_stay_where_they_are(open_enhancer: Callable[..., Enhancer], dark: NDArray[np.uint8]) -> None:
+    source, target = DeviceArray(dark.copy()), DeviceArray(np.zeros_like(dark))
+    assert open_enhancer()(source, out=target) is target
+    pointer = target.__cuda_array_interface__["data"][0]
+    assert np.array_equal(memory_at(pointer, dark.size).reshape(dark.shape), double(dark))
+
+
+def test_what_cannot_be_done_with_them_is_said(open_enhancer: Callable[..., Enhancer], dark: NDArray[np.uint8]) -> None:
+    source = DeviceArray(dark.copy())
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"strength": 0.5}, "not on GPU memory"),
+        ({"gate": True}, "not on GPU memory"),
+        ({}, "pass an array for the result as out="),
+        ({"out": DeviceArray(np.zeros((16, 16, 3), np.uint8))}, "out must have the image's shape"),
+    ]
+    for options, message in cases:
+        with pytest.raises(InputError, match=message):
+            open_enhancer()(source, **options)
+
+
+def test_numpy_on_a_gpu_session_goes_through_its_staging(
+    open_enhancer: Callable[..., Enhancer], dark: NDArray[np.uint8]
+) -> None:
+    assert np.array_equal(open_enhancer()(dark), double(dark))
