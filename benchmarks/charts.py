@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
 _WIDTH = 760
-_COLORS = ("#2f6fb0", "#d9822b", "#3d9a6a", "#a9479c", "#c0453e", "#6b7280")
+_COLORS = ("#2f6fb0", "#d9822b", "#3d9a6a", "#a9479c", "#c0453e", "#6b7280", "#0f8b8d", "#8c6d31", "#e377a2", "#14213d")
 _CLAIM = "#b8bec8"
 _STYLE = "font-family='Helvetica, Arial, sans-serif' font-size='12' fill='#1f2933'"
 
@@ -38,7 +38,7 @@ def bars(title: str, unit: str, entries: Sequence[Bar]) -> str:
         parts.append(_text(left - 8, y + 13, entry.label, "end"))
         parts.append(f"<rect x='{left}' y='{y}' width='{length:.1f}' height='17' fill='{color}'/>")
         parts.append(_text(left + length + 6, y + 13, f"{_number(entry.value)} {unit} {entry.note}".strip()))
-    return _page(title, 44 + len(entries) * step + 10, parts)
+    return _page(f"{title}, logarithmic", 44 + len(entries) * step + 10, parts)
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def plot(title: str, x_title: str, y_title: str, series: Sequence[Series], line:
 def histogram(title: str, x_title: str, shares: Mapping[str, Mapping[int, float]]) -> str:
     """Share of samples (0 to 1) per code, one group of bars per code, on a logarithmic axis down to one in a million."""
     codes = sorted({code for of in shares.values() for code in of})
-    left, right, top, bottom, height, least = 70, 190, 44, 50, 330, -6.0
+    left, right, top, bottom, height, least = 70, 210, 44, 50, 330, -6.0
     group = (_WIDTH - left - right) / max(len(codes), 1)
     thick = max(1.5, 0.8 * group / max(len(shares), 1))
     base = height - bottom

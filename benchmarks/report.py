@@ -43,18 +43,19 @@ _MEASURES = ("psnr", "ssim", "lpips", "ciede2000", "angular_error")
 
 
 def generate(records: Mapping[str, Record]) -> dict[str, str]:
-    """The page and its plots, by path under benchmarks/."""
+    """The page and its plots, by path under benchmarks/. Records of other kinds have pages of their own."""
     plots: dict[str, str] = {}
-    by_kind: dict[str, dict[str, Record]] = {}
+    by_kind: dict[str, dict[str, Record]] = {kind: {} for kind in ("latency", "quality", "parity", "scaling")}
     for name in sorted(records):
-        by_kind.setdefault(records[name].kind, {})[name] = records[name]
+        if records[name].kind in by_kind:
+            by_kind[records[name].kind][name] = records[name]
     sections = [
         _HEAD,
-        *_latency(by_kind.get("latency", {}), plots),
-        *_quality(by_kind.get("quality", {}), by_kind.get("latency", {}), plots),
-        *_parity(by_kind.get("parity", {}), plots),
-        *_scaling(by_kind.get("scaling", {}), plots),
-        *_machines(records),
+        *_latency(by_kind["latency"], plots),
+        *_quality(by_kind["quality"], by_kind["latency"], plots),
+        *_parity(by_kind["parity"], plots),
+        *_scaling(by_kind["scaling"], plots),
+        *_machines([record for of_kind in by_kind.values() for record in of_kind.values()]),
     ]
     return {"RESULTS.md": "\n".join(sections).rstrip() + "\n", **{f"plots/{name}.svg": text for name, text in plots.items()}}
 
@@ -192,7 +193,7 @@ def _parity(records: Mapping[str, Record], plots: dict[str, str]) -> Iterable[st
         "Every artifact against the network in torch, FP32, in codes of 8 bits, over dark photographs (the limits: FP32 at\n"
         "most 1 code on any picture; FP16 at least 55 dB and at most 1 code at the 99.9th percentile, dsn 50 dB and 2). ONNX\n"
         "Runtime widens FP16 to FP32 inside each operator on a CPU: what is seen there is the rounding of values and weights,\n"
-        "not that of sums. Identical pictures count as if one sample were off by one code.\n"
+        "not that of sums. OpenVINO computes an FP16 file in FP32 altogether. Identical pictures count as if one sample were off by one code.\n"
     )
     lines: list[list[str]] = []
     for record in records.values():
@@ -276,12 +277,12 @@ def _scaling_table(points: Sequence[Mapping[str, Any]]) -> str:
     return _table(["pictures", "threads", "ms", "ms per megapixel", "memory MB"], lines)
 
 
-def _machines(records: Mapping[str, Record]) -> Iterable[str]:
+def _machines(records: Sequence[Record]) -> Iterable[str]:
     """Each machine once, however many records are of it."""
     if not records:
         return
     yield "## Machines\n"
-    for machine in dict.fromkeys(_machine(record.environment) for record in records.values()):
+    for machine in dict.fromkeys(_machine(record.environment) for record in records):
         yield f"- {machine}"
 
 
@@ -295,9 +296,11 @@ def _machine(found: Environment) -> str:
 
 def _origin(record: Record) -> str:
     machine = record.environment
-    load = "unknown" if machine.load is None else f"{machine.load:g} on {machine.cores} cores"
-    busy = ": the machine was busy, read times as upper bounds" if machine.busy else ""
-    return f"<sub>`{record.command}`, {record.created[:10]}, load {load}{busy}</sub>\n"
+    words = f"`{record.command}`, {record.created[:10]}"
+    if record.kind in ("latency", "scaling"):
+        words += f", load {'unknown' if machine.load is None else f'{machine.load:g} on {machine.cores} cores'}"
+        words += ": the machine was busy, read times as upper bounds" if machine.busy else ""
+    return f"<sub>{words}</sub>\n"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
