@@ -148,7 +148,7 @@ class Trainer:
 
     def _train_step(self, batch: Any) -> dict[str, Tensor]:
         torch.manual_seed(self.recipe.seed * 1_000_003 + self.step)
-        self.network.train()
+        set_training(self.network, self.recipe, self.step)
         for group in self._optimiser.param_groups:
             group["lr"] = self._learning_rate()
         self._optimiser.zero_grad(set_to_none=True)
@@ -257,6 +257,15 @@ class Trainer:
         buffer = io.BytesIO()
         torch.save(content, buffer)
         write_atomically(self.out / name, buffer.getvalue())
+
+
+def set_training(network: nn.Module, recipe: Recipe, step: int) -> None:
+    """Training mode, but for batch normalisation whose statistics the recipe freezes by now."""
+    network.train()
+    if recipe.freeze_statistics_after is not None and step >= recipe.freeze_statistics_after:
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
 
 
 def stage_at(recipe: Recipe, position: float) -> tuple[int, int]:

@@ -54,6 +54,8 @@ class Recipe:
     clip_norm: float | None = None
     #: Decay of the moving average of the weights; 0: the weights themselves are validated and saved.
     ema: float = 0.0
+    #: Batch normalisation keeps the statistics of these first steps, and is the same in training and use from then on.
+    freeze_statistics_after: int | None = None
     seed: int = 0
     #: "mixed": bfloat16 (float16 on GPUs without it) in the convolutions, FP32 elsewhere; only where the machine has it.
     precision: Literal["fp32", "mixed"] = "fp32"

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from train.errors import RecipeError, TrainError, WeightsError
-from train.loop import Limits, Trainer, schedule, select_parameters
+from train.loop import Limits, Trainer, schedule, select_parameters, set_training
 from train.networks import get_spec, weights
 from train.pairs import find_pairs
 from train.recipes import Recipe, Stage
@@ -253,3 +253,14 @@ def test_a_gpu_trains_and_resumes(pairs_folder: Path, small_recipe: Recipe, tmp_
         run.run()
         assert run.step == step
     assert run.best is not None and math.isfinite(run.best.psnr)
+
+
+def test_statistics_are_frozen(small_recipe: Recipe) -> None:
+    network: Any = get_spec("sri").build()
+    recipe = replace(small_recipe, freeze_statistics_after=1)
+    for step, frozen in ((0, False), (1, True)):
+        set_training(network, recipe, step)
+        before = network.head[1].running_mean.clone()
+        network(torch.rand(2, 3, 8, 8))
+        assert torch.equal(network.head[1].running_mean, before) == frozen
+        assert network.training and network.head[1].training != frozen

@@ -41,6 +41,8 @@ class SRI(nn.Module):
         self.head = nn.Sequential(nn.Conv2d(3, WIDTH, 3, padding=1), nn.BatchNorm2d(WIDTH), nn.ReLU())
         self.blocks = nn.Sequential(*(ResidualBlock() for _ in range(BLOCKS)))
         self.tail = nn.Conv2d(WIDTH, 3, 1)
+        # A dark picture's illumination: the sigmoid of -2 is 0.12.
+        nn.init.constant_(self.tail.bias, -2.0)  # pyright: ignore[reportArgumentType]
         self.sigmoid = nn.Sigmoid()
         self.clamp = Clamp()
         self.divide = Divide()
