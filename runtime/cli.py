@@ -15,7 +15,7 @@ _SCRIPTS = {
     "build": ("engines.build", "rtx", "an ONNX file becomes a TensorRT plan with a manifest"),
     "parity": ("benchmarks.parity", "dev", "proof that an artifact is still the same network"),
     "latency": ("benchmarks.latency", "dev", "how long an artifact takes"),
-    "quality": ("benchmarks.quality", "dev", "how good its pictures are"),
+    "quality": ("benchmarks.quality", "quality", "how good its pictures are"),
 }
 
 OK, SOME_FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
