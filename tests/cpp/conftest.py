@@ -103,13 +103,15 @@ def sanitized() -> Callable[[str], Programs]:
 
 @pytest.fixture(scope="session")
 def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Artifacts that work (double, blur, whole) and some that cannot be opened."""
+    """Artifacts that work (double, blur, whole, light) and some that cannot be opened."""
     folder = tmp_path_factory.mktemp("cpp-artifacts")
-    info, weights = make_info(), "0" * 64
+    info = make_info()
     double = write_artifact(folder / "double.onnx", info)
-    write_artifact(folder / "blur.onnx", make_info(network="blur", halo=4, multiple=4, weights_sha256=weights), around=4)
-    whole = make_info(network="whole", halo=None, contract=(), weights_sha256=weights)
+    write_artifact(folder / "blur.onnx", make_info(network="blur", halo=4, multiple=4), around=4)
+    whole = make_info(network="whole", halo=None, contract=())
     write_artifact(folder / "whole.onnx", whole, whole=True)
+    light = replace(whole, network="light", weights_sha256=None)
+    write_artifact(folder / "light.onnx", light, whole=True)
     write_artifact(folder / "newer.onnx", make_info(schema=99))
     write_artifact(folder / "tensors.onnx", replace(info, input=replace(info.input, dtype="float32")))
     (folder / "damaged.onnx").write_bytes(double.read_bytes()[:300])

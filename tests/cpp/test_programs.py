@@ -53,14 +53,15 @@ def test_a_photograph_gives_the_bytes_of_python(
 
 
 @both
-@pytest.mark.parametrize("shape", [(1100, 1950), (16, 140000)])
-def test_large_pictures_are_cut_as_in_python(
-    programs: Programs, artifacts: Path, tmp_path: Path, way: str, shape: tuple[int, int]
+@pytest.mark.parametrize(("name", "shape"), [("blur", (1100, 1950)), ("blur", (16, 140000)), ("light", (1500, 1450))])
+def test_large_pictures_are_treated_as_in_python(
+    programs: Programs, artifacts: Path, tmp_path: Path, way: str, name: str, shape: tuple[int, int]
 ) -> None:
+    artifact = artifacts / f"{name}.onnx"
     image = np.random.default_rng(3).integers(0, 120, (*shape, 3), dtype=np.uint8)
     out = tmp_path / "out.ppm"
-    said = programs(f"enhance_{way}", artifacts / "blur.onnx", write_ppm(tmp_path / "in.ppm", image), out)
-    check_same(said, out, artifacts / "blur.onnx", image)
+    said = programs(f"enhance_{way}", artifact, write_ppm(tmp_path / "in.ppm", image), out)
+    check_same(said, out, artifact, image)
 
 
 def test_an_artifact_of_a_fixed_size_cuts_as_in_python(programs: Programs, tmp_path: Path) -> None:
