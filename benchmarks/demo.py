@@ -65,11 +65,11 @@ def own_photograph(path: Path) -> tuple[str, Images]:
 
 def export_network(name: str) -> list[Path]:
     """Export a network, verified, and return where its files are."""
-    from export.files import DEFAULT_FOLDER
     from export.to_onnx import export_network as export
     from export.to_onnx import write
+    from runtime.artifact import default_folder
 
-    return write(export(name), DEFAULT_FOLDER)
+    return write(export(name), default_folder())
 
 
 def build_plan(onnx: Path) -> tuple[Path | None, Ability]:

@@ -9,11 +9,11 @@ from pathlib import Path
 if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from runtime.artifact import default_folder
 from runtime.errors import ArtifactError, InputError, RetinexError
 
 _PROJECT = Path(__file__).resolve().parents[1]
-#: Where artifacts are written and looked for: engines/ of the project, or of the current folder once installed.
-DEFAULT_FOLDER = (_PROJECT if (_PROJECT / "pyproject.toml").exists() else Path.cwd()) / "engines"
+DEFAULT_FOLDER = default_folder()
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:

@@ -9,10 +9,6 @@ import onnx
 from runtime.artifact import METADATA_KEY, ArtifactInfo
 from runtime.errors import ArtifactError
 
-#: Where artifacts are written and looked for: engines/ of the project, or of the current folder once installed.
-_PROJECT = Path(__file__).resolve().parents[1]
-DEFAULT_FOLDER = (_PROJECT if (_PROJECT / "pyproject.toml").exists() else Path.cwd()) / "engines"
-
 
 def onnx_path(folder: Path, network: str, precision: str) -> Path:
     """NAME.onnx, or NAME_fp16.onnx."""

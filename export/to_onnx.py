@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from runtime.artifact import MINIMUM_SIZE, SCHEMA, ArtifactInfo, Precision, TensorInfo, write_atomically
+from runtime.artifact import MINIMUM_SIZE, SCHEMA, ArtifactInfo, Precision, TensorInfo, default_folder, write_atomically
 from runtime.errors import InputError, RetinexError
 from train.errors import TrainError
 from train.networks.registry import NETWORKS, NetworkSpec, get_spec
@@ -219,14 +219,12 @@ def main(argv: list[str] | None = None) -> int:
     options = Options(arguments.size, arguments.tensor_io, arguments.opset, arguments.weights)
     names: list[str] = list(NETWORKS) if "all" in arguments.networks else arguments.networks
     try:
-        from export.files import DEFAULT_FOLDER
-
         for name in names:
             get_spec(name)
         for name in names:
             started = time.perf_counter()
             exports = export_network(name, options)
-            paths = write(exports, arguments.out or DEFAULT_FOLDER)
+            paths = write(exports, arguments.out or default_folder())
             _report(exports, paths, time.perf_counter() - started)
     except (RetinexError, TrainError) as error:
         print(error, file=sys.stderr)
