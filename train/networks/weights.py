@@ -84,9 +84,17 @@ def save(network: nn.Module, spec: NetworkSpec, path: Path, metadata: Mapping[st
         if stored.is_floating_point() and not bool(torch.isfinite(tensors[name]).all()):
             raise WeightsError(f"{name} of {spec.name} holds values that FP16 cannot store; nothing was written")
     header = {**metadata, "network": spec.weights or spec.name, "build": _build_json(build_keywords)}
-    content = serialise(tensors, metadata=header)
+    content = _sort_header(serialise(tensors, metadata=header))
     write_atomically(path, content)
     return hashlib.sha256(content).hexdigest()
+
+
+def _sort_header(content: bytes) -> bytes:
+    """The same file with its header in a fixed order: safetensors writes the metadata in a random one."""
+    length = int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8 : 8 + length]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + content[8 + length :]
 
 
 def build_seeded(spec: NetworkSpec, seed: int = 0, **build_keywords: Any) -> nn.Module:

@@ -108,3 +108,10 @@ def test_what_half_precision_cannot_hold_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"restore\.bias"):
         weights.save(network, get_spec("msrnet"), tmp_path / "m.safetensors", {})
     assert not list(tmp_path.iterdir())
+
+
+def test_saving_twice_gives_the_same_bytes(tmp_path: Path) -> None:
+    spec = get_spec("msrnet")
+    digests = {save(build_seeded(spec), spec, tmp_path / "w.safetensors", {"recipe": "best", "steps": "1"}) for _ in range(4)}
+    assert len(digests) == 1
+    assert load(spec, tmp_path / "w.safetensors").sha256 in digests
