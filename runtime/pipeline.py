@@ -12,6 +12,8 @@ Item = TypeVar("Item")
 Loaded = TypeVar("Loaded")
 Made = TypeVar("Made")
 Stored = TypeVar("Stored")
+Given = TypeVar("Given")
+Got = TypeVar("Got")
 
 
 def overlap(
@@ -56,24 +58,44 @@ def stream(
 ) -> Iterator[None]:
     """Read frames until there are none, enhance each and write it, in order; yields once for each frame written.
 
-    What `read`, `work` or `write` raises is raised here, when all frames before have been written.
+    What `read`, `work` or `write` raises is raised here, when all frames before have been written; none after it is.
     """
 
-    def made(loaded: Loaded | None) -> Made | None:
-        return None if loaded is None else work(loaded)
-
-    def stored(_: int, made: Made | None) -> bool:
-        if made is None:
-            return False
+    def written(made: Made) -> bool:
         write(made)
         return True
 
-    for _, outcome in overlap(count(), lambda _: read(), made, stored, threads=1, ahead=4):
+    enhance, save = _until_failure(work), _until_failure(written)
+
+    def made(loaded: Loaded | None) -> Made | None:
+        return None if loaded is None else enhance(loaded)
+
+    def stored(_: int, made: Made | None) -> bool:
+        return made is not None and bool(save(made))
+
+    for _, outcome in overlap(count(), _until_failure(lambda _: read()), made, stored, threads=1, ahead=4):
         if isinstance(outcome, Exception):
             raise outcome
         if not outcome:
             return
         yield
+
+
+def _until_failure(step: Callable[[Given], Got | None]) -> Callable[[Given], Got | None]:
+    """The same step, which does nothing more once it has failed. For steps that are done in order."""
+    failed = False
+
+    def guarded(given: Given) -> Got | None:
+        nonlocal failed
+        if failed:
+            return None
+        try:
+            return step(given)
+        except Exception:
+            failed = True
+            raise
+
+    return guarded
 
 
 def _work(

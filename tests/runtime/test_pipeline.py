@@ -110,15 +110,20 @@ def test_a_stream_ends_with_its_frames() -> None:
     assert written == list(range(0, 40, 2))
 
 
-def test_a_stream_that_breaks_has_written_what_came_before() -> None:
-    frames, written = iter(range(20)), list[int]()
+@pytest.mark.parametrize("stage", ["read", "work", "write"])
+def test_a_stream_that_breaks_has_written_what_came_before(stage: str) -> None:
+    frames, written = iter(range(1000)), list[int]()
 
-    def read() -> int | None:
-        if (frame := next(frames, None)) == 12:
+    def pass_on(at: str, frame: int) -> int:
+        if (at, frame) == (stage, 12):
             raise ValueError("broken")
         return frame
 
     with pytest.raises(ValueError, match="broken"):
-        for _ in stream(read, lambda frame: frame, written.append):
+        for _ in stream(
+            lambda: pass_on("read", next(frames)),
+            lambda frame: pass_on("work", frame),
+            lambda frame: written.append(pass_on("write", frame)),
+        ):
             pass
     assert written == list(range(12))
