@@ -34,6 +34,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out, if there is one")
     parser.add_argument("--init", type=Path, help="start from these weights (safetensors) as far as names agree")
     parser.add_argument("--seed", type=int, help="replaces the recipe's")
+    parser.add_argument("--learning-rate", type=float, help="replaces the recipe's, e.g. to go on from --init more gently")
     parser.add_argument("--steps", type=int, help="scale the recipe's stages to this many steps in all")
     parser.add_argument("--minutes", type=float, help="stop cleanly after so many minutes; --resume goes on")
     parser.add_argument("--fit-minutes", type=float, help="squeeze the whole schedule into so many minutes (not reproducible)")
@@ -98,6 +99,8 @@ def choose_recipe(options: argparse.Namespace) -> Recipe:
     recipe = load_recipe(options.name, options.table, options.recipe)
     if options.seed is not None:
         recipe = replace(recipe, seed=options.seed)
+    if options.learning_rate is not None:
+        recipe = replace(recipe, learning_rate=options.learning_rate)
     if options.steps is not None:
         share = options.steps / recipe.steps
         recipe = replace(recipe, stages=tuple(replace(s, steps=max(1, round(s.steps * share))) for s in recipe.stages))
