@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import onnx
 
     from export.graphs import Edges
+    from runtime.artifact import ArtifactInfo
 
 #: What may stand between the picture and the numerator of a division without making it another picture.
 _SAME_PICTURE = ("Cast", "Transpose", "Mul", "Pad", "Div")
@@ -72,8 +73,13 @@ def _require_fp32(edges: Edges, node: onnx.NodeProto, rule: Rule) -> None:
         raise ContractError(f"{rule['rule']}: {node.name} computes in FP16; it belongs to an FP32 island")
 
 
+def _is_constant(edges: Edges, name: str, wanted: float) -> bool:
+    value = edges.constant(name)
+    return value is not None and value.size == 1 and abs(float(value.reshape(-1)[0]) - wanted) <= 1e-6 * abs(wanted)
+
+
 def _check_division(edges: Edges, rule: Rule) -> None:
-    """Every computed divisor is a Clip output with the bounds of the rule, and what is divided is the picture itself."""
+    """The picture itself is divided, by what a convolution makes, clamped in FP32 to the bounds of the rule."""
     divisions = _divisions(edges)
     _expect(len(divisions), rule, "Div by an illumination")
     for node in divisions:
@@ -81,22 +87,25 @@ def _check_division(edges: Edges, rule: Rule) -> None:
         if clip is None or len(clip.input) < 3:
             raise ContractError(f"division: {node.name} divides by something that is not clamped from both sides")
         for bound, key in ((clip.input[1], "minimum"), (clip.input[2], "maximum")):
-            value, wanted = edges.constant(bound), float(rule[key])
-            if value is None or value.size != 1 or abs(float(value.reshape(-1)[0]) - wanted) > 1e-6 * wanted:
-                raise ContractError(f"division: {clip.name} has {key} {value}, expected {wanted:.7g}")
-        if any(ancestor.op_type.startswith("Conv") for ancestor in _numerator_chain(edges, node)):
+            if not _is_constant(edges, bound, float(rule[key])):
+                raise ContractError(f"division: {clip.name} has {key} {edges.constant(bound)}, expected {rule[key]:.7}")
+        light = edges.source(clip.input[0], through=("Cast", "Mul", "Sigmoid"))
+        if light is None or light.op_type != "Conv":
+            raise ContractError(f"division: {node.name} does not divide by what a convolution makes")
+        if not _is_picture(edges, node.input[0]):
             raise ContractError(f"division: {node.name} does not divide the picture")
         _require_fp32(edges, node, rule)
         _require_fp32(edges, clip, rule)
 
 
-def _numerator_chain(edges: Edges, node: onnx.NodeProto) -> list[onnx.NodeProto]:
-    chain: list[onnx.NodeProto] = []
-    current = edges.producer.get(node.input[0])
-    while current is not None:
-        chain.append(current)
-        current = edges.producer.get(current.input[0]) if current.op_type in _SAME_PICTURE else None
-    return chain
+def _is_picture(edges: Edges, name: str) -> bool:
+    """Does this come from the graph's input without anything that makes it another picture?"""
+    while name not in edges.inputs:
+        node = edges.source(name, through=())
+        if node is None or node.op_type not in _SAME_PICTURE:
+            return False
+        name = node.input[0]
+    return True
 
 
 def _check_noise_subtraction(edges: Edges, rule: Rule) -> None:
@@ -116,8 +125,10 @@ def _is_exponential(edges: Edges, name: str) -> bool:
     """Is this exp(tanh(convolution / 2))?"""
     exp = _operand(edges, name, "Exp")
     tanh = exp and _operand(edges, exp.input[0], "Tanh")
-    conv = tanh and edges.source(tanh.input[0], through=("Cast", "Mul"))
-    return conv is not None and conv.op_type == "Conv"
+    half = tanh and _operand(edges, tanh.input[0], "Mul")
+    if half is None or not _is_constant(edges, half.input[1], 0.5):
+        return False
+    return _operand(edges, half.input[0], "Conv") is not None
 
 
 def _check_invertible_block(edges: Edges, rule: Rule) -> None:
@@ -198,9 +209,10 @@ def _check_log_difference(edges: Edges, rule: Rule) -> None:
     nodes: list[onnx.NodeProto] = []
     for node in edges.of_type("Sub"):
         logs = [_operand(edges, name, "Log") for name in node.input]
-        if logs[0] is not None and logs[1] is not None and _operand(edges, logs[1].input[0], "Clip") is not None:
+        clip = logs[1] and _operand(edges, logs[1].input[0], "Clip")
+        if logs[0] is not None and clip is not None and _is_constant(edges, clip.input[1], 1.0):
             nodes.append(node)
-    _expect(len(nodes), rule, "Sub of a Log and the Log of a clamped blur")
+    _expect(len(nodes), rule, "Sub of a Log and the Log of a blur clamped at 1")
     for node in nodes:
         _require_fp32(edges, node, rule)
 
@@ -216,6 +228,17 @@ _CHECKS: dict[str, _Check] = {
 }
 
 
+def _rules(info: ArtifactInfo) -> tuple[Rule, ...]:
+    """The rules of a file: those it carries, which for a network that we know must be the network's own."""
+    from train.networks.registry import NETWORKS, get_spec
+
+    if info.network in NETWORKS and tuple(get_spec(info.network).contract) != info.contract:
+        raise ContractError(f"the file carries other rules than {info.network} has; export it again")
+    if not info.contract:
+        raise ContractError(f"the file of {info.network} carries no rules")
+    return info.contract
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="contract.py", description="Check that an exported ONNX file keeps its Retinex steps."
@@ -228,7 +251,8 @@ def main(argv: list[str] | None = None) -> int:
     for path in arguments.files:
         try:
             model, info = load(path)
-            print(f"{path}: {info.network} {info.precision}: {', '.join(check(model, info.contract))}")
+            found = ", ".join(check(model, _rules(info)))
+            print(f"{path}: {info.network} {info.precision}: {found}")
         except ContractError as error:
             print(f"{path}: {error}", file=sys.stderr)
             status = max(status, 1)

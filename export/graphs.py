@@ -19,12 +19,16 @@ def module_path(node: onnx.NodeProto) -> str:
 
 
 class Edges:
-    """Who makes a value, what type it has, and what it holds if it is constant."""
+    """Who makes a value, what type it has, and what it holds if it is constant.
+
+    `nodes` are those that an output depends on: a step that nothing uses is not there.
+    """
 
     def __init__(self, model: onnx.ModelProto) -> None:
         inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
-        self.nodes = list(model.graph.node)
-        self.producer = {name: node for node in self.nodes for name in node.output}
+        self.producer = {name: node for node in model.graph.node for name in node.output}
+        alive = {node.name for output in model.graph.output for node in self.ancestors(output.name)}
+        self.nodes = [node for node in model.graph.node if node.name in alive]
         self.constants = {tensor.name: tensor for tensor in model.graph.initializer}
         self.inputs = {value.name for value in model.graph.input}
         self.types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
@@ -43,11 +47,21 @@ class Edges:
         return None if tensor is None else numpy_helper.to_array(tensor)
 
     def source(self, name: str, through: tuple[str, ...] = ("Cast",)) -> onnx.NodeProto | None:
-        """The node that makes a value, looking through nodes of the given types along their first input."""
+        """The node that makes a value, looking through nodes of the given types along their first input.
+
+        A Cast that rounds is not looked through.
+        """
         node = self.producer.get(name)
-        while node is not None and node.op_type in through:
+        while node is not None and node.op_type in through and not self._rounds(node):
             node = self.producer.get(node.input[0])
         return node
+
+    def _rounds(self, node: onnx.NodeProto) -> bool:
+        return (
+            node.op_type == "Cast"
+            and self.types.get(node.input[0]) == TensorProto.FLOAT
+            and self.types.get(node.output[0]) != TensorProto.FLOAT
+        )
 
     def ancestors(self, name: str, stop: tuple[str, ...] = ()) -> Iterator[onnx.NodeProto]:
         """Every node that a value depends on; not beyond nodes of the types in `stop`, which are included."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,43 @@ def _divide_something_else(graph: onnx.GraphProto) -> None:
     _node(graph, "Div", "divide").input[0] = _node(graph, "Conv", "tail").output[0]
 
 
+def _round_the_clamped(graph: onnx.GraphProto) -> None:
+    """FP16 and back between the clamp and the division."""
+    clip, divide = _node(graph, "Clip", "clamp"), _node(graph, "Div", "divide")
+    down = helper.make_node("Cast", [clip.output[0]], ["down"], name="down", to=TensorProto.FLOAT16)
+    up = helper.make_node("Cast", ["down"], ["up"], name="up", to=TensorProto.FLOAT)
+    place = [node.name for node in graph.node].index(divide.name)
+    graph.node.insert(place, up)
+    graph.node.insert(place, down)
+    divide.input[1] = "up"
+
+
+def _divide_by_the_picture(graph: onnx.GraphProto) -> None:
+    _node(graph, "Clip", "clamp").input[0] = _node(graph, "Div", "divide").input[0]
+
+
+def _divide_what_a_relu_made(graph: onnx.GraphProto) -> None:
+    divide = _node(graph, "Div", "divide")
+    place = [node.name for node in graph.node].index(divide.name)
+    graph.node.insert(place, helper.make_node("Relu", [_node(graph, "Conv", "tail").output[0]], ["other"], name="other"))
+    divide.input[0] = "other"
+
+
+def _leave_the_subtractions_unused(graph: onnx.GraphProto) -> None:
+    clean, noisy = _node(graph, "Sub", "fine_subtract").output[0], _node(graph, "Div", "fine_divide").output[0]
+    for node in graph.node:
+        if not node.name.startswith("fine_"):
+            node.input[:] = [noisy if name == clean else name for name in node.input]
+
+
+def _clamp_blur_at_nothing(graph: onnx.GraphProto) -> None:
+    _node(graph, "Clip", "network/Clip").input[1] = _constant(graph, "tiny", 1e-9)
+
+
+def _whole_instead_of_half(graph: onnx.GraphProto) -> None:
+    _node(graph, "Mul", "blocks.4.exponential").input[1] = _constant(graph, "one", 1.0)
+
+
 def _drop(op_type: str, path: str) -> Break:
     def change(graph: onnx.GraphProto) -> None:
         node = _node(graph, op_type, path)
@@ -94,6 +132,12 @@ BREAKS: list[tuple[str, str, Break, str]] = [
     ("pdn", "something else divided", _divide_something_else, "does not divide the picture"),
     ("pdn", "a subtraction dropped", _drop("Sub", "coarse_subtract"), "expected 2 Sub"),
     ("pdn", "a subtraction turned", _add_instead("Sub", "fine_subtract", "Add"), "expected 2 Sub"),
+    ("pdn", "a rounded divisor", _round_the_clamped, "not clamped"),
+    ("pdn", "a divisor that is the picture", _divide_by_the_picture, "what a convolution makes"),
+    ("pdn", "a numerator that is no picture", _divide_what_a_relu_made, "does not divide the picture"),
+    ("pdn", "subtractions that nothing uses", _leave_the_subtractions_unused, "expected 2 Sub"),
+    ("msr", "a blur clamped at nothing", _clamp_blur_at_nothing, "expected 3 Sub"),
+    ("dsn", "an exponential of the whole", _whole_instead_of_half, "expected 8 Div"),
     ("sri", "the division dropped", _drop_division, "expected 1 Div"),
     ("sri", "the clamp at 1/256", _clamp_at(1 / 256, 1), "minimum"),
     ("blnet", "the product dropped", _drop("Mul", "product"), "expected 1 Mul"),
@@ -168,3 +212,14 @@ def test_the_rules_travel_with_the_file(exported: Exported) -> None:
     _, info = load(exported("pdn") / "pdn_fp16.onnx")
     assert ArtifactInfo.from_json(info.to_json()) == info
     assert [rule["rule"] for rule in info.contract] == ["division", "noise-subtraction"]
+
+
+@pytest.mark.parametrize("rules", [(), ({"rule": "division", "count": 1, "minimum": 1 / 255, "maximum": 1.0},)])
+def test_a_file_cannot_bring_rules_of_its_own(
+    rules: tuple[dict[str, float], ...], exported: Exported, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, info = load(exported("pdn") / "pdn.onnx")
+    path = tmp_path / "lenient.onnx"
+    path.write_bytes(to_bytes(model, replace(info, contract=rules)))
+    assert main([str(path)]) == 1
+    assert "other rules" in capsys.readouterr().err

@@ -60,6 +60,13 @@ class UNet(nn.Module):
         return self.sigmoid(self.head(x))
 
 
+class SplitMaps(nn.Module):
+    """Four maps to reflectance, N x 3, and illumination, N x 1."""
+
+    def forward(self, maps: Tensor) -> tuple[Tensor, Tensor]:
+        return maps[:, :3], maps[:, 3:]
+
+
 class Multiply(nn.Module):
     """Image = reflectance x illumination."""
 
@@ -75,13 +82,13 @@ class BLNet(nn.Module):
         self.decomposition = UNet(3, 4, base)
         # Dark pictures are some ten times darker than what the usual initialisation expects; colours drown in the biases.
         self.decomposition.encoder[0][0].weight.data *= 8.0  # pyright: ignore[reportIndexIssue]
+        self.split = SplitMaps()
         self.enhancement = UNet(4, 1, base)
         self.product = Multiply()
 
     def decompose(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Return the reflectance, N x 3, and the illumination, N x 1."""
-        maps = self.decomposition(image)
-        return maps[:, :3], maps[:, 3:]
+        return self.split(self.decomposition(image))
 
     def stages(self, image: Tensor) -> Stages:
         reflectance, illumination = self.decompose(image)
@@ -107,7 +114,7 @@ SPEC = NetworkSpec(
     ),
     multiple=16,
     halo=128,
-    islands=("*.head", "*.sigmoid", "product"),
+    islands=("*.head", "*.sigmoid", "split", "product"),
     contract=({"rule": "product", "count": 1},),
     weights="blnet",
 )
