@@ -7,7 +7,9 @@ IMAGE ?=
 OUT ?= out
 
 # Photographs and pairs for the tests that need them; without, those tests are skipped with a reason.
-export RETINEXRT_DATA ?= $(abspath $(wildcard ../shared/data))
+ifneq ($(wildcard ../shared/data),)
+export RETINEXRT_DATA ?= $(abspath ../shared/data)
+endif
 
 .PHONY: help setup demo test test-fast lint format gpu bench clean
 

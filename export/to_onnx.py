@@ -242,7 +242,8 @@ def _report(exports: tuple[Export, Export], paths: list[Path], seconds: float) -
             print(f"  {line}")
     info = exports[0].info
     if not info.trained:
-        print(f"  UNTRAINED: {info.network} has a seeded initialisation; train it with: python train/train.py {info.network}")
+        command = f"python train/train.py {get_spec(info.network).weights}"
+        print(f"  UNTRAINED: {info.network} has a seeded initialisation; train it with: {command}")
     print(f"  {seconds:.1f} s")
 
 

@@ -27,7 +27,8 @@ def _blocks(language: str) -> list[str]:
 def folder(tmp_path: Path) -> Path:
     """A folder that looks like the project's, with night.jpg in it."""
     for name in ("export", "engines", "benchmarks", "runtime", "train"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "engines/*.onnx", "*.plan"))
+        built = ("*.onnx", "*.plan", "*.json") if name == "engines" else ()
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", *built))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     assert cv2.imwrite(str(tmp_path / "night.jpg"), sample_photographs()[0][1][::2, ::2, ::-1])
     return tmp_path
