@@ -1,7 +1,9 @@
 """The training loop: steps, moving average, validation, checkpoints, and a clean stop at any step.
 
 A run is a function of its recipe, data and seed: batch and noise of a step depend on the seed and the step alone, so a
-run that was interrupted and resumed computes the same numbers as one that was not.
+run that was interrupted and resumed computes the same numbers as one that was not. That holds on a CPU with the same
+number of threads. On CUDA it holds up to rounding only: cuDNN chooses its kernels by timing them, and several of them add
+in an order that changes from call to call.
 """
 
 from __future__ import annotations
@@ -39,7 +41,9 @@ BEST = "best.pt"
 class Limits:
     """When a run stops before its recipe ends, and how it keeps time."""
 
-    #: Stop after this many minutes of this call; the checkpoint resumes.
+    #: Stop early enough to be done after this many minutes since `started`: the time that scoring the final weights
+    #: takes is kept free, once a validation has shown how long that is (in its own precision; in FP32 it may be longer).
+    #: The checkpoint resumes.
     minutes: float | None = None
     #: Squeeze the recipe's schedule into this many minutes, whatever number of steps that allows. Not reproducible.
     fit_minutes: float | None = None
@@ -47,6 +51,8 @@ class Limits:
     validate_minutes: float | None = None
     #: Score only every n-th validation picture, except at the end.
     every_nth: int = 1
+    #: `time.monotonic()` from which `minutes` counts; None: from the start of `run`.
+    started: float | None = None
 
 
 class Trainer:
@@ -71,6 +77,10 @@ class Trainer:
         self.seconds = 0.0
         self.best: Scores | None = None
         self.best_step = 0
+        #: Name of the weights file that the network was initialised from.
+        self.started_from: str | None = None
+        #: What the last validation took; 0 before the first.
+        self.seconds_per_picture = 0.0
         self._stage_index = -1
         self._stop = False
         self._dtype = mixed_type(device) if recipe.precision == "mixed" else None
@@ -97,6 +107,7 @@ class Trainer:
     ) -> None:
         """Train; `say` gets lines worth keeping, `tick` the position in the recipe and a live line after every step."""
         started, began = time.monotonic(), self.seconds
+        self._end = self._latest_end(started)
         validated = self.seconds
         stream, records = None, Records(self.out, resumed_at=self.step)
         try:
@@ -112,17 +123,28 @@ class Trainer:
                         raise TrainError(f"the loss became {values['loss']} at step {self.step}; lower the learning rate")
                     records.train(self.step, self.seconds, values)
                     tick(int(self.progress()), " ".join(f"{name} {value:.3f}" for name, value in values.items()))
-                if self._validation_due(validated):
+                if self._validation_due(validated) and self._time_for(validations=2):
                     self._validate(records, say, self.limits.every_nth)
                     self.save_checkpoint()
                     validated = self.seconds
-                if self.limits.minutes is not None and self.seconds - began > 60 * self.limits.minutes:
+                if not self._time_for(validations=1):
                     break
             if self.progress() >= self.recipe.steps:
                 self._validate(records, say, 1)
         finally:
             records.close()
         self.save_checkpoint()
+
+    def _latest_end(self, run_started: float) -> float:
+        """The `time.monotonic()` at which everything must be done."""
+        limits = self.limits
+        if limits.minutes is None:
+            return math.inf
+        return 60 * limits.minutes + (run_started if limits.started is None else limits.started)
+
+    def _time_for(self, validations: int) -> bool:
+        """Whether so many validations on all pictures still fit; the last one is that of the final weights."""
+        return time.monotonic() + validations * self.seconds_per_picture * len(self.val_store) < self._end
 
     def _enter_stage(self) -> bool:
         """Set up the stage that the progress lies in; True where it just began."""
@@ -186,7 +208,9 @@ class Trainer:
 
     def _validate(self, records: Records, say: Callable[[str], None], every_nth: int) -> None:
         indices = range(0, len(self.val_store), every_nth)
+        began = time.monotonic()
         scores = self._score(self.average, indices)
+        self.seconds_per_picture = (time.monotonic() - began) / scores.pictures
         records.validation(self.step, self.seconds, asdict(scores))
         write_strips(self.average, self.val_store, self.spec, self.device, self.out / f"strips_{self.step:07d}.png")
         if self.best is not None and self.best.pictures != scores.pictures:
@@ -207,7 +231,7 @@ class Trainer:
     def best_network(self) -> nn.Module:
         """The moving average as it was at the best validation; as it is now, if there was none."""
         network = copy.deepcopy(self.average)
-        if (self.out / BEST).is_file():
+        if self.best is not None:  # Else a best.pt is that of another run.
             network.load_state_dict(torch.load(self.out / BEST, map_location=self.device, weights_only=True)["state"])
         return network
 
@@ -228,6 +252,8 @@ class Trainer:
                 "scaler": self._scaler.state_dict(),
                 "best": asdict(self.best) if self.best else None,
                 "best_step": self.best_step,
+                "started_from": self.started_from,
+                "seconds_per_picture": self.seconds_per_picture,
             },
         )
 
@@ -235,15 +261,18 @@ class Trainer:
         """Go on from the checkpoint in the output folder."""
         path = self.out / CHECKPOINT
         try:
-            state = torch.load(path, map_location=self.device, weights_only=True)
+            state = torch.load(path, map_location="cpu", weights_only=True)  # Adam's steps belong there.
         except Exception as error:
             raise TrainError(f"cannot read the checkpoint {path}: {error}; start again without --resume") from error
         if state["network"] != self.spec.name:
             raise TrainError(f"{path} is of {state['network']!r}, not of {self.spec.name!r}; choose another --out")
         if state["recipe"] != self.recipe.document():
             raise RecipeError(f"{path} was written with another recipe; choose another --out or start without --resume")
-        self.step, self.seconds, self.best_step = state["step"], state["seconds"], state["best_step"]
-        self.best = Scores(**state["best"]) if state["best"] else None
+        self.step, self.seconds = state["step"], state["seconds"]
+        if state["best"] and (self.out / BEST).is_file():
+            self.best, self.best_step = Scores(**state["best"]), state["best_step"]
+        self.started_from = state.get("started_from")
+        self.seconds_per_picture = state.get("seconds_per_picture", 0.0)
         self.network.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         self._scaler.load_state_dict(state["scaler"])

@@ -9,11 +9,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -119,6 +121,50 @@ def test_minutes_stop_a_run_that_can_go_on(pairs_folder: Path, small_recipe: Rec
     assert resumed.step == 1
 
 
+@pytest.mark.parametrize(("seconds_ago", "seconds_per_picture", "steps"), [(61, 0.0, 1), (30, 40.0, 1), (0, 0.0, 8)])
+def test_minutes_count_from_the_start_and_leave_time_to_score(
+    pairs_folder: Path, small_recipe: Recipe, tmp_path: Path, seconds_ago: float, seconds_per_picture: float, steps: int
+) -> None:
+    limits = Limits(minutes=10.0 if steps == 8 else 1.0, started=time.monotonic() - seconds_ago)
+    run = trainer(pairs_folder, small_recipe, tmp_path, limits=limits)
+    run.seconds_per_picture = seconds_per_picture
+    run.run()
+    assert run.step == steps
+    # How long a validation takes is measured, and known to the next run.
+    resumed = trainer(pairs_folder, small_recipe, tmp_path)
+    resumed.resume()
+    assert resumed.seconds_per_picture == run.seconds_per_picture
+    assert steps == 1 or 0 < run.seconds_per_picture < 60
+
+
+def test_a_validation_that_would_end_too_late_is_left_out(pairs_folder: Path, small_recipe: Recipe, tmp_path: Path) -> None:
+    run = trainer(pairs_folder, small_recipe, tmp_path, limits=Limits(minutes=100.0))
+    run.seconds_per_picture = 3500.0  # Of 6,000 seconds: one fits, two don't.
+    run._train_step = lambda batch, step=run._train_step: (run.request_stop() if run.step == 5 else None, step(batch))[1]
+    run.run()
+    assert run.step == 6 and run.best is None
+
+
+def test_a_fresh_run_does_not_take_the_best_of_an_old_one(pairs_folder: Path, small_recipe: Recipe, tmp_path: Path) -> None:
+    trainer(pairs_folder, small_recipe, tmp_path).run()
+    fresh = trainer(pairs_folder, small_recipe, tmp_path, limits=Limits(minutes=0.0))
+    fresh.run()
+    assert fresh.step == 1 and fresh.best is None
+    assert same(fresh.best_network(), fresh.average)
+
+
+def test_a_checkpoint_is_read_to_the_cpu(
+    pairs_folder: Path, small_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer(pairs_folder, small_recipe, tmp_path, limits=Limits(minutes=0.0)).run()
+    places, load = [], torch.load
+    monkeypatch.setattr(
+        torch, "load", lambda path, **options: (places.append(options["map_location"]), load(path, **options))[1]
+    )
+    trainer(pairs_folder, small_recipe, tmp_path).resume()
+    assert places == ["cpu"]  # On a GPU, Adam's counters of steps would cost a wait per parameter.
+
+
 def test_a_schedule_fits_into_minutes(pairs_folder: Path, small_recipe: Recipe, tmp_path: Path) -> None:
     run = trainer(pairs_folder, replace(small_recipe, ema=0.0), tmp_path, limits=Limits(fit_minutes=0.01))
     run.run()
@@ -215,7 +261,9 @@ def test_ctrl_c_stops_after_a_step_and_leaves_a_checkpoint(pairs_folder: Path, t
 def test_the_best_of_a_few_pictures_is_compared_on_all(pairs_folder: Path, small_recipe: Recipe, tmp_path: Path) -> None:
     for side in ("low", "high"):  # Two validation pictures.
         for index in range(14, 24):
-            (pairs_folder / side / f"{index}.png").write_bytes((pairs_folder / side / "0.png").read_bytes())
+            picture = cv2.imread(str(pairs_folder / side / "0.png"))
+            assert picture is not None
+            cv2.imwrite(str(pairs_folder / side / f"{index}.png"), np.roll(picture, index, axis=1))
     run = trainer(pairs_folder, small_recipe, tmp_path, limits=Limits(every_nth=2))
     run.run()
     assert run.best.pictures == 2
