@@ -14,7 +14,7 @@ from typing import Any
 if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks import charts, claims
+from benchmarks import charts, claims, pages
 from benchmarks.record import RESULTS, Environment, Record, read_all
 from benchmarks.scaling import slope
 from benchmarks.timing import DRIFT
@@ -45,10 +45,7 @@ _MEASURES = ("psnr", "ssim", "lpips", "ciede2000", "angular_error")
 def generate(records: Mapping[str, Record]) -> dict[str, str]:
     """The page and its plots, by path under benchmarks/. Records of other kinds have pages of their own."""
     plots: dict[str, str] = {}
-    by_kind: dict[str, dict[str, Record]] = {kind: {} for kind in ("latency", "quality", "parity", "scaling")}
-    for name in sorted(records):
-        if records[name].kind in by_kind:
-            by_kind[records[name].kind][name] = records[name]
+    by_kind = _by_kind(records)
     sections = [
         _HEAD,
         *_latency(by_kind["latency"], plots),
@@ -58,6 +55,14 @@ def generate(records: Mapping[str, Record]) -> dict[str, str]:
         *_machines([record for of_kind in by_kind.values() for record in of_kind.values()]),
     ]
     return {"RESULTS.md": "\n".join(sections).rstrip() + "\n", **{f"plots/{name}.svg": text for name, text in plots.items()}}
+
+
+def _by_kind(records: Mapping[str, Record]) -> dict[str, dict[str, Record]]:
+    by_kind: dict[str, dict[str, Record]] = {kind: {} for kind in ("latency", "quality", "parity", "scaling")}
+    for name in sorted(records):
+        if records[name].kind in by_kind:
+            by_kind[records[name].kind][name] = records[name]
+    return by_kind
 
 
 def _latency(records: Mapping[str, Record], plots: dict[str, str]) -> Iterable[str]:
@@ -309,19 +314,59 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "".join(f"|{'|'.join(cell.strip().replace('|', '/') for cell in line)}|\n" for line in lines)
 
 
+def readme_figures(records: Mapping[str, Record]) -> str:
+    """README.md's table: quality on unseen scenes, and the fastest CPU time measured at 400x600, of each trained network."""
+    by_kind = _by_kind(records)
+    times: dict[str, tuple[float, str]] = {}
+    for record in by_kind["latency"].values():
+        for table in record.results:
+            for row in table["rows"]:
+                taken = (table["height"], table["width"], table["batch"], row["kind"], row["precision"], row["device"])
+                if taken == (400, 600, 1, "retinexrt", "fp32", "cpu"):
+                    found = (row["total"]["p50"], row["label"])
+                    times[row["network"]] = min(found, times.get(row["network"], found))
+    lines: list[list[str]] = []
+    for record in by_kind["quality"].values():
+        settings, summary = record.configuration, record.results["summary"]
+        name = settings["network"]
+        if not settings.get("trained", True) or settings.get("split") != "val" or settings.get("precision") != "fp32":
+            continue
+        figures = [format(summary[key]["mean"], form) if key in summary else "-" for key, form in _README.items()]
+        lines.append([f"`{name}`", *figures, f"{times[name][0]:.0f}" if name in times else "-"])
+    if not lines:
+        return ""
+    lines.sort(key=lambda line: -float(line[1]))
+    machines = dict.fromkeys(_short_machine(record.environment) for record in by_kind["latency"].values())
+    measured_on = f"; time per picture of 400x600 on {' and '.join(machines)}" if machines else ""
+    return (
+        _table(["network", "PSNR, dB", "SSIM", "LPIPS", "CPU, ms"], lines)
+        + f"\nMeans over LOL's validation scenes, none of which was trained on, through the exported FP32 file{measured_on}. "
+        + "More, and how it was measured: [benchmarks/RESULTS.md](benchmarks/RESULTS.md)."
+    )
+
+
+#: Measures in README.md, and how they are printed.
+_README = {"psnr": ".2f", "ssim": ".3f", "lpips": ".3f"}
+
+
+def _short_machine(found: Environment) -> str:
+    busy = ", busy with other work" if found.busy else ""
+    return f"{found.cores} cores of {found.cpu}{busy}"
+
+
 def _or_dash(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
 
 
 def write(folder: Path, records: Mapping[str, Record]) -> list[Path]:
     """Write the page and its plots under `folder`, and remove plots that no record has any more."""
-    pages = generate(records)
+    files = generate(records)
     for path in (folder / "plots").glob("*.svg"):
-        if f"plots/{path.name}" not in pages:
+        if f"plots/{path.name}" not in files:
             path.unlink()
-    for name, text in pages.items():
+    for name, text in files.items():
         write_atomically(folder / name, text.encode())
-    return [folder / name for name in pages]
+    return [folder / name for name in files]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -340,6 +385,7 @@ def main(argv: list[str] | None = None) -> int:
             return 1 if stale else 0
         for path in write(folder, records):
             print(path.relative_to(folder.parent))
+        pages.insert(folder.parent / "README.md", "networks", readme_figures(records))
     except RetinexError as error:
         print(error, file=sys.stderr)
         return 2
@@ -348,10 +394,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def stale_pages(folder: Path, records: Mapping[str, Record]) -> list[str]:
     """The files under `folder` that are not what the records say."""
-    pages = generate(records)
+    files = generate(records)
     found = {f"plots/{path.name}" for path in (folder / "plots").glob("*.svg")}
-    differing = [name for name, text in pages.items() if not (folder / name).is_file() or (folder / name).read_text() != text]
-    return sorted({*differing, *(found - set(pages))})
+    differing = [name for name, text in files.items() if not (folder / name).is_file() or (folder / name).read_text() != text]
+    return sorted({*differing, *(found - set(files))})
 
 
 if __name__ == "__main__":

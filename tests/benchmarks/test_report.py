@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import bench, codes, record, report, scaling, timing
+from benchmarks import bench, codes, pages, record, report, scaling, timing
 from benchmarks.latency import Row, Table
 from benchmarks.parity import Measurement, results
 from benchmarks.record import Environment, Record
@@ -153,3 +153,22 @@ def test_scaling_measures_time_and_memory(exported: Callable[[str], Path]) -> No
     (point,) = scaling.measure(exported("msr") / "msr.onnx", [(1, 32, 48, 1)], runs=2)
     assert point.milliseconds >= point.least > 0
     assert asdict(point)["host_mb"] > 20
+
+
+def test_the_readme_shows_the_figures_of_the_tracked_records() -> None:
+    readme = report.RESULTS.parents[1] / "README.md"
+    assert pages.inserted(readme, "networks") == report.readme_figures(record.read_all())
+
+
+def test_the_readme_table_holds_what_was_measured_the_best_first(records: dict[str, Record]) -> None:
+    first = records["quality_blnet"]
+    better = replace(
+        first,
+        configuration={**first.configuration, "network": "sri"},
+        results={"summary": {"psnr": {"mean": 21.5}, "ssim": {"mean": 0.81234}, "lpips": {"mean": 0.2}}},
+    )
+    untrained = replace(first, configuration={**first.configuration, "network": "dsn", "trained": False})
+    found = report.readme_figures({**records, "quality_sri": better, "quality_dsn": untrained}).splitlines()
+    assert found[0] == "|network|PSNR, dB|SSIM|LPIPS|CPU, ms|"
+    assert found[2:4] == ["|`sri`|21.50|0.812|0.200|-|", "|`blnet`|20.14|-|0.313|40|"]
+    assert "dsn" not in "".join(found) and "4 cores of a CPU" in found[-1]
