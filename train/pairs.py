@@ -1,17 +1,20 @@
 """Pairs of a dark and a bright picture: found on disk, decoded once, cut into batches.
 
 Known layouts of a folder:
-- `pairs.csv` with the columns low, high and split (paths relative to the folder; split is train or val);
-- `our485/low`, `our485/high` for training and `eval15/low`, `eval15/high` for validation, as LOL is distributed;
+- `pairs.csv` with the columns low, high and split (paths relative to the folder; split is train or val; no bright
+  picture may be in both);
+- `our485/low` and `our485/high`, as LOL is distributed; its test pictures, `eval15`, are neither trained on nor used to
+  choose among networks;
 - `low` and `high` with files of equal names, whatever their extensions;
 - normal photographs directly in the folder: their dark halves are synthesised (`train.darkening`).
-In the last two the final twelfth of the sorted names is the validation split: never a random draw, because
-neighbouring names often show the same scene.
+In the last three the final twelfth of the sorted names is the validation split: never a random draw, because
+neighbouring names often show the same scene. Earlier pairs whose bright file is the same as one of these join them.
 """
 
 from __future__ import annotations
 
 import csv
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -49,8 +52,7 @@ def find_pairs(folder: Path, split: Split) -> list[Pair]:
     if (folder / "pairs.csv").is_file():
         pairs = listed_pairs(folder, split)
     elif (folder / "our485").is_dir():
-        chosen = folder / ("our485" if split == "train" else "eval15")
-        pairs = match_names(chosen / "low", chosen / "high")
+        pairs = _part(match_names(folder / "our485" / "low", folder / "our485" / "high"), split)
     elif (folder / "low").is_dir() and (folder / "high").is_dir():
         pairs = _part(match_names(folder / "low", folder / "high"), split)
     else:
@@ -133,6 +135,9 @@ def listed_pairs(folder: Path, split: str | None) -> list[Pair]:
         rows = list(csv.DictReader(file))
     if not rows or not {"low", "high", "split"} <= rows[0].keys():
         raise DataError(f"{table} needs the columns low, high and split, and at least one row")
+    bright = {each: {row["high"] for row in rows if row["split"] == each} for each in ("train", "val")}
+    if shared := bright["train"] & bright["val"]:
+        raise DataError(f"{table} has {min(shared)} in both train and val; keep the pairs of a bright picture on one side")
     pairs = [Pair(folder / row["low"], folder / row["high"]) for row in rows if split in (None, row["split"])]
     for pair in pairs:
         for path in (pair.low, pair.high):
@@ -143,7 +148,19 @@ def listed_pairs(folder: Path, split: str | None) -> list[Pair]:
 
 def _part(pairs: list[Pair], split: Split) -> list[Pair]:
     count = max(1, len(pairs) // VALIDATION_PART) if len(pairs) > 1 else 0
-    return pairs[: len(pairs) - count] if split == "train" else pairs[len(pairs) - count :]
+    early, last = pairs[: len(pairs) - count], pairs[len(pairs) - count :]
+    sizes = {pair.high.stat().st_size for pair in last}
+    contents = {_digest(pair.high) for pair in last}
+    shared = [pair for pair in early if pair.high.stat().st_size in sizes and _digest(pair.high) in contents]
+    return [pair for pair in early if pair not in shared] if split == "train" else shared + last
+
+
+def _digest(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _natural(path: Path) -> tuple[int, str]:
