@@ -58,12 +58,17 @@ def _picture_terms(enhanced: Tensor, high: Tensor) -> dict[str, Callable[[], Ten
 def _pdn_enhancement(network: Any, batch: Batch, autocast: Autocast) -> Terms:
     with autocast():
         maps = network.brighten(batch.low)
-    illumination, reflectance = maps[2].float(), maps[3].float()
+    illumination, reflectance = _divisor(network, maps[0].float(), maps[2].float()), maps[3].float()
     return {
         "structure": lambda: losses.multi_scale_structure(reflectance, batch.high),
         "forward": lambda: losses.forward_constraint(illumination, batch.low, batch.high),
         "backward": lambda: losses.backward_constraint(illumination, batch.low, batch.high),
     }
+
+
+def _divisor(network: Any, coarse: Tensor, fine: Tensor) -> Tensor:
+    """What the input is divided by in all: L2, or L1 L2 where the second division is of R1."""
+    return fine if network.second_division == "input" else coarse * fine
 
 
 def _pdn_denoising(network: Any, batch: Batch, autocast: Autocast) -> Terms:
@@ -81,12 +86,13 @@ def _pdn_joint(network: Any, batch: Batch, autocast: Autocast) -> Terms:
     with autocast():
         stages = network.stages(batch.low, batch.overview) if network.sees_overview else network.stages(batch.low)
     maps = type(stages)(*(each.float() for each in stages))
+    illumination = _divisor(network, maps.coarse_illumination, maps.illumination)
     return {
         **_picture_terms(maps.enhanced, batch.high),
         "coarse": lambda: losses.l1(maps.coarse_reflectance, batch.high),
         "fine": lambda: losses.l1(maps.reflectance, batch.high),
         "clean": lambda: losses.l1(maps.coarse_clean, batch.high),
-        "backward": lambda: losses.backward_constraint(maps.illumination, batch.low, batch.high),
+        "backward": lambda: losses.backward_constraint(illumination, batch.low, batch.high),
     }
 
 

@@ -47,6 +47,9 @@ def test_every_stage_gives_every_parameter_a_gradient(name: str, table: str, mon
     batch = Batch(torch.rand(2, 3, side, side) * 0.2, torch.rand(2, 3, side, side), torch.rand(2, 3, 10, 12) * 0.2)
     network = get_spec(name).build()
     network.train()
+    with torch.no_grad():
+        for parameter in network.parameters():  # What starts at 0 would hold up the gradients of what lies before it.
+            parameter.add_(0.01 * torch.randn_like(parameter))
     for stage in recipe.stages:
         parameters = select_parameters(network, stage)
         terms = objectives.find(stage.objective)(network, batch, lambda: torch.autocast("cpu", enabled=False))
@@ -54,7 +57,28 @@ def test_every_stage_gives_every_parameter_a_gradient(name: str, table: str, mon
         loss.backward()
         assert torch.isfinite(loss)
         assert all(parameter.grad is not None and torch.isfinite(parameter.grad).all() for parameter in parameters)
+        without = [
+            parameter_name
+            for parameter_name, parameter in network.named_parameters()
+            if parameter.requires_grad and (parameter.grad is None or not parameter.grad.any())
+        ]
+        assert not without, f"{stage.objective} gives {without} no gradient"
         network.zero_grad(set_to_none=True)
+
+
+@pytest.mark.parametrize("objective", ["pdn-enhancement", "pdn-joint"])
+def test_the_constraints_of_pdn_are_on_what_the_input_is_divided_by(objective: str) -> None:
+    torch.manual_seed(0)
+    batch = Batch(torch.rand(1, 3, 16, 16) * 0.2, torch.rand(1, 3, 16, 16), torch.rand(1, 3, 5, 7))
+    network: Any = get_spec("pdn").build(second_division="coarse")
+    with torch.no_grad():
+        coarse, _, fine, reflectance = network.brighten(batch.low)
+        terms = objectives.find(objective)(network, batch, lambda: torch.autocast("cpu", enabled=False))
+        assert torch.allclose(reflectance, batch.low / (coarse * fine), rtol=1e-4)
+        expected = (batch.high * coarse * fine - batch.low).abs().mean()
+        assert terms["backward"]().item() == pytest.approx(expected.item(), rel=1e-5)
+        if "forward" in terms:
+            assert terms["forward"]().item() == pytest.approx((reflectance - batch.high).abs().mean().item(), rel=1e-4)
 
 
 @pytest.mark.slow
