@@ -44,6 +44,8 @@ def diagnosis(source: str) -> list[str]:
         choices = backends.choices(source)
     except RetinexError as error:
         return [*lines, f"  {error}"]
+    for path in locate.passed_over(source):
+        lines.append(f"  {path}: a plan in the working folder is used only where its path is given")
     taken = None
     for choice in choices:
         verdict = _verdict(choice, probes[choice.backend.name], taken is not None)

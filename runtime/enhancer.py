@@ -14,7 +14,7 @@ import numpy as np
 from runtime import backends, exposure, tiling
 from runtime.artifact import ArtifactInfo
 from runtime.backends.session import DeviceImages, Images, Session
-from runtime.errors import ArtifactError, ClosedError, InputError
+from runtime.errors import ClosedError, InputError
 
 Color = Literal["rgb", "bgr"]
 Tile = Literal["auto", "off", "approximate"]
@@ -42,11 +42,6 @@ class Enhancer:
         self._session: Session | None
         self._session, path = backends.open_session(os.fspath(source), backend, device, threads)
         self._info = self._session.info
-        if not self._info.image_io:
-            self.close()
-            raise ArtifactError(
-                f"{path} takes {self._info.input.dtype} tensors, not pictures; export it again without --tensor-io"
-            )
         self._limits = tiling.limits(self._info)
         self._geometric = exposure.has_illumination(self._info)
         self._scratch = threading.local()
@@ -84,8 +79,9 @@ class Enhancer:
     def __call__(self, image: Any, out: Any = None, *, strength: float = 1.0, gate: bool = False, tile: Tile = "auto") -> Any:
         """Enhance one picture, H x W x 3, or a batch, N x H x W x 3; uint8. Returns `out`, or a new array of that shape.
 
-        `out` has the shape of `image`, and may be `image` itself. On GPU backends `image` may be anything on the GPU that
-        speaks DLPack or the CUDA array interface; the result is then of the same kind and never leaves the GPU.
+        `out` has the shape of `image`. On GPU backends `image` may be anything on the GPU that speaks DLPack or the CUDA
+        array interface; the result is then of the same kind and never leaves the GPU. `out` may be `image` itself, or
+        overlap it, where they are numpy arrays; on the GPU they must lie apart.
         `strength` is 0 (the input, to the byte) to 1 (the network). `gate` leaves pictures alone that are bright enough.
         `tile`: "auto" cuts pictures that are too large into tiles where that gives the same result and refuses the
         others; "approximate" cuts those too; "off" never cuts.
@@ -119,15 +115,15 @@ class Enhancer:
         session = self._open()
         self._require_gpu(session, "GPU memory")
         batch = self._check_device(shape)
-        size = math.prod(batch)
-        if out is not None and pointer < out + size and out < pointer + size:
-            raise InputError("out overlaps the image")
+        if pointer < 1 or (out is not None and out < 1):
+            raise InputError(f"{'the image' if pointer < 1 else 'out'} is a null pointer, expected an address in GPU memory")
         if out is None:
             from runtime.device_memory import allocate
 
             result = allocate(batch, self._gpu)
         else:
             result = DeviceImages(out, batch)
+            _check_apart(pointer, out, math.prod(batch))
         session.run_device(DeviceImages(pointer, batch), result, stream)
         return result
 
@@ -199,6 +195,7 @@ class Enhancer:
         target = interop.as_device_images(result, stream, self._gpu)
         if target.shape != source.shape:
             raise InputError(f"out must have the image's shape {source.shape}, found {target.shape}")
+        _check_apart(source.pointer, target.pointer, math.prod(source.shape))
         session.run_device(source, target, stream)
         return result
 
@@ -235,7 +232,7 @@ class Enhancer:
         """Enhance contiguous RGB, in as few runs as memory and the artifact's limits allow."""
         count, height, width, _ = source.shape
         whole = self._limits.admit((self._limits.smallest[0], height, width))
-        if session.device == "cpu" and height * width > tiling.whole_pixels(self._info) and tile != "off":
+        if self._info.plan is None and height * width > tiling.whole_pixels(self._info) and tile != "off":
             whole = False
         if not whole:
             cut = self._tiler(tile, height, width)
@@ -243,8 +240,8 @@ class Enhancer:
                 cut(session.run, one, enhanced, self._info)
             return
         most = self._limits.largest[0] or count
-        if session.device == "cpu":
-            # A batch is no faster than its pictures one by one, and takes the memory of all of them.
+        if self._info.plan is None:
+            # Nothing else bounds the memory; and on the CPU a batch is no faster than its pictures one by one.
             most = min(most, max(1, tiling.WHOLE_PIXELS // (height * width)))
         if most < self._limits.smallest[0] or 0 < count % most < self._limits.smallest[0]:
             raise InputError(f"a batch of {count} is outside of {self._range()}")
@@ -289,6 +286,12 @@ def _check_options(color: str, device: int, threads: int | None) -> None:
         raise InputError(f"device is the number of a GPU, from 0 up, found {device}")
     if threads is not None and threads < 1:
         raise InputError(f"threads is at least 1, found {threads}")
+
+
+def _check_apart(image: int, out: int, size: int) -> None:
+    """Refuse results on the GPU that would be written where the image is still read."""
+    if image < out + size and out < image + size:
+        raise InputError("out overlaps the image")
 
 
 def _as_batch(array: np.ndarray[Any, Any], what: str) -> Images:

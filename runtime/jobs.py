@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from runtime import pictures
 
 VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".wmv", ".ts", ".mts")
+
+#: Endings that films share with other files (TypeScript), and where in such a film two packets in a row begin, each with
+#: the byte 0x47: packets of 188 bytes, the same after 4 bytes of time, the same with 16 bytes of error correction.
+_TRANSPORT_STREAMS = (".ts", ".mts")
+_PACKETS = ((0, 188), (4, 196), (0, 204))
 
 
 @dataclass(frozen=True)
@@ -49,18 +53,20 @@ def plan(inputs: list[str], out: Path) -> Plan:
     jobs: list[Job] = []
     failures: list[Failure] = []
     ignored = 0
-    alone = len(inputs) == 1 and not Path(inputs[0]).is_dir() and not out.is_dir() and is_file_name(out)
+    alone = len(inputs) == 1 and is_file_name(out) and not _is_folder(out) and not _is_folder(Path(inputs[0]))
     for text in inputs:
         given = Path(text)
-        if not given.exists():
-            failures.append(Failure(text, "does not exist"))
-        elif not given.is_dir():
+        if obstacle := _obstacle(given):
+            failures.append(Failure(text, obstacle))
+        elif not _is_folder(given):
             jobs.append(Job(given, out if alone else out / _written_as(Path(given.name))))
         else:
-            found = [path for path in _walk(given, out) if path.suffix.lower() in (*pictures.READABLE, *VIDEOS)]
-            ignored += sum(1 for _ in _walk(given, out)) - len(found)
+            files, unreadable = _walk(given, out)
+            found = [path for path in files if _is_wanted(path)]
+            ignored += len(files) - len(found)
             jobs.extend(Job(path, out / _written_as(path.relative_to(given))) for path in found)
-            if not found:
+            failures.extend(unreadable)
+            if not found and not unreadable:
                 failures.append(Failure(text, "holds no picture and no video"))
     kept, clashes = _without_clashes(jobs)
     return Plan(kept, failures + clashes, ignored)
@@ -76,29 +82,77 @@ def _written_as(name: Path) -> Path:
     return name if is_file_name(name) else name.with_suffix(".png")
 
 
-def _walk(folder: Path, out: Path) -> Iterator[Path]:
-    """All files below a folder, sorted; hidden ones, and what lies in the output folder, are passed over."""
-    results = out.resolve()
-    for root, folders, files in os.walk(folder):
+def _obstacle(path: Path) -> str | None:
+    """Why a path cannot be looked at; None: it can."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return "does not exist"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    return None
+
+
+def _is_folder(path: Path) -> bool:
+    return _obstacle(path) is None and path.is_dir()
+
+
+def _is_wanted(path: Path) -> bool:
+    """Whether a file found in a folder is a picture or a video."""
+    suffix = path.suffix.lower()
+    if suffix in _TRANSPORT_STREAMS:
+        return _is_transport_stream(path)
+    return suffix in (*pictures.READABLE, *VIDEOS)
+
+
+def _is_transport_stream(path: Path) -> bool:
+    """Whether packets begin as MPEG's do. A file that cannot be read counts: the attempt says what is wrong with it."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(256)
+    except OSError:
+        return True
+    return any(start[first : first + 1] == start[second : second + 1] == b"\x47" for first, second in _PACKETS)
+
+
+def _walk(folder: Path, out: Path) -> tuple[list[Path], list[Failure]]:
+    """All files below a folder, sorted, and the folders that cannot be read.
+
+    Hidden ones, and what lies in the output folder, are passed over.
+    """
+    results = _real(out)
+    found: list[Path] = []
+    unreadable: list[Failure] = []
+
+    def note(error: OSError) -> None:
+        unreadable.append(Failure(str(error.filename), f"cannot be read: {error.strerror}"))
+
+    for root, folders, files in os.walk(folder, onerror=note):
         inside = Path(root)
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and (inside / name).resolve() != results)
-        yield from (inside / name for name in sorted(files) if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and _real(inside / name) != results)
+        found.extend(inside / name for name in sorted(files) if not name.startswith("."))
+    return found, unreadable
+
+
+def _real(path: Path) -> Path:
+    """The path without links; unlike Path.resolve, also of links that lead in a circle."""
+    return Path(os.path.realpath(path))
 
 
 def _without_clashes(jobs: list[Job]) -> tuple[list[Job], list[Failure]]:
     """Drop the jobs that would write over an input or over the output of another job."""
-    sources = {job.source.resolve() for job in jobs}
+    sources = {_real(job.source) for job in jobs}
     taken: dict[Path, Path] = {}
     kept: list[Job] = []
     failures: list[Failure] = []
     for job in jobs:
-        target = job.target.resolve()
+        target = _real(job.target)
         if target in sources:
             failures.append(Failure(str(job.source), f"would write over the input {job.target}; choose another folder"))
         elif target in taken:
-            if taken[target] != job.source.resolve():
+            if taken[target] != _real(job.source):
                 failures.append(Failure(str(job.source), f"would become {job.target}, and so would {taken[target]}"))
         else:
-            taken[target] = job.source.resolve()
+            taken[target] = _real(job.source)
             kept.append(job)
     return kept, failures

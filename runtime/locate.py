@@ -7,27 +7,42 @@ from pathlib import Path
 
 from runtime.errors import ArtifactError
 
+_PACKAGE = Path(__file__).resolve().parent
+
 
 def search_folders() -> list[Path]:
     """Shipped with the package first, then ./engines, then the project's engines folder; only those that exist."""
-    package = Path(__file__).resolve().parent
-    folders = [package / "models", Path.cwd() / "engines", package.parent / "engines"]
+    folders = [_PACKAGE / "models", Path.cwd() / "engines", _PACKAGE.parent / "engines"]
     return list(dict.fromkeys(folder for folder in folders if folder.is_dir()))
 
 
+def plan_folders() -> list[Path]:
+    """Where plans are looked for: the search folders without ./engines, unless that is the project's own.
+
+    A plan is executable code, and the working folder may be a stranger's: a plan that lies there needs its path given.
+    """
+    own = (_PACKAGE / "models", _PACKAGE.parent / "engines")
+    return [folder for folder in search_folders() if folder in own]
+
+
 def find(file_name: str) -> Path | None:
-    """The first file of this name in the search folders."""
-    return next((folder / file_name for folder in search_folders() if (folder / file_name).is_file()), None)
+    """The first file of this name in the folders for its kind."""
+    folders = plan_folders() if file_name.endswith(".plan") else search_folders()
+    return next((folder / file_name for folder in folders if (folder / file_name).is_file()), None)
 
 
 def available() -> Iterator[Path]:
-    """Every artifact in the search folders; of two files of one name only the one that would be used."""
-    seen: set[str] = set()
+    """Every artifact that can be named here; of two files of one name only the one that would be used."""
     for folder in search_folders():
         for path in sorted((*folder.glob("*.onnx"), *folder.glob("*.plan"))):
-            if path.name not in seen:
-                seen.add(path.name)
+            if find(path.name) == path:
                 yield path
+
+
+def passed_over(name: str) -> list[Path]:
+    """Plans of a network in the search folders that are not used by name."""
+    paths = (folder / f"{name}{end}.plan" for folder in search_folders() for end in ("_fp16", ""))
+    return [path for path in paths if path.is_file() and path.parent not in plan_folders()]
 
 
 def network_names() -> list[str]:
@@ -52,7 +67,10 @@ def as_file(source: str) -> Path | None:
 def absent(name: str, verb: str = "export") -> ArtifactError:
     """The error for a network of which no artifact was found; `verb` is the command that makes one."""
     known = ", ".join(network_names()) or "none"
-    return ArtifactError(f"no artifact of a network {name!r} found (found: {known}); make it with: retinexrt {verb} {name}")
+    remedy = f"make it with: retinexrt {verb} {name}"
+    if verb == "build" and (plans := passed_over(name)):
+        remedy = f"a plan in the working folder is used only where its path is given: {plans[0]}"
+    return ArtifactError(f"no artifact of a network {name!r} found (found: {known}); {remedy}")
 
 
 def _command(path: Path) -> str:

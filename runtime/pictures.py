@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +26,9 @@ READABLE = (*WRITABLE, ".pgm", ".pnm", ".jp2", ".avif", ".gif")
 _WITH_ALPHA = (".png", ".webp", ".tif", ".tiff")
 _WITH_16_BITS = (".png", ".tif", ".tiff", ".ppm")
 _JPEG_QUALITY = 95
+
+#: A marker, as opposed to a byte 0xFF among the pixels (0x00 follows), a restart between them, and padding.
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 
 @dataclass(frozen=True)
@@ -146,13 +150,21 @@ def enhance(enhancer: Enhancer, picture: Picture, **options: Any) -> Picture:
 def _is_cut_off(data: bytes) -> bool:
     """Whether a JPEG, PNG or WebP file lacks its end; decoders make grey of what is missing and say nothing."""
     if data[:2] == b"\xff\xd8":
-        start = data.find(b"\xff\xda")
-        return start < 0 or data.find(b"\xff\xd9", start) < 0
+        return not _jpeg_ends(data)
     if data[:8] == b"\x89PNG\r\n\x1a\n":
         return b"IEND" not in data
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return len(data) < int.from_bytes(data[4:8], "little") + 8
     return False
+
+
+def _jpeg_ends(data: bytes) -> bool:
+    """Whether a JPEG file has the marker of its end. Segments are stepped over: a thumbnail in one has an end of its own."""
+    marker = _JPEG_MARKER.search(data, 2)
+    while marker and marker[0] != b"\xff\xd9":
+        length = int.from_bytes(data[marker.end() : marker.end() + 2], "big")
+        marker = _JPEG_MARKER.search(data, marker.end() + length)
+    return marker is not None
 
 
 def _reason(error: Exception) -> str:

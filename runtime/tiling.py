@@ -16,7 +16,7 @@ from runtime.artifact import MINIMUM_SIZE, ArtifactInfo
 from runtime.backends.session import Images
 from runtime.errors import InputError
 
-#: Pictures of more pixels than this are cut into tiles on the CPU, where nothing else bounds the memory. The networks
+#: Pictures of more pixels than this are cut into tiles where no plan's profile bounds the memory. On the CPU the networks
 #: were measured to need 0.6 to 2.8 KB for each pixel; those without weights, which do no convolution, 0.1 KB.
 WHOLE_PIXELS = 1088 * 1920
 _WHOLE_PIXELS_LIGHT = 16 * WHOLE_PIXELS
@@ -62,7 +62,7 @@ class Span:
 
 
 def whole_pixels(info: ArtifactInfo) -> int:
-    """The most pixels that are enhanced in one piece on the CPU."""
+    """The most pixels that are enhanced in one piece, where no plan says otherwise."""
     return WHOLE_PIXELS if info.has_weights else _WHOLE_PIXELS_LIGHT
 
 

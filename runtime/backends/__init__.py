@@ -10,7 +10,7 @@ from pathlib import Path
 from runtime import locate, onnx_file
 from runtime.artifact import ArtifactInfo
 from runtime.backends.session import Probe, Session
-from runtime.errors import BackendUnavailableError, IncompatiblePlanError, InputError, ManifestError
+from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, IncompatiblePlanError, InputError
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Choice:
     reference: Path | None = None
 
     def open(self, device: int, threads: int | None) -> Session:
-        """Open it. A name stands for one set of weights: an artifact of others is refused."""
+        """Open it. A name stands for one set of weights: an artifact of others is refused, and so is one of tensors."""
         if self.reference is not None and self.reference != self.path:
             info = read_info(self.path)
             if info.weights_sha256 != read_info(self.reference).weights_sha256:
@@ -59,7 +59,12 @@ class Choice:
                     f"{self.path} holds other weights than {self.reference}; make it again with: "
                     f"retinexrt {verb} {info.network}, or name the file itself"
                 )
-        return self.backend.open(self.path, device, threads)
+        session = self.backend.open(self.path, device, threads)
+        if not session.info.image_io:
+            session.close()
+            found = session.info.input.dtype
+            raise ArtifactError(f"{self.path} takes {found} tensors, not pictures; export it again without --tensor-io")
+        return session
 
 
 def get_backend(name: str) -> Backend:
@@ -86,7 +91,10 @@ def choices(source: str, backend: str = "auto") -> list[Choice]:
 
 def _is_slow(choice: Choice) -> bool:
     """OpenVINO is ahead of ONNX Runtime on convolutions, and behind it on networks that have none."""
-    return choice.backend.name == "openvino" and not read_info(choice.path).has_weights
+    try:
+        return choice.backend.name == "openvino" and not read_info(choice.path).has_weights
+    except ArtifactError:  # whoever opens it says so
+        return False
 
 
 def _runners(path: Path, wanted: Sequence[Backend]) -> list[Backend]:
@@ -120,7 +128,7 @@ def open_session(source: str, backend: str, device: int, threads: int | None) ->
             continue
         try:
             return choice.open(device, threads), choice.path
-        except (BackendUnavailableError, IncompatiblePlanError, ManifestError) as error:
+        except (BackendError, ArtifactError) as error:
             if backend != "auto" or locate.as_file(source):
                 raise
             obstacles.append(f"{probe.name}: {error}")

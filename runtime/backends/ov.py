@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -76,6 +77,8 @@ class OvSession:
         except RuntimeError as error:
             raise BackendError(f"OpenVINO failed on {images.shape}: {_last_line(error)}") from error
         self._idle.put(request)
+        if self._model is None:  # closed meanwhile: a request would keep the model
+            self._drop_idle()
 
     def run_device(self, images: DeviceImages, out: DeviceImages, stream: int) -> None:
         """Refused: this session runs on the CPU."""
@@ -84,8 +87,12 @@ class OvSession:
     def close(self) -> None:
         """Free the model once the runs in progress are done; calling it again does nothing."""
         self._model = None
-        while not self._idle.empty():
-            self._idle.get()
+        self._drop_idle()
+
+    def _drop_idle(self) -> None:
+        with suppress(Empty):
+            while True:
+                self._idle.get_nowait()
 
 
 def _last_line(error: Exception) -> str:

@@ -5,11 +5,23 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from runtime import ArtifactError, BackendUnavailableError, Enhancer, IncompatiblePlanError, InputError, backends, locate
+from runtime import (
+    ArtifactError,
+    BackendError,
+    BackendUnavailableError,
+    Enhancer,
+    IncompatiblePlanError,
+    InputError,
+    RetinexError,
+    backends,
+    cli,
+    locate,
+)
 from runtime.backends import BACKENDS, choices, ort, ov
 from runtime.backends.session import Probe
 from tests.runtime.backends.plans import write_plan
@@ -23,6 +35,7 @@ def engines(artifacts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     folder.mkdir()
     shutil.copy(artifacts / "double.onnx", folder)
     monkeypatch.setattr(locate, "search_folders", lambda: [folder])
+    monkeypatch.setattr(locate, "plan_folders", lambda: [folder])
     return folder
 
 
@@ -90,6 +103,70 @@ def test_a_name_stands_for_one_set_of_weights(engines: Path, monkeypatch: pytest
     assert Enhancer("double").backend in ("openvino", "onnxruntime")
     with pytest.raises(IncompatiblePlanError, match=r"double_fp16\.plan holds other weights than .*retinexrt build double"):
         Enhancer("double", backend="tensorrt")
+
+
+def test_a_plan_in_the_working_folder_needs_its_path(
+    artifacts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is executable code, and the folder may be a stranger's; the ONNX file beside it is found."""
+    own = tmp_path / "own"
+    (own / "runtime" / "models").mkdir(parents=True)
+    (own / "engines").mkdir()
+    there = tmp_path / "there" / "engines"
+    there.mkdir(parents=True)
+    monkeypatch.setattr(locate, "_PACKAGE", own / "runtime")
+    monkeypatch.chdir(there.parent)
+    shutil.copy(artifacts / "double.onnx", there)
+    plan = write_plan(there)
+    assert not any(choice.path.suffix == ".plan" for choice in choices("double"))
+    assert choices("double")[0].path == there / "double.onnx"
+    assert list(locate.available()) == [there / "double.onnx"]
+    with pytest.raises(ArtifactError, match=rf"only where its path is given: {plan}"):
+        choices("double", "tensorrt")
+    assert _names(choices(str(plan))) == [("tensorrt", plan.name)]
+    assert cli.main(["doctor", "double"]) == 0
+    assert f"{plan}: a plan in the working folder" in capsys.readouterr().out
+    mine = write_plan(own / "engines")
+    assert choices("double", "tensorrt")[0].path == mine
+    monkeypatch.chdir(own)
+    assert mine in locate.available()
+
+
+@pytest.mark.parametrize("error", [BackendError("out of GPU memory"), ArtifactError("no plan at all")])
+def test_auto_goes_past_what_fails_to_open(engines: Path, monkeypatch: pytest.MonkeyPatch, error: RetinexError) -> None:
+    import runtime.backends.trt as trt
+
+    def fail(path: Path, *, device: int, threads: int | None) -> None:
+        raise error
+
+    plan = write_plan(engines)
+    monkeypatch.setattr(trt, "probe", lambda: Probe("tensorrt", True, "here", ""))
+    monkeypatch.setattr(trt, "open_session", fail)
+    assert Enhancer("double").backend in ("openvino", "onnxruntime")
+    for source, backend in (("double", "tensorrt"), (plan, "auto")):
+        with pytest.raises(type(error), match=str(error)):
+            Enhancer(source, backend=backend)
+    for module in (ort, ov):
+        monkeypatch.setattr(module, "open_session", fail)
+    with pytest.raises(BackendUnavailableError, match=f"tensorrt: {error}.*openvino: {error}.*onnxruntime: {error}"):
+        Enhancer("double")
+
+
+def test_auto_goes_past_damage_and_tensors(engines: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lies in engines/ under the name but takes no pictures is an obstacle like any other."""
+    import runtime.backends.ort_cuda as ort_cuda
+
+    image = make_info().input
+    tensors = make_info(input=replace(image, dtype="float32"), precision="fp16")
+    write_artifact(engines / "double_fp16.onnx", tensors)
+    monkeypatch.setattr(ort_cuda, "probe", lambda: Probe("onnxruntime-cuda", True, "here", ""))
+    monkeypatch.setattr(ort_cuda, "open_session", ort.open_session)
+    assert Enhancer("double").source == str(engines / "double.onnx")
+    (engines / "double.onnx").write_bytes(b"damaged")
+    with pytest.raises(BackendUnavailableError, match=r"nothing here can run double.*double\.onnx"):
+        Enhancer("double")
+    with pytest.raises(ArtifactError, match=r"takes float32 tensors.*without --tensor-io"):
+        Enhancer(engines / "double_fp16.onnx", backend="onnxruntime")
 
 
 def test_nothing_usable_lists_every_obstacle(engines: Path, monkeypatch: pytest.MonkeyPatch) -> None:

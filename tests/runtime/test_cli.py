@@ -122,6 +122,49 @@ def test_the_output_folder_inside_the_input_is_not_read_again(engine: list[str],
         assert _tree(out) == ["a.png", "below/b.png", "below/c.jpg"]
 
 
+def test_folders_that_cannot_be_read_are_named(photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where root, who may read everything, runs the tests."""
+    scan = os.scandir
+
+    def refuse(path: str) -> Any:
+        if Path(path).name == "below":
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    found = jobs.plan([str(photographs)], photographs.parent / "out")
+    assert [job.source.name for job in found.jobs] == ["a.png"]
+    assert found.failures == [jobs.Failure(str(photographs / "below"), "cannot be read: Permission denied")]
+    found = jobs.plan([str(photographs / "below")], photographs.parent / "out")
+    assert [failure.reason for failure in found.failures] == ["cannot be read: Permission denied"]
+
+
+def test_paths_that_cannot_be_looked_at_are_named(
+    engine: list[str], photographs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, long = str(photographs.parent / "out"), 300 * "x"
+    (photographs / "circle.png").symlink_to("circle.png")
+    assert cli.main(["enhance", long, str(photographs), str(photographs / "a.png" / "b.png"), "-o", out, *engine]) == 1
+    said = capsys.readouterr().err
+    assert f"retinexrt: {long}: cannot be read: File name too long" in said
+    assert "b.png: does not exist" in said and "circle.png: cannot read" in said and "3 enhanced, 3 failed" in said
+
+
+def test_typescript_is_no_film(tmp_path: Path) -> None:
+    packets = (b"G" + 187 * b"\0") * 3
+    films = {
+        "a.ts": packets,
+        "b.MTS": b"".join(4 * b"\1" + packets[:188] for _ in range(3)),
+        "c.ts": (packets[:188] + bytes(16)) * 2,
+    }
+    others = {"d.ts": b"GET = 1;\n" * 99, "e.ts": b"G", "f.mts": b"", "g.ts": b"export const a = 1;\n"}
+    for name, data in (films | others).items():
+        (tmp_path / name).write_bytes(data)
+    found = jobs.plan([str(tmp_path)], tmp_path / "out")
+    assert sorted(job.source.name for job in found.jobs) == sorted(films)
+    assert found.ignored == len(others)
+
+
 def test_what_is_read_but_not_written_becomes_png(tmp_path: Path) -> None:
     (tmp_path / "a.gif").write_bytes(b"x")
     plan = jobs.plan([str(tmp_path)], tmp_path / "out")
@@ -305,15 +348,17 @@ def test_a_reader_that_leaves_is_no_traceback(engine: list[str]) -> None:
 
 
 _GROWTH = """
-import resource, sys
+import re, sys
+from pathlib import Path
 from runtime import cli
 for folder in sys.argv[2:4]:
     assert cli.main(["enhance", "-q", folder, "-o", folder + "-out", "--engine", sys.argv[1], "--backend", "onnxruntime"]) == 0
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+    print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024)
 """
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
 def test_memory_does_not_grow_with_the_folder(artifacts: Path, tmp_path: Path) -> None:
     """Pictures of many sizes: what 100 of them need is enough for 1,000."""
     random = np.random.default_rng(0)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from runtime import Enhancer, InputError, backends, device_memory
+from runtime import Enhancer, InputError, backends, device_memory, tiling
 from runtime.backends.session import DeviceImages, Images
 from tests.runtime.conftest import double, make_info
 from tests.runtime.cuda.fake import DeviceArray, FakeCuda, memory_at
@@ -90,6 +90,51 @@ def test_overlap_and_colour_are_refused(open_enhancer: Callable[..., Enhancer]) 
         open_enhancer().enhance_device(4096, (20, 20, 3), out=4097)
     with pytest.raises(InputError, match="GPU memory is RGB"):
         open_enhancer(color="bgr").enhance_device(4096, (20, 20, 3), out=2**30)
+
+
+def test_null_pointers_are_refused(open_enhancer: Callable[..., Enhancer], session: GpuSession) -> None:
+    for pointer, out, message in ((0, 4096, "the image is a null pointer"), (0, None, "the image"), (4096, 0, "out is a null")):
+        with pytest.raises(InputError, match=message):
+            open_enhancer().enhance_device(pointer, (20, 20, 3), out=out)
+    assert not session.streams
+
+
+def test_arrays_on_the_gpu_must_lie_apart(
+    open_enhancer: Callable[..., Enhancer], session: GpuSession, dark: NDArray[np.uint8]
+) -> None:
+    memory = np.concatenate([dark, dark])
+    first, shifted, second = (DeviceArray(memory[row : row + 33]) for row in (0, 32, 33))
+    for out in (first, shifted):
+        with pytest.raises(InputError, match="out overlaps the image"):
+            open_enhancer()(first, out=out)
+    assert not session.streams
+    assert open_enhancer()(first, out=second) is second
+
+
+def test_memory_is_bounded_wherever_no_plan_bounds_it(
+    open_enhancer: Callable[..., Enhancer], session: GpuSession, dark: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An ONNX file on a GPU: tiles and batches as on the CPU."""
+    seen: list[tuple[int, ...]] = []
+
+    def run(images: Images, out: Images) -> None:
+        seen.append(images.shape)
+        out[:] = double(images)
+
+    monkeypatch.setattr(session, "run", run)
+    monkeypatch.setattr(tiling, "WHOLE_PIXELS", 2 * dark.shape[0] * dark.shape[1])
+    batch = np.stack([dark] * 5)
+    assert np.array_equal(open_enhancer()(batch), double(batch))
+    assert [shape[0] for shape in seen] == [2, 2, 1]
+    large = np.tile(dark, (2, 2, 1))
+    with pytest.raises(InputError, match=r'at most 3,102 pixels fit.*tile="approximate"'):
+        session.info = make_info(halo=None, contract=())
+        open_enhancer()(large)
+    seen.clear()
+    monkeypatch.setattr(tiling, "_CORE", 32)
+    session.info = make_info()
+    assert np.array_equal(open_enhancer()(large), double(large))
+    assert len(seen) > 3
 
 
 def test_arrays_of_other_libraries_stay_where_they_are(open_enhancer: Callable[..., Enhancer], dark: NDArray[np.uint8]) -> None:

@@ -152,6 +152,30 @@ def _truncated(suffix: str) -> bytes:
     return data[: len(data) // 2]
 
 
+def test_the_end_of_a_thumbnail_is_not_that_of_its_picture() -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    data = _jpeg_with(noise, _exif(1, "<") + _encoded(noise[:16, :16], ".jpg"))
+    for length in (2, 100, len(data) * 2 // 3, len(data) - 1):
+        with pytest.raises(InputError, match="is truncated"):
+            pictures.decode(data[:length], "x")
+
+
+def test_what_is_whole_is_not_called_truncated() -> None:
+    """Ends of other pictures, restarts, scans in a row, padding, and what cameras append."""
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    thumbnail = _encoded(noise[:16, :16], ".jpg")
+    plain = _encoded(noise, ".jpg")
+    options = [cv2.IMWRITE_JPEG_PROGRESSIVE, 1], [cv2.IMWRITE_JPEG_RST_INTERVAL, 2]
+    whole = [cv2.imencode(".jpg", noise, option)[1].tobytes() for option in options]
+    whole += [_jpeg_with(noise, _exif(1, "<") + thumbnail), plain + b"ftypmp42" * 99, plain[:-2] + b"\xff\xff\xff\xd9"]
+    for data in whole:
+        assert pictures.decode(data, "x").rgb.shape == noise.shape
+    for data in whole[:2]:
+        for end in (2, 3, len(data) // 2, len(data) - 30):
+            with pytest.raises(InputError, match="is truncated"):
+                pictures.decode(data[:-end], "x")
+
+
 BAD_FILES: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "is empty"),
     "text": (b"this is no picture", "is not a picture"),
