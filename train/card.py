@@ -22,8 +22,11 @@ LOL_NOTICE = (
 VGG_NOTICE = "VGG-16 features: Simonyan and Zisserman, CC BY 4.0 (torchvision's weights)."
 
 
-def write_card(trainer: Trainer, table: str, data: Path, started_from: Path | None = None) -> Path:
-    """Write the best network of a run as NAME.safetensors, scored in FP32 as it is stored, and NAME.json beside it."""
+def write_card(trainer: Trainer, table: str, data: Path, command: str) -> Path:
+    """Write the best network of a run as NAME.safetensors, scored in FP32 as it is stored, and NAME.json beside it.
+
+    `command` is the one that ended the run.
+    """
     spec, out = trainer.spec, trainer.out
     path = out / f"{spec.weights}.safetensors"
     keywords = dict(trainer.recipe.build)
@@ -36,7 +39,8 @@ def write_card(trainer: Trainer, table: str, data: Path, started_from: Path | No
         "trained": True,
         "sha256": sha256,
         "recipe": {"table": table, **trainer.recipe.document()},
-        "started_from": None if started_from is None else started_from.name,
+        "command": command,
+        "started_from": trainer.started_from,
         "steps": trainer.step,
         "best_step": trainer.best_step,
         "hours": round(trainer.seconds / 3600, 3),

@@ -21,21 +21,28 @@ FILE = "vgg16_conv1_to_conv3.npz"
 LAYERS = ("conv1_1", "conv1_2", None, "conv2_1", "conv2_2", None, "conv3_1", "conv3_2", "conv3_3")
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
+_path: Path | None = None
+
 
 def find_vgg(data: Path | None = None) -> Path:
     """The weights file: in the vgg folder beside the data, in the data folder, or in $RETINEXRT_DATA/vgg."""
     roots = [data.parent / "vgg", data, data / "vgg"] if data is not None else []
-    if "RETINEXRT_DATA" in os.environ:
-        roots.append(Path(os.environ["RETINEXRT_DATA"]) / "vgg")
+    if root := os.environ.get("RETINEXRT_DATA"):
+        roots.append(Path(root) / "vgg")
     for root in roots:
         if (root / FILE).is_file():
             return root / FILE
     raise DataError(f"{FILE} was not found; put it in $RETINEXRT_DATA/vgg, or choose a recipe that needs no VGG features")
 
 
+def use(path: Path) -> None:
+    """Take the features from this file from now on, instead of the one that `find_vgg` finds without a data folder."""
+    global _path
+    _path = path
+
+
 @lru_cache(maxsize=2)
-def _weights(device: torch.device) -> dict[str, Tensor]:
-    path = find_vgg()
+def _weights(path: Path, device: torch.device) -> dict[str, Tensor]:
     try:
         with np.load(path) as arrays:
             return {name: torch.from_numpy(arrays[name]).to(device) for name in arrays.files}
@@ -45,7 +52,7 @@ def _weights(device: torch.device) -> dict[str, Tensor]:
 
 def vgg(image: Tensor) -> Tensor:
     """Features of relu3_3, N x 256 x H/4 x W/4, of an image in [0, 1]."""
-    weights = _weights(image.device)
+    weights = _weights(_path or find_vgg(), image.device)
     x = (image - image.new_tensor(MEAN).view(1, 3, 1, 1)) / image.new_tensor(DEVIATION).view(1, 3, 1, 1)
     for layer in LAYERS:
         x = (

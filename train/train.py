@@ -5,8 +5,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import signal
 import sys
+import tempfile
+import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,7 +40,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="replaces the recipe's")
     parser.add_argument("--learning-rate", type=float, help="replaces the recipe's, e.g. to go on from --init more gently")
     parser.add_argument("--steps", type=int, help="scale the recipe's stages to this many steps in all")
-    parser.add_argument("--minutes", type=float, help="stop cleanly after so many minutes; --resume goes on")
+    parser.add_argument(
+        "--minutes", type=float, help="be done, weights and card too, so many minutes after the start; --resume goes on"
+    )
     parser.add_argument("--fit-minutes", type=float, help="squeeze the whole schedule into so many minutes (not reproducible)")
     parser.add_argument("--validate-minutes", type=float, help="validate by the clock instead of by steps")
     parser.add_argument("--validate-nth", type=int, default=1, help="score every n-th validation picture until the end")
@@ -45,20 +51,25 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    started = time.monotonic()
     options = parse(arguments)
     try:
-        train(options)
+        train(options, command_line(sys.argv[1:] if arguments is None else arguments), started)
     except TrainError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except ImportError as error:
+        print(f"error: {error.name or error} is missing; install it with: pip install 'retinexrt[train]'", file=sys.stderr)
         return 2
     return 0
 
 
-def train(options: argparse.Namespace) -> None:
-    """Set a run up, run it, and leave its weights and card in its folder."""
+def train(options: argparse.Namespace, command: str, started: float) -> None:
+    """Set a run up, run it, and leave its weights and card in its folder; `started` is when, by time.monotonic()."""
     from train.networks import get_spec
 
     spec = get_spec(options.name)  # Before torch is imported: a wrong name is answered at once.
+    check_numbers(options)
     from tqdm import tqdm
 
     from train.card import write_card
@@ -69,12 +80,15 @@ def train(options: argparse.Namespace) -> None:
     recipe = choose_recipe(options)
     data = choose_data(options.data)
     out = options.out or Path("runs") / spec.name
+    check_writable(out)
     device = choose_device(options.device, options.threads)
+    choose_features(recipe, data)
     network = build_seeded(spec, recipe.seed, **build_keywords(recipe, data)).train()
     if options.init is not None:
         print(f"started from {start_from(network, options.init)}")
-    limits = Limits(options.minutes, options.fit_minutes, options.validate_minutes, options.validate_nth)
+    limits = Limits(options.minutes, options.fit_minutes, options.validate_minutes, options.validate_nth, started)
     trainer = Trainer(spec, network, recipe, find_pairs(data, "train"), find_pairs(data, "val"), out, device, limits)
+    trainer.started_from = None if options.init is None else options.init.name
     if options.resume and (out / CHECKPOINT).is_file():
         trainer.resume()
         print(f"resumed at step {trainer.step}")
@@ -90,7 +104,40 @@ def train(options: argparse.Namespace) -> None:
             bar.update(position - bar.n)
 
         trainer.run(lambda line: tqdm.write(line, file=sys.stdout) or sys.stdout.flush(), tick)
-    write_card(trainer, options.table, data, options.init)
+    write_card(trainer, options.table, data, command)
+
+
+def command_line(arguments: Sequence[str]) -> str:
+    """The command as it would be typed in the project's folder; paths of this machine are shortened to their names."""
+    return shlex.join(["python", "train/train.py", *(_shorten(word) for word in arguments)])
+
+
+def _shorten(word: str) -> str:
+    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    path, root = Path(value), Path(__file__).resolve().parents[1]
+    if path.is_absolute():
+        value = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+    return f"{option}{equals}{value}"
+
+
+def check_numbers(options: argparse.Namespace) -> None:
+    """Counts are at least 1, durations and rates more than 0."""
+    for name in ("validate_nth", "steps", "threads"):
+        if (value := getattr(options, name)) is not None and value < 1:
+            raise TrainError(f"--{name.replace('_', '-')} {value}: expected 1 or more")
+    for name in ("minutes", "fit_minutes", "validate_minutes", "learning_rate"):
+        if (value := getattr(options, name)) is not None and not value > 0:
+            raise TrainError(f"--{name.replace('_', '-')} {value}: expected more than 0")
+
+
+def check_writable(folder: Path) -> None:
+    """Make the folder of the run and write to it, before hours of work are to be kept there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise TrainError(f"cannot write to {folder}: {error.strerror}; choose another --out") from error
 
 
 def choose_recipe(options: argparse.Namespace) -> Recipe:
@@ -111,7 +158,7 @@ def choose_data(folder: Path | None) -> Path:
     if folder is not None:
         return folder
     root = os.environ.get("RETINEXRT_DATA")
-    if root is None:
+    if not root:
         raise DataError("no data: pass --data FOLDER or set RETINEXRT_DATA")
     return Path(root) / "LOL"
 
@@ -119,12 +166,20 @@ def choose_data(folder: Path | None) -> Path:
 def choose_device(name: str | None, threads: int | None) -> torch.device:
     import torch
 
-    device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise TrainError(f"--device {name}: expected cpu, cuda or cuda:N")
     if device.type == "cuda":
         if not torch.cuda.is_available():
             raise TrainError("no CUDA device was found; pass --device cpu, or install a CUDA build of torch and a driver")
-        torch.backends.cuda.matmul.allow_tf32 = True
-        torch.backends.cudnn.allow_tf32 = True
+        if (device.index or 0) >= torch.cuda.device_count():
+            raise TrainError(f"--device {name}: this machine has {torch.cuda.device_count()} CUDA devices, counted from 0")
+        # FP32 is FP32: what may be rounded runs in 16 bits, and TF32's 10 bits would show in scores, SSIM and DSN's encoder.
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
         torch.backends.cudnn.benchmark = True
     if threads is not None:
         torch.set_num_threads(threads)
@@ -139,6 +194,14 @@ def build_keywords(recipe: Recipe, data: Path) -> dict[str, object]:
 
         keywords["vgg"] = find_vgg(data)
     return keywords
+
+
+def choose_features(recipe: Recipe, data: Path) -> None:
+    """Where a stage needs VGG features, find them now: a later stage may begin after hours."""
+    if any(stage.loss.get("perceptual") for stage in recipe.stages):
+        from train import features
+
+        features.use(features.find_vgg(data))
 
 
 def start_from(network: torch.nn.Module, path: Path) -> str:

@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,9 +26,13 @@ from train.loop import Limits, Trainer, schedule, select_parameters, set_trainin
 from train.networks import get_spec, weights
 from train.pairs import find_pairs
 from train.recipes import Recipe, Stage
-from train.train import main, start_from
+from train.train import choose_device, main, start_from
 
 ROOT = Path(__file__).resolve().parents[2]
+SHORT = (
+    "[best]\nlearning_rate = 1e-3\nbatch = 1\ncrop = 16\n"
+    '[[best.stages]]\nobjective = "msrnet"\nsteps = STEPS\nloss = { enhanced = 1.0 }\n'
+)
 
 
 def trainer(folder: Path, recipe: Recipe, out: Path, name: str = "msrnet", limits: Limits | None = None) -> Any:
@@ -201,6 +206,8 @@ def test_the_card_says_how_it_was_trained(pairs_folder: Path, tmp_path: Path, ca
     assert loaded.trained and loaded.sha256 == card["sha256"]
     assert card["steps"] == 2 and card["data"]["training_pairs"] == 13 and card["validation"]["pictures"] == 1
     assert card["recipe"]["table"] == "best" and card["recipe"]["stages"][0]["objective"] == "pdn-joint"
+    assert card["command"] == "python train/train.py pdn --data pairs --recipe r.toml --out out --device cpu"
+    assert card["started_from"] is None
     capsys.readouterr()
     # Resumed at its end, it has nothing to do and says the same.
     assert main([*command, "--resume"]) == 0
@@ -216,6 +223,98 @@ def test_starting_from_a_related_network(tmp_path: Path) -> None:
     assert torch.equal(grown.coarse_light.tail.weight, pdn.coarse_light.tail.weight.half().float())
     with pytest.raises(WeightsError, match="no tensor that fits"):
         start_from(get_spec("msrnet").build(), tmp_path / "pdn.safetensors")
+
+
+def test_a_resumed_run_remembers_what_it_started_from(pairs_folder: Path, tmp_path: Path) -> None:
+    weights.save(weights.build_seeded(get_spec("msrnet"), seed=7), get_spec("msrnet"), tmp_path / "first.safetensors", {})
+    recipe = tmp_path / "r.toml"
+    recipe.write_text(SHORT.replace("STEPS", "1"))
+    command = ["msrnet", "--data", str(pairs_folder), "--recipe", str(recipe), "--out", str(tmp_path), "--device", "cpu"]
+    for more in (["--init", str(tmp_path / "first.safetensors")], ["--resume"]):
+        assert main([*command, *more]) == 0
+        assert json.loads((tmp_path / "msrnet.json").read_text())["started_from"] == "first.safetensors"
+
+
+def test_the_features_of_a_later_stage_are_found_at_the_start(
+    pairs_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RETINEXRT_DATA", "")
+    monkeypatch.setattr("train.features._path", None)
+    recipe = tmp_path / "r.toml"
+    recipe.write_text(
+        SHORT.replace("STEPS", "1").replace("msrnet", "blnet-joint")
+        + '[[best.stages]]\nobjective = "blnet-enhancement"\nsteps = 1\nloss = { perceptual = 1.0 }\n'
+    )
+    out = tmp_path / "out"
+    command = ["blnet", "--data", str(pairs_folder), "--recipe", str(recipe), "--out", str(out), "--device", "cpu"]
+    assert main(command) == 2
+    assert "vgg16_conv1_to_conv3.npz was not found" in capsys.readouterr().err
+    assert not (out / "train.csv").exists()
+    # Beside the data they are found, without RETINEXRT_DATA, and used.
+    (tmp_path / "vgg").mkdir()
+    channels = {"conv1_1": (2, 3), "conv1_2": (2, 2), "conv2_1": (2, 2), "conv2_2": (2, 2)}
+    channels |= {"conv3_1": (2, 2), "conv3_2": (2, 2), "conv3_3": (2, 2)}
+    arrays = {f"{name}_weight": np.full((*shape, 3, 3), 0.1, np.float32) for name, shape in channels.items()}
+    arrays |= {f"{name}_bias": np.zeros(2, np.float32) for name in channels}
+    np.savez(tmp_path / "vgg" / "vgg16_conv1_to_conv3.npz", **arrays)  # pyright: ignore[reportArgumentType]
+    assert main(command) == 0
+    assert "VGG-16" in json.loads((out / "blnet.json").read_text())["attribution"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--device", "gpu"], "--device gpu: expected cpu, cuda or cuda:N"),
+        (["--device", "meta"], "--device meta: expected cpu, cuda or cuda:N"),
+        (["--validate-nth", "0"], "--validate-nth 0: expected 1 or more"),
+        (["--steps", "0"], "--steps 0: expected 1 or more"),
+        (["--minutes", "-1"], "--minutes -1.0: expected more than 0"),
+        (["--out", "FILE/run"], "cannot write to .*choose another --out"),
+        (["--out", "FILE"], "cannot write to .*choose another --out"),
+    ],
+)
+def test_wrong_options_are_one_line(
+    options: list[str], message: str, pairs_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    command = ["msrnet", "--data", str(pairs_folder), "--out", str(tmp_path / "out"), "--device", "cpu"]
+    assert main([*command, *(word.replace("FILE", str(tmp_path / "file")) for word in options)]) == 2
+    errors = capsys.readouterr().err
+    assert re.search(message, errors) and errors.count("\n") == 1
+
+
+def test_an_empty_data_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("RETINEXRT_DATA", "")
+    assert main(["msrnet", "--device", "cpu"]) == 2
+    assert "pass --data FOLDER or set RETINEXRT_DATA" in capsys.readouterr().err
+
+
+def test_a_missing_package_is_named(
+    pairs_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard.writer", None)
+    assert main(["msrnet", "--data", str(pairs_folder), "--out", str(tmp_path / "out"), "--device", "cpu"]) == 2
+    errors = capsys.readouterr().err
+    assert "tensorboard" in errors and "pip install 'retinexrt[train]'" in errors and errors.count("\n") == 1
+
+
+def test_fp32_is_fp32_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    backends = torch.backends
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    switches = backends.cuda.matmul, backends.cudnn
+    before = [switch.allow_tf32 for switch in switches], backends.cudnn.benchmark
+    try:
+        for switch in switches:
+            switch.allow_tf32 = True
+        assert choose_device("cuda:1", None) == torch.device("cuda:1")
+        assert [switch.allow_tf32 for switch in switches] == [False, False]
+    finally:
+        for switch, value in zip(switches, before[0], strict=True):
+            switch.allow_tf32 = value
+        backends.cudnn.benchmark = before[1]
+    with pytest.raises(TrainError, match="has 2 CUDA devices"):
+        choose_device("cuda:2", None)
 
 
 def test_errors_are_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -239,10 +338,7 @@ def test_ctrl_c_stops_after_a_step_and_leaves_a_checkpoint(pairs_folder: Path, t
         "cpu",
     ]
     recipe = tmp_path / "r.toml"
-    recipe.write_text(
-        "[best]\nlearning_rate = 1e-3\nbatch = 1\ncrop = 16\n"
-        '[[best.stages]]\nobjective = "msrnet"\nsteps = 1000000\nloss = { enhanced = 1.0 }\n'
-    )
+    recipe.write_text(SHORT.replace("STEPS", "1000000"))
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
         [*command, "--recipe", str(recipe)], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
