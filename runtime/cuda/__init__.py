@@ -21,7 +21,7 @@ from importlib import import_module
 from runtime.cuda.protocol import Cuda, DeviceProperties
 from runtime.errors import BackendUnavailableError, InputError
 
-__all__ = ["Cuda", "DeviceProperties", "driver_found", "open_cuda"]
+__all__ = ["Cuda", "DeviceProperties", "driver_found", "open_cuda", "require_own_context"]
 
 #: name -> module with an `open_implementation` function, and the command that installs what it needs.
 IMPLEMENTATIONS = {
@@ -70,3 +70,13 @@ def _opened_as(name: str) -> Cuda:
             opener: Callable[[], Cuda] = import_module(IMPLEMENTATIONS[name][0]).open_implementation
             _opened[name] = opener()
         return _opened[name]
+
+
+def require_own_context(cuda: Cuda, device: int, context: int) -> None:
+    """Refuse GPU memory and streams of another context than the session's: the one current where they are handed over."""
+    found = cuda.current_context(device)
+    if found not in (0, context):
+        raise InputError(
+            f"another CUDA context of GPU {device} is current than the one that this session works in; memory and streams "
+            "belong to one context, so call it where its context or none is current, or hand over host memory"
+        )

@@ -30,7 +30,7 @@ class DeviceProperties:
 
 
 class Cuda(Protocol):
-    """One implementation of these operations. All but the first four need a context from `using`."""
+    """One implementation of these operations. All but the first five need a context from `using`."""
 
     name: str
 
@@ -38,12 +38,19 @@ class Cuda(Protocol):
 
     def properties(self, device: int) -> DeviceProperties: ...
 
-    def open_context(self, device: int) -> int:
-        """Return the calling thread's current context if it is one of `device`, else retain the primary context."""
+    def current_context(self, device: int) -> int:
+        """The calling thread's current context if it is one of `device`, whoever made it current; else 0."""
+        ...
+
+    def open_context(self, device: int, *, primary: bool = False) -> int:
+        """Return the calling thread's current context if it is one of `device`, else retain the primary context.
+
+        With `primary` the primary context, whichever is current. Every call needs one of `close_context`.
+        """
         ...
 
     def close_context(self, context: int) -> None:
-        """Release what `open_context` retained; a context of the host application is left alone."""
+        """Undo one `open_context`; the last one releases what was retained. The host application's own is left alone."""
         ...
 
     def using(self, context: int) -> AbstractContextManager[None]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
@@ -33,6 +35,16 @@ def open_implementation() -> CudaPython:
     return cuda
 
 
+@dataclass
+class _Held:
+    """A context that is open, and how often."""
+
+    device: int
+    count: int = 0
+    #: Was it retained here, or is it the application's own?
+    retained: bool = False
+
+
 class CudaPython:
     """The `Cuda` protocol on `cuda.bindings.driver`."""
 
@@ -40,7 +52,9 @@ class CudaPython:
 
     def __init__(self, driver: Any) -> None:
         self._driver = driver
-        self._retained: dict[int, int] = {}
+        self._contexts: dict[int, _Held] = {}
+        # Finalizers close contexts wherever the garbage collector runs: inside these functions as well.
+        self._lock = threading.RLock()
         self._call("cuInit", 0)
 
     def _call(self, function: str, *arguments: Any) -> Any:
@@ -75,22 +89,38 @@ class CudaPython:
             raise InputError(f"there is no GPU {device}; this machine has {count}, numbered from 0")
         return self._call("cuDeviceGet", device)
 
-    def open_context(self, device: int) -> int:
-        handle = self._device(device)
+    def current_context(self, device: int) -> int:
         current = int(self._call("cuCtxGetCurrent"))
-        if current and int(self._call("cuCtxGetDevice")) == int(handle):
-            return current
+        return current if current and int(self._call("cuCtxGetDevice")) == int(self._device(device)) else 0
+
+    def open_context(self, device: int, *, primary: bool = False) -> int:
+        handle = self._device(device)
+        with self._lock:
+            context = 0 if primary else self.current_context(device)
+            if not context:
+                context = self._retain(handle, device)
+            self._contexts.setdefault(context, _Held(device)).count += 1
+            return context
+
+    def _retain(self, handle: Any, device: int) -> int:
+        """The primary context, retained once however often it is open."""
         context = int(self._call("cuDevicePrimaryCtxRetain", handle))
-        self._retained[context] = self._retained.get(context, 0) + 1
+        held = self._contexts.setdefault(context, _Held(device))
+        if held.retained:
+            self._call("cuDevicePrimaryCtxRelease", handle)
+        held.retained = True
         return context
 
     def close_context(self, context: int) -> None:
-        if not self._retained.get(context):
-            return
-        self._retained[context] -= 1
-        with self.using(context):
-            device = self._call("cuCtxGetDevice")
-        self._call("cuDevicePrimaryCtxRelease", device)
+        with self._lock:
+            held = self._contexts.get(context)
+            if held is None:
+                return
+            held.count -= 1
+            if held.count == 0:
+                del self._contexts[context]
+                if held.retained:
+                    self._call("cuDevicePrimaryCtxRelease", self._device(held.device))
 
     @contextmanager
     def using(self, context: int) -> Generator[None]:

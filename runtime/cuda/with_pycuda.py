@@ -60,7 +60,8 @@ class PyCuda:
         self._driver = driver
         self._library = library
         self._contexts: dict[int, _Held] = {}
-        self._lock = threading.Lock()
+        # Finalizers close contexts wherever the garbage collector runs: inside these functions as well.
+        self._lock = threading.RLock()
         self._streams: dict[int, Any] = {}
         self._memory: dict[int, Any] = {}
 
@@ -102,19 +103,57 @@ class PyCuda:
         with self._typed("opening a GPU"):
             return self._driver.Device(device)
 
-    def open_context(self, device: int) -> int:
+    def _current(self) -> int:
+        """CUDA's current context; PyCUDA itself knows only of those that went through PyCUDA."""
+        current = ctypes.c_void_p()
+        self._call("cuCtxGetCurrent", ctypes.byref(current))
+        return int(current.value or 0)
+
+    def current_context(self, device: int) -> int:
+        current, found, wanted = self._current(), ctypes.c_int(), ctypes.c_int()
+        if not current:
+            return 0
+        self._call("cuCtxGetDevice", ctypes.byref(found))
+        self._call("cuDeviceGet", ctypes.byref(wanted), ctypes.c_int(device))
+        return current if found.value == wanted.value else 0
+
+    def open_context(self, device: int, *, primary: bool = False) -> int:
         handle = self._device(device)
-        with self._lock, self._typed("opening a context"):
-            context = self._driver.Context.get_current()
-            if context is not None and self._driver.Context.get_device() == handle:
-                held = self._contexts.setdefault(int(context.handle), _Held(context, None))
-            else:
-                held = next((held for held in self._contexts.values() if held.primary_of == device), None)
-                if held is None:
-                    held = _Held(handle.retain_primary_context(), device)
-                    self._contexts[int(held.context.handle)] = held
+        with self._lock:
+            current = 0 if primary else self.current_context(device)
+            held = self._contexts.get(current)
+            if held is None:
+                held = self._hold_current(current, handle, device) if current else self._hold_primary(handle, device)
             held.count += 1
             return int(held.context.handle)
+
+    def _hold_current(self, current: int, handle: Any, device: int) -> _Held:
+        """PyCUDA's object for the current context."""
+        known = self._driver.Context.get_current()
+        if known is not None and int(known.handle) == current:
+            return self._contexts.setdefault(current, _Held(known, None))
+        # Made current by the CUDA runtime or by C++. PyCUDA has no object for such a context, unless it is the primary one.
+        held = self._hold_primary(handle, device)
+        found = int(held.context.handle)
+        if found != current:
+            held.count += 1
+            self.close_context(found)
+            raise BackendError(
+                "the current CUDA context is neither PyCUDA's nor the GPU's primary one, and PyCUDA can't work in it; "
+                "use cuda-python: pip install 'cuda-python>=13'"
+            )
+        return held
+
+    def _hold_primary(self, handle: Any, device: int) -> _Held:
+        for held in self._contexts.values():
+            if held.primary_of == device:
+                return held
+        with self._typed("opening a context"):
+            context = handle.retain_primary_context()
+        held = self._contexts.setdefault(int(context.handle), _Held(context, device))
+        if held.context is not context:  # The application's object for it is in use already.
+            self._release_primary(context, device)
+        return held
 
     def close_context(self, context: int) -> None:
         with self._lock:
@@ -136,30 +175,45 @@ class PyCuda:
         retained = ctypes.c_void_p()
         self._call("cuDevicePrimaryCtxRetain", ctypes.byref(retained), ctypes.c_int(device))
         try:
-            with self._typed("releasing a context"):
-                context.push()
-                context.detach()
-            current = ctypes.c_void_p()
-            if self._driver.Context.get_current() is not None:  # PyCUDA has put it back, above the one detached
-                self._call("cuCtxPopCurrent_v2", ctypes.byref(current))
-            self._call("cuCtxPopCurrent_v2", ctypes.byref(retained))
-            if current.value:
-                self._call("cuCtxPushCurrent_v2", current)
+            with self._on_top():
+                with self._typed("releasing a context"):
+                    context.push()
+                    context.detach()
+                current = ctypes.c_void_p()
+                if self._driver.Context.get_current() is not None:  # PyCUDA has put it back, above the one detached
+                    self._call("cuCtxPopCurrent_v2", ctypes.byref(current))
+                self._call("cuCtxPopCurrent_v2", ctypes.byref(retained))
+                if current.value:
+                    self._call("cuCtxPushCurrent_v2", current)
         finally:
             self._call("cuDevicePrimaryCtxRelease_v2", ctypes.c_int(device))
 
     @contextmanager
-    def using(self, context: int) -> Generator[None]:
-        current = self._driver.Context.get_current()
-        if current is not None and int(current.handle) == context:
+    def _on_top(self) -> Generator[None]:
+        """PyCUDA takes its current context for CUDA's, and would replace one that others have made current above it."""
+        known = self._driver.Context.get_current()
+        if known is None or int(known.handle) == self._current():
             yield
             return
-        with self._typed("entering a context"):
-            self._contexts[context].context.push()
+        self._call("cuCtxPushCurrent_v2", ctypes.c_void_p(int(known.handle)))
         try:
             yield
         finally:
-            self._driver.Context.pop()
+            self._call("cuCtxPopCurrent_v2", ctypes.byref(ctypes.c_void_p()))
+
+    @contextmanager
+    def using(self, context: int) -> Generator[None]:
+        with self._on_top():
+            known = self._driver.Context.get_current()
+            if known is not None and int(known.handle) == context:
+                yield
+                return
+            with self._typed("entering a context"):
+                self._contexts[context].context.push()
+            try:
+                yield
+            finally:
+                self._driver.Context.pop()
 
     def create_stream(self) -> int:
         with self._typed("creating a stream"):

@@ -109,9 +109,14 @@ class FakeCuda:
             raise InputError(f"there is no GPU {device}; this machine has {self.devices}, numbered from 0")
         return DeviceProperties("Fake GPU", self.sm, 8 << 30, "13.0")
 
-    def open_context(self, device: int) -> int:
-        self._note("open_context", context=False)
+    def current_context(self, device: int) -> int:
         if self.current_by_application is not None:
+            return self.current_by_application
+        return device + 1 if self._stack()[-1:] == [device + 1] else 0
+
+    def open_context(self, device: int, *, primary: bool = False) -> int:
+        self._note("open_context", context=False)
+        if self.current_by_application is not None and not primary:
             return self.current_by_application
         self._contexts[device + 1] += 1
         return device + 1

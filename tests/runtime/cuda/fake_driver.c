@@ -32,6 +32,11 @@ int fake_depth(void) { return depth; }
 /* What a host application does that made a context of its own. */
 void *fake_application_context(void) { stack[depth++] = &foreign; return &foreign; }
 
+/* What the CUDA runtime does: the primary context, retained and made current. */
+void *fake_push_primary(void) { retained++; stack[depth++] = &primary; return &primary; }
+void fake_release_primary(void) { retained--; }
+void fake_pop(void) { depth--; }
+
 #define NEED_CONTEXT if (!depth) return INVALID_CONTEXT
 
 Result cuInit(unsigned flags) { return OK; }

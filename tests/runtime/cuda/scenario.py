@@ -131,6 +131,58 @@ def two_sessions(cuda: Cuda, context: int) -> None:
         cuda.free(pointer)
 
 
+def sessions_inside_a_session(cuda: Cuda, context: int, library: ctypes.CDLL) -> None:
+    """Contexts opened and closed while the first one's is current, and on a thread where none is, leave it retained."""
+    with cuda.using(context):
+        assert cuda.current_context(0) == context
+        cuda.close_context(cuda.open_context(0))
+        assert library.fake_retained() == 1, "the first session's context is gone"
+        cuda.close_context(cuda.open_context(0, primary=True))
+        assert library.fake_retained() == 1, "the first session's context is gone"
+    outside = cuda.open_context(0)
+    with cuda.using(outside):
+        inside = cuda.open_context(0)
+    for opened in (outside, inside):
+        cuda.close_context(opened)
+    assert cuda.current_context(0) == 0
+    assert library.fake_retained() == 1
+
+
+def foreign(cuda: Cuda, library: ctypes.CDLL) -> None:
+    """A context that C++ has made current, behind the back of the library that `cuda` is implemented on."""
+    library.fake_application_context.restype = library.fake_push_primary.restype = ctypes.c_void_p
+    expected = library.fake_push_primary()
+    retained = library.fake_retained()
+    context = cuda.open_context(0)
+    assert context == expected == cuda.current_context(0)
+    with cuda.using(context):
+        copies(cuda)
+    library.fake_application_context()
+    with cuda.using(context):
+        copies(cuda)
+        other = library.fake_application_context()
+        assert cuda.current_context(0) == other
+        with cuda.using(context):
+            copies(cuda)
+            assert cuda.current_context(0) == context
+        assert cuda.current_context(0) == other
+        if cuda.name == "pycuda":
+            raises(BackendError, "PyCUDA can't work in it", cuda.open_context, 0)
+        assert cuda.current_context(0) == other
+        main_context = cuda.open_context(0, primary=True)
+        assert main_context == context
+        cuda.close_context(main_context)
+        assert cuda.current_context(0) == other
+        library.fake_pop()
+    assert cuda.current_context(0) == other
+    cuda.close_context(context)
+    assert library.fake_retained() == retained
+    assert library.fake_depth() == 2
+    library.fake_pop()
+    library.fake_pop()
+    library.fake_release_primary()
+
+
 def application(cuda: Cuda, library: ctypes.CDLL) -> None:
     """A context that the application made current is used, and is current and alive afterwards."""
     if cuda.name == "pycuda":
@@ -176,10 +228,13 @@ def main(name: str, driver: str) -> None:
     raises(BackendError, "", cuda.create_event)
     threads(cuda, context)
     two_sessions(cuda, context)
+    sessions_inside_a_session(cuda, context, library)
     cuda.close_context(context)
     assert library.fake_live() == 0, f"{library.fake_live()} things were left"
     assert library.fake_retained() == 0, "the primary context is still retained"
     assert library.fake_depth() == 0, "a context is still current"
+    foreign(cuda, library)
+    assert library.fake_retained() == 0 and library.fake_depth() == 0
     application(cuda, library)
     print("every operation worked")
 
