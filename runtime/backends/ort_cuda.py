@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import sys
 import threading
 import weakref
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stdout
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import Any
 from runtime import manifest
 from runtime.artifact import ArtifactInfo
 from runtime.backends.session import DeviceImages, Images, Probe
-from runtime.cuda import Cuda, driver_found, open_cuda
+from runtime.cuda import Cuda, driver_found, open_cuda, require_own_context
 from runtime.cuda.staging import Staging
 from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, ClosedError, InputError
 from runtime.onnx_file import read_info
@@ -23,6 +25,10 @@ NAME = "onnxruntime-cuda"
 PROVIDER = "CUDAExecutionProvider"
 #: The packages with and without CUDA overwrite one another.
 INSTALL = "pip uninstall -y onnxruntime; pip install --force-reinstall 'retinexrt[gpu]'"
+#: Nothing below a fatal error is written to stderr; failures are raised all the same.
+LOG_FATAL = 4
+
+_log = logging.getLogger("retinexrt.onnxruntime")
 
 
 def open_session(path: Path, *, device: int, threads: int | None) -> OrtCudaSession:
@@ -73,6 +79,21 @@ def probe() -> Probe:
     return Probe(NAME, True, f"onnxruntime {ort.__version__} on {properties.name} ({properties.sm})", INSTALL)
 
 
+def _preload(ort: Any) -> None:
+    """Load the libraries of CUDA that pip installed. What can't be loaded is printed there, and logged here."""
+    if not hasattr(ort, "preload_dlls"):
+        return
+    printed = io.StringIO()
+    with redirect_stdout(printed):
+        ort.preload_dlls()
+    if printed.getvalue():
+        _log.info("%s", " ".join(printed.getvalue().split()))
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
 class OrtCudaSession:
     """An ONNX file on one GPU; see the protocol `Session`. Calls run one after another on the session's own stream."""
 
@@ -112,7 +133,8 @@ class _Graph:
         self._info, self._cuda, self._index, self._ort = info, cuda, device, ort
         self._lock = threading.Lock()
         self._staging: Staging | None = None
-        self._context = cuda.open_context(device)
+        # ONNX Runtime works in the primary context, whichever is current.
+        self._context = cuda.open_context(device, primary=True)
         with ExitStack() as retained:
             retained.callback(cuda.close_context, self._context)
             with cuda.using(self._context), ExitStack() as created:
@@ -125,8 +147,10 @@ class _Graph:
             retained.pop_all()
 
     def _open(self, path: Path) -> Any:
-        if hasattr(self._ort, "preload_dlls"):
-            self._ort.preload_dlls()
+        ort = self._ort
+        _preload(ort)
+        settings = ort.SessionOptions()
+        settings.log_severity_level = LOG_FATAL
         options = {
             "device_id": str(self._index),
             "user_compute_stream": str(self._stream),
@@ -136,10 +160,15 @@ class _Graph:
             "cudnn_conv_algo_search": "HEURISTIC",
         }
         try:
-            session = self._ort.InferenceSession(str(path), providers=[(PROVIDER, options)])
-            session.disable_fallback()
+            # With its fallback it would print, and run on the CPU.
+            session = ort.InferenceSession(str(path), settings, providers=[(PROVIDER, options)], enable_fallback=0)
+        except (ValueError, RuntimeError) as error:  # what it raises where a provider doesn't start
+            raise BackendUnavailableError(
+                f"ONNX Runtime's {PROVIDER} doesn't start ({_one_line(error)}); "
+                f"if libraries are missing, install them with: {INSTALL}"
+            ) from error
         except Exception as error:  # ONNX Runtime's exceptions share no base class but this
-            raise BackendError(f"ONNX Runtime can't open {path} on the GPU: {error}") from error
+            raise BackendError(f"ONNX Runtime can't open {path} on the GPU: {_one_line(error)}") from error
         if PROVIDER not in session.get_providers():
             raise BackendUnavailableError(
                 f"ONNX Runtime fell back to {', '.join(session.get_providers())}: its {PROVIDER} can't be loaded; "
@@ -163,6 +192,7 @@ class _Graph:
     def run_device(self, images: DeviceImages, out: DeviceImages, stream: int) -> None:
         """The session's stream waits for the caller's, and the caller's for the session's; the host waits for neither."""
         cuda = self._cuda
+        require_own_context(cuda, self._index, self._context)
         with self._lock:
             self._require_open()
             with cuda.using(self._context):
@@ -202,12 +232,13 @@ class _Graph:
 
     def close(self) -> None:
         cuda = self._cuda
-        with self._lock:
-            with cuda.using(self._context):
-                cuda.synchronize(self._stream)
-                self._session = None
+        with self._lock, ExitStack() as released:
+            released.callback(cuda.close_context, self._context)
+            with cuda.using(self._context), ExitStack() as freed:  # Each of them, even where another one fails.
+                freed.callback(cuda.destroy_stream, self._stream)
+                freed.callback(cuda.destroy_event, self._event)
                 if self._staging is not None:
-                    self._staging.close()
-                cuda.destroy_event(self._event)
-                cuda.destroy_stream(self._stream)
-            cuda.close_context(self._context)
+                    freed.callback(self._staging.close)
+                session, self._session = self._session, None
+                cuda.synchronize(self._stream)
+                del session

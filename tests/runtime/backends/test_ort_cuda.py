@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -44,21 +45,33 @@ class FakeOrt:
 
     __version__ = onnxruntime.__version__
     RunOptions = onnxruntime.RunOptions
+    SessionOptions = onnxruntime.SessionOptions
 
     def __init__(self, cuda: FakeCuda) -> None:
         self.cuda = cuda
         self.falls_back = False
         self.preloaded = 0
         self.options: dict[str, str] = {}
+        #: What the provider's start fails with.
+        self.failure: Exception | None = None
         fake = self
 
         class InferenceSession:
-            def __init__(self, path: str, providers: list[tuple[str, dict[str, str]]]) -> None:
-                ((self.provider, fake.options),) = providers
-                self.real = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-
-            def disable_fallback(self) -> None:
-                self.real.disable_fallback()
+            def __init__(
+                self,
+                path: str,
+                sess_options: onnxruntime.SessionOptions | None = None,
+                providers: list[tuple[str, dict[str, str]]] | None = None,
+                enable_fallback: int = 1,
+            ) -> None:
+                assert sess_options is not None and sess_options.log_severity_level == 4
+                ((self.provider, fake.options),) = providers or []
+                if fake.failure is not None:
+                    if not enable_fallback:
+                        raise fake.failure
+                    print("*************** EP Error ***************")
+                    fake.falls_back = True
+                self.real = onnxruntime.InferenceSession(path, sess_options, providers=["CPUExecutionProvider"])
 
             def get_providers(self) -> list[str]:
                 return ["CPUExecutionProvider"] if fake.falls_back else [self.provider, "CPUExecutionProvider"]
@@ -78,6 +91,7 @@ class FakeOrt:
 
     def preload_dlls(self) -> None:
         self.preloaded += 1
+        print("Failed to load libcudnn.so.9")
 
 
 @pytest.fixture
@@ -179,6 +193,43 @@ def test_a_silent_fallback_to_the_cpu_is_an_error(ort: FakeOrt, artifacts: Path)
     ort.falls_back = True
     with pytest.raises(BackendUnavailableError, match=r"fell back to CPUExecutionProvider.*retinexrt\[gpu\]"):
         ort_cuda.open_session(artifacts / "double.onnx", device=0, threads=None)
+
+
+def test_a_provider_that_does_not_start_is_an_error_and_nothing_is_printed(
+    ort: FakeOrt, cuda: FakeCuda, artifacts: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    ort.failure = RuntimeError("CUDA failure 35:\ndriver version is insufficient")
+    with (
+        caplog.at_level(logging.INFO, "retinexrt.onnxruntime"),
+        pytest.raises(BackendUnavailableError, match=r"CUDA failure 35: driver version.*retinexrt\[gpu\]"),
+    ):
+        ort_cuda.open_session(artifacts / "double.onnx", device=0, threads=None)
+    assert capfd.readouterr() == ("", "")
+    assert "Failed to load libcudnn.so.9" in caplog.text
+    assert cuda.leaks() == {}
+
+
+def test_it_works_in_the_primary_context_whichever_is_current(ort: FakeOrt, cuda: FakeCuda, artifacts: Path) -> None:
+    cuda.current_by_application = 77
+    session = ort_cuda.open_session(artifacts / "double.onnx", device=0, threads=None)
+    assert cuda.leaks()["contexts"] == 1
+    images = pictures(1, 32, 32)
+    out = np.zeros_like(images)
+    session.run(images, out)
+    assert np.array_equal(out, double(images))
+    with pytest.raises(InputError, match="another CUDA context of GPU 0 is current"):
+        session.run_device(on_device(images), on_device(out), 0)
+    cuda.current_by_application = None
+    session.close()
+
+
+def test_closing_releases_all_even_where_cuda_fails(ort: FakeOrt, cuda: FakeCuda, artifacts: Path) -> None:
+    session = ort_cuda.open_session(artifacts / "double.onnx", device=0, threads=None)
+    session.run(pictures(1, 32, 32), pictures(1, 32, 32))
+    cuda.failing["synchronize"] = "CUDA_ERROR_ILLEGAL_ADDRESS"
+    with pytest.raises(BackendError, match="CUDA_ERROR_ILLEGAL_ADDRESS"):
+        session.close()
+    assert cuda.leaks() == {}
 
 
 def test_the_package_without_cuda_says_how_to_replace_it(
