@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+import traceback
 import weakref
 from collections import deque
 from collections.abc import Generator
@@ -19,7 +20,7 @@ from runtime.artifact import ArtifactInfo
 from runtime.backends import rtx_cache
 from runtime.backends.session import DeviceImages, Images, Probe
 from runtime.backends.trt_contexts import ContextPool, Engine, ExecutionSlot
-from runtime.cuda import Cuda, driver_found, open_cuda
+from runtime.cuda import Cuda, driver_found, open_cuda, require_own_context
 from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, InputError
 from runtime.manifest import Flavour, Host
 
@@ -84,7 +85,8 @@ def probe_flavour(flavour: Flavour) -> Probe:
         return answer(False, f"{flavour} can't be imported ({error})")
     except (BackendError, InputError) as error:
         return answer(False, str(error))
-    supported = getattr(trt, "ComputeCapability", None)
+    # What TensorRT-RTX can target. TensorRT itself builds for the GPU at hand, whatever such a list of its names.
+    supported = getattr(trt, "ComputeCapability", None) if flavour == "tensorrt_rtx" else None
     if supported is not None and f"SM{properties.sm.replace('.', '')}" not in supported.__members__:
         # Nothing to install: another GPU, or another backend, is what helps.
         return Probe(flavour, False, f"{flavour} {trt.__version__} doesn't support compute capability {properties.sm}", "")
@@ -117,12 +119,15 @@ class TensorRTSession:
         self._check_shape(images.shape, out.shape)
         with self._plan.lend(images.shape) as slot:
             slot.run(images, out)
+            self._plan.keep_kernels(images.shape)
 
     def run_device(self, images: DeviceImages, out: DeviceImages, stream: int) -> None:
         """Enhance on the GPU's memory; see the protocol."""
         self._check_shape(images.shape, out.shape)
+        self._plan.require_own_context()
         with self._plan.lend(images.shape) as slot:
             slot.run_device(images, out, stream)
+            self._plan.keep_kernels(images.shape)
 
     def close(self) -> None:
         """Wait for running calls and free everything; calling it again does nothing."""
@@ -156,15 +161,25 @@ class _LoadedPlan:
         plan = info.plan
         assert plan is not None
         self._cuda = cuda
+        self._device = device
         self._plan_sha256 = plan.plan_sha256
+        self._runtime: Any = None
+        self._shared: Engine | None = None
         self._cache: Any = None
+        self._keeping = threading.Lock()
+        self._kept_shapes: set[tuple[int, ...]] = set()
         self._cache_path = rtx_cache.cache_path(path, cuda.properties(device).sm)
         self._cached: bytes | None = None
         self._log = _make_log(trt)
         self._context = cuda.open_context(device)
         try:
             with cuda.using(self._context):
-                self._open(path, info, data, trt)
+                try:
+                    self._open(path, info, data, trt)
+                except BaseException as error:
+                    traceback.clear_frames(error.__traceback__)  # They hold the engine, which ends in its context.
+                    self._end_tensorrt()
+                    raise
         except BaseException:
             cuda.close_context(self._context)
             raise
@@ -183,7 +198,7 @@ class _LoadedPlan:
         _check_tensors(path, info, engine, trt)
         rtx = plan.flavour == "tensorrt_rtx"
         create_context = self._rtx_contexts(engine, trt) if rtx else engine.create_execution_context
-        shared = Engine(engine, create_context, self._log.words, info.input.name, info.output.name)
+        shared = self._shared = Engine(engine, create_context, self._log.words, info.input.name, info.output.name)
         largest = 1
         for size in plan.profile.max:
             largest *= size
@@ -219,19 +234,40 @@ class _LoadedPlan:
             yield slot
 
     def close(self) -> None:
-        """Slots first, then the engine, which their maker holds, then the runtime."""
-        self.pool.close()
-        with self._cuda.using(self._context):
-            self._save_cache()
-            self._cache = self._runtime = None
-        self._cuda.close_context(self._context)
+        """Everything ends in its context: slots first, then the engine, then the runtime."""
+        try:
+            with self._cuda.using(self._context):
+                try:
+                    self.pool.close()
+                    self._save_cache()
+                finally:
+                    self._end_tensorrt()
+        finally:
+            self._cuda.close_context(self._context)
+
+    def _end_tensorrt(self) -> None:
+        if self._shared is not None:
+            self._shared.close()
+        self._shared = self._cache = self._runtime = None
+
+    def require_own_context(self) -> None:
+        require_own_context(self._cuda, self._device, self._context)
+
+    def keep_kernels(self, shape: tuple[int, ...]) -> None:
+        """Save what TensorRT-RTX compiled for a new shape: who never closes the session has it next time as well."""
+        if self._cache is None or shape in self._kept_shapes:
+            return
+        with self._keeping:
+            if shape not in self._kept_shapes:
+                self._kept_shapes.add(shape)
+                self._save_cache()
 
     def _save_cache(self) -> None:
         if self._cache is None:
             return
         kernels = bytes(self._cache.serialize() or b"")
-        if kernels and kernels != self._cached:
-            rtx_cache.save(self._cache_path, self._plan_sha256, kernels)
+        if kernels and kernels != self._cached and rtx_cache.save(self._cache_path, self._plan_sha256, kernels):
+            self._cached = kernels
 
 
 def _check_tensors(path: Path, info: ArtifactInfo, engine: Any, trt: Any) -> None:

@@ -33,11 +33,15 @@ class Engine:
         self, engine: Any, create_context: Callable[[], Any], words: Callable[[], str], image: str, enhanced: str
     ) -> None:
         self.engine = engine
-        self.create_context = create_context
+        self.create_context: Callable[[], Any] | None = create_context
         #: TensorRT's own words since they were last asked for.
         self.words = words
         self.image = image
         self.enhanced = enhanced
+
+    def close(self) -> None:
+        """Drop TensorRT's objects now, whoever still holds this one."""
+        self.engine = self.create_context = None
 
     def require(self, done: bool, what: str) -> None:
         """TensorRT reports failure by returning False."""
@@ -59,7 +63,7 @@ class ExecutionSlot:
         self._warm: tuple[Shape, int, int] | None = None
         self.capture = capture
         self.capture_error: str | None = None
-        self._context: Any = engine.create_context()
+        self._context: Any = engine.create_context() if engine.create_context else None
         if self._context is None:
             raise BackendError(f"TensorRT failed to create an execution context: {engine.words() or 'it gives no reason'}")
         with ExitStack() as owned:
@@ -68,7 +72,6 @@ class ExecutionSlot:
             self._done = cuda.create_event()
             owned.callback(cuda.destroy_event, self._done)
             self._owned = owned.pop_all()
-        self._last_stream = self._stream
 
     @property
     def shape(self) -> Shape | None:
@@ -98,9 +101,8 @@ class ExecutionSlot:
         self._engine.require(self._context.execute_async_v3(stream), "enqueue")
 
     def _enqueue(self, key: tuple[Shape, int, int], enqueue: Callable[[int], None], stream: int) -> None:
-        if self._last_stream != stream:  # The context's memory is still in use there.
-            self._cuda.wait(stream, self._done)
-            self._last_stream = stream
+        # The context's memory may be in use on another stream; one made anew may have an old one's handle, so don't ask which.
+        self._cuda.wait(stream, self._done)
         try:
             if self._graph is not None and self._key == key:
                 self._cuda.launch(self._graph, stream)
@@ -124,7 +126,11 @@ class ExecutionSlot:
         if self.shape != shape:
             self._key = None
             engine.require(context.set_input_shape(engine.image, shape), f"set the input's shape to {shape}")
-            if unset := context.infer_shapes():
+            try:
+                unset = context.infer_shapes()
+            except RuntimeError as error:
+                raise BackendError(f"TensorRT can't tell the shapes for an input of {shape}: {error}") from error
+            if unset:
                 raise BackendError(f"TensorRT can't tell the shape of {', '.join(unset)} for an input of {shape}")
             found = tuple(context.get_tensor_shape(engine.enhanced))
             if found != shape:
@@ -137,7 +143,7 @@ class ExecutionSlot:
         """Record a graph for the next runs. Where that fails this slot goes on without, and says why once."""
         try:
             self._graph = self._captured(enqueue)
-        except BackendError as error:
+        except Exception as error:  # whatever TensorRT raises: this run is enqueued already
             self.capture, self.capture_error = False, str(error)
             _log.warning("no CUDA graph for %s, running without: %s", self.shape, error)
 
@@ -146,7 +152,7 @@ class ExecutionSlot:
         cuda.begin_capture(self._stream)
         try:
             enqueue(self._stream)
-        except BackendError:
+        except BaseException:
             with suppress(BackendError):  # The stream has to leave capture; what it recorded is of no use.
                 cuda.destroy_graph(cuda.end_capture(self._stream))
             raise
@@ -163,12 +169,14 @@ class ExecutionSlot:
         return self._graph is not None
 
     def close(self) -> None:
-        self._cuda.synchronize_event(self._done)
-        self._drop_graph()
-        self._context = None
-        if self._staging is not None:
-            self._staging.close()
-        self._owned.close()
+        with self._owned:  # Freed even where waiting fails.
+            if self._staging is not None:
+                self._owned.callback(self._staging.close)
+            try:
+                self._cuda.synchronize_event(self._done)
+                self._drop_graph()
+            finally:
+                self._context = None
 
 
 class ContextPool:
@@ -261,8 +269,9 @@ class ContextPool:
             self._create = None
             idle, self._idle = self._idle, []
             self._changed.notify_all()
-        for slot in idle:
-            self._end(slot)
+        with ExitStack() as ending:  # All of them, even where one fails.
+            for slot in idle:
+                ending.callback(self._end, slot)
         with self._changed:
             while self._total:
                 self._changed.wait()

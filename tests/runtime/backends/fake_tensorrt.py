@@ -59,14 +59,26 @@ class FakeTensorRT(SimpleNamespace):
         self.synchronizes = False
         self.contexts: list[ExecutionContext] = []
         self.deserialised: list[bytes] = []
+        self.kernels = b"kernels for this GPU"
         self.runtime_caches: list[RuntimeCache] = []
+        #: What TensorRT freed, and in how many open contexts: none is what it must not be.
+        self.ended: list[tuple[str, int]] = []
         self.Runtime = lambda log: Runtime(self, log)
         if rtx:
             self.CudaGraphStrategy = CudaGraphStrategy
             self.ComputeCapability = SimpleNamespace(__members__={"SM89": 89, "SM120": 120})
 
 
-class Runtime:
+class _Ends:
+    """Notes where the last reference to it goes."""
+
+    trt: FakeTensorRT
+
+    def __del__(self) -> None:
+        self.trt.ended.append((type(self).__name__, self.trt.cuda.current_context(0)))
+
+
+class Runtime(_Ends):
     def __init__(self, trt: FakeTensorRT, log: ILogger) -> None:
         self.trt, self.log = trt, log
 
@@ -78,7 +90,7 @@ class Runtime:
         return Engine(self.trt, self.log, data.removeprefix(MAGIC).decode())
 
 
-class Engine:
+class Engine(_Ends):
     num_io_tensors = 2
 
     def __init__(self, trt: FakeTensorRT, log: ILogger, name: str) -> None:
@@ -159,6 +171,8 @@ class ExecutionContext:
         return not self._fails("shape")
 
     def infer_shapes(self) -> list[str]:
+        if "infer raises" in self.trt.failing:
+            raise RuntimeError("shapes are missing")
         return ["enhanced"] if self._fails("infer") else []
 
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
@@ -174,13 +188,15 @@ class ExecutionContext:
         if self._fails("execute"):
             return False
         cuda = self.trt.cuda
+        if "capture raises" in self.trt.failing and cuda._streams[stream].captured is not None:  # pyright: ignore[reportPrivateUsage]
+            raise RuntimeError("out of host memory")
         if self.trt.synchronizes and cuda._streams[stream].captured is not None:  # pyright: ignore[reportPrivateUsage]
             cuda._streams[stream].invalid = True  # pyright: ignore[reportPrivateUsage]
             self.log.log(Severity.ERROR, "operation not permitted when stream is capturing")
             return False
         count, source, target = math.prod(self.shape), self.addresses["image"], self.addresses["enhanced"]
         if self.config is not None and self.config.cache is not None:
-            self.config.cache.kernels = b"kernels for this GPU"
+            self.config.cache.kernels = self.trt.kernels
 
         def load() -> None:
             self.scratch = memory_at(source, count).copy()

@@ -173,6 +173,15 @@ def test_where_cuda_refuses_to_capture_runs_go_on_without(session: TensorRTSessi
     assert "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED" in str(session.graph_error)
 
 
+def test_whatever_fails_inside_a_capture_ends_it(session: TensorRTSession, cuda: FakeCuda, tensorrt: FakeTensorRT) -> None:
+    tensorrt.failing.add("capture raises")
+    for seed in range(4):
+        images = pictures(1, 32, 48, seed=seed)
+        assert np.array_equal(run(session, images), 255 - images)
+    assert cuda.calls.count("begin_capture") == 1
+    assert "out of host memory" in str(session.graph_error)
+
+
 # The GPU's memory.
 
 
@@ -224,6 +233,25 @@ def test_a_context_waits_for_the_stream_that_it_last_ran_on(session: TensorRTSes
             cuda.destroy_stream(stream)
     for images, out in zip(inputs, outputs, strict=True):
         assert np.array_equal(out, 255 - images)
+
+
+def test_a_new_stream_with_an_old_handle_waits_as_well(session: TensorRTSession, cuda: FakeCuda) -> None:
+    images, out = pictures(1, 32, 48), np.zeros((1, 32, 48, 3), np.uint8)
+    for _ in range(2):
+        before = cuda.calls.count("wait")
+        session.run_device(on_device(images), on_device(out), 0)
+        assert cuda.calls.count("wait") == before + 1
+    with cuda.using(1):
+        cuda.synchronize(0)
+
+
+def test_memory_of_another_context_is_refused(session: TensorRTSession, cuda: FakeCuda) -> None:
+    images, out = pictures(1, 32, 48), np.zeros((1, 32, 48, 3), np.uint8)
+    cuda.current_by_application = 77
+    with pytest.raises(InputError, match="another CUDA context of GPU 0 is current"):
+        session.run_device(on_device(images), on_device(out), 0)
+    assert np.array_equal(run(session, images), 255 - images)
+    cuda.current_by_application = None
 
 
 # Threads.
@@ -297,6 +325,36 @@ def test_closing_frees_everything_and_twice_is_fine(tmp_path: Path, cuda: FakeCu
         session.run_device(on_device(pictures(1, 32, 32)), on_device(pictures(1, 32, 32)), 0)
 
 
+def test_tensorrts_objects_end_in_their_context(tmp_path: Path, cuda: FakeCuda, tensorrt: FakeTensorRT) -> None:
+    session = open_plan(write_plan(tmp_path), "tensorrt", 0, cuda)
+    run(session, pictures(1, 32, 32))
+    with session._plan.lend((1, 32, 32, 3)):  # pyright: ignore[reportPrivateUsage]
+        closer = threading.Thread(target=session.close)
+        closer.start()
+    closer.join(10)
+    assert tensorrt.ended == [("Engine", 1), ("Runtime", 1)]
+
+
+@pytest.mark.parametrize("failure", ["float", "deserialize"])
+def test_they_end_in_it_where_opening_fails(tmp_path: Path, cuda: FakeCuda, tensorrt: FakeTensorRT, failure: str) -> None:
+    tensorrt.failing.add(failure)
+    with pytest.raises((ArtifactError, BackendError)) as caught:
+        open_plan(write_plan(tmp_path), "tensorrt", 0, cuda)
+    assert tensorrt.ended == [("Engine", 1), ("Runtime", 1)][failure == "deserialize" :]
+    assert cuda.leaks() == {}
+    del caught
+
+
+def test_closing_releases_all_even_where_cuda_fails(tmp_path: Path, cuda: FakeCuda, tensorrt: FakeTensorRT) -> None:
+    session = open_plan(write_plan(tmp_path), "tensorrt", 0, cuda)
+    run(session, pictures(1, 32, 32))
+    cuda.failing["synchronize_event"] = "CUDA_ERROR_ILLEGAL_ADDRESS"
+    with pytest.raises(BackendError, match="CUDA_ERROR_ILLEGAL_ADDRESS"):
+        session.close()
+    assert cuda.leaks() == {}
+    assert tensorrt.ended == [("Engine", 1), ("Runtime", 1)]
+
+
 def test_a_session_that_is_forgotten_frees_everything(tmp_path: Path, cuda: FakeCuda, tensorrt: FakeTensorRT) -> None:
     session = open_plan(write_plan(tmp_path), "tensorrt", 0, cuda)
     run(session, pictures(1, 32, 32))
@@ -364,6 +422,7 @@ def test_a_plan_that_tensorrt_refuses_comes_with_its_words(tmp_path: Path, cuda:
         ("context", "OutOfMemory"),
         ("shape", r"set the input's shape to \(1, 32, 32, 3\): .*API Usage Error \(shape\)"),
         ("infer", "can't tell the shape of enhanced"),
+        ("infer raises", r"can't tell the shapes for an input of \(1, 32, 32, 3\): shapes are missing"),
         ("output shape", r"has the shape \(1, 1, 1, 3\)"),
         ("address", "set the input's address"),
         ("execute", "failed to enqueue"),
@@ -445,6 +504,19 @@ def test_rtx_kernels_are_kept_beside_the_plan(tmp_path: Path, cuda: FakeCuda, rt
     assert rtx.runtime_caches[1] is not rtx.runtime_caches[0]
 
 
+def test_rtx_kernels_are_kept_after_the_first_run_of_each_shape(tmp_path: Path, cuda: FakeCuda, rtx: FakeTensorRT) -> None:
+    cache = tmp_path / "double_fp16.sm89.cache"
+    with open_closed(open_plan(rtx_plan(tmp_path), "tensorrt_rtx", 0, cuda)) as session:
+        run(session, pictures(1, 32, 32))
+        assert cache.read_bytes().endswith(b"kernels for this GPU")
+        rtx.kernels = b"kernels for one more shape"
+        run(session, pictures(1, 32, 32))
+        assert cache.read_bytes().endswith(b"kernels for this GPU")
+        images, out = pictures(1, 32, 48), np.zeros((1, 32, 48, 3), np.uint8)
+        session.run_device(on_device(images), on_device(out), 0)
+        assert cache.read_bytes().endswith(b"kernels for one more shape")
+
+
 @pytest.mark.parametrize("damage", ["flip", "other plan", "stale"])
 def test_rtx_kernels_of_another_plan_are_not_used(tmp_path: Path, cuda: FakeCuda, rtx: FakeTensorRT, damage: str) -> None:
     plan, cache = rtx_plan(tmp_path), tmp_path / "double_fp16.sm89.cache"
@@ -467,11 +539,11 @@ def test_a_folder_that_cannot_be_written_to_keeps_nothing(
 ) -> None:
     plan = rtx_plan(tmp_path)
     session = open_plan(plan, "tensorrt_rtx", 0, cuda)
-    run(session, pictures(1, 32, 32))
     for path in (plan, manifest.manifest_path(plan)):
         path.unlink()
     tmp_path.rmdir()
     tmp_path.write_text("a file where the folder was")
+    run(session, pictures(1, 32, 32))
     session.close()
     tmp_path.unlink()
 
@@ -500,5 +572,7 @@ def test_probes_say_what_was_found(
     assert trt.probe().reason == "tensorrt 11.4.0.106 on Fake GPU (8.9)"
     assert trt_rtx.probe().usable
     cuda.sm = "9.0"
+    tensorrt.ComputeCapability = rtx.ComputeCapability
+    assert trt.probe().usable, "TensorRT builds for the GPU at hand"
     assert not trt_rtx.probe().usable
     assert "doesn't support compute capability 9.0" in trt_rtx.probe().reason
