@@ -107,7 +107,7 @@ def build(onnx: Path, folder: Path, options: BuildOptions, show_progress: bool |
     )
     info = replace(info, plan=finished)
     # The manifest last: a plan without one is not loaded, so no reader meets half of a pair.
-    manifest.manifest_path(path).unlink(missing_ok=True)
+    _remove(manifest.manifest_path(path))
     write_atomically(path, data)
     written = manifest.write(info, path)
     return BuiltPlan(path, written, manifest.read(path), tuple(checks))
@@ -160,6 +160,13 @@ def _timing_cache(options: BuildOptions, facts: FlavourFacts, plan: PlanInfo, fo
     if not facts.needs_gpu:
         return None
     return options.timing_cache or folder / f"{facts.name}_{plan.version}_sm{plan.sms[0]}.timing"
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot replace {path}: {error.strerror}") from error
 
 
 def _make_folders(*folders: Path) -> None:

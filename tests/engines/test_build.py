@@ -20,7 +20,7 @@ from engines import builder
 from engines.builder import BuildOptions, BuiltPlan, build
 from runtime import manifest
 from runtime.artifact import ArtifactInfo, sha256
-from runtime.errors import ArtifactError, BackendUnavailableError, IncompatiblePlanError, ManifestError
+from runtime.errors import ArtifactError, BackendUnavailableError, IncompatiblePlanError, ManifestError, OutputError
 from runtime.manifest import Host
 from runtime.onnx_file import read_info
 from tests.runtime.conftest import make_info, write_artifact
@@ -53,6 +53,12 @@ NETWORKS = [
 @pytest.fixture(scope="module")
 def pdn(exported: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> BuiltPlan:
     return build(exported("pdn") / "pdn_fp16.onnx", tmp_path_factory.mktemp("plans"), RTX)
+
+
+def test_a_manifest_that_cannot_be_replaced_is_an_output_error(tmp_path: Path) -> None:
+    (tmp_path / "pdn.json").mkdir()
+    with pytest.raises(OutputError, match=r"cannot replace .*pdn\.json: "):
+        builder._remove(tmp_path / "pdn.json")  # pyright: ignore[reportPrivateUsage]
 
 
 def here(plan: Path, **changes: str) -> Host:

@@ -11,6 +11,7 @@ import pytest
 from runtime import Enhancer, backends
 from runtime.cuda import driver_found
 from tests.cpp.conftest import Programs, read_ppm, write_ppm
+from tests.gpu.plans import build_plan
 
 pytestmark = [
     pytest.mark.gpu,
@@ -22,12 +23,10 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def plan(exported: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """PDN as a plan of the first flavour that runs here."""
-    from engines.builder import BuildOptions, build
-
     for flavour in ("tensorrt", "tensorrt_rtx"):
         if backends.get_backend(flavour).probe().usable:
-            options = BuildOptions(flavour=flavour, smallest=(1, 16, 16), typical=(1, 100, 160), largest=(1, 128, 192))
-            return build(exported("pdn") / "pdn_fp16.onnx", tmp_path_factory.mktemp("plan"), options).plan
+            folder = tmp_path_factory.mktemp("plan")
+            return build_plan(exported("pdn") / "pdn_fp16.onnx", folder, flavour, "1x16x16", "1x100x160", "1x128x192")
     pytest.skip("neither TensorRT nor TensorRT-RTX runs here")
 
 

@@ -16,6 +16,7 @@ from runtime.backends.session import DeviceImages, Session
 from runtime.cuda import driver_found, open_cuda
 from runtime.cuda.interop import allocate_like, as_device_images, current_stream
 from runtime.cuda.staging import Staging
+from tests.gpu.plans import build_plan
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not driver_found(), reason="there is no NVIDIA driver here")]
 
@@ -47,10 +48,8 @@ def session(
         pytest.skip(f"{request.param}: {probe.reason}")
     artifact = exported("pdn") / "pdn_fp16.onnx"
     if request.param != "onnxruntime-cuda":
-        from engines.builder import BuildOptions, build
-
-        options = BuildOptions(flavour=request.param, smallest=(1, 16, 16), typical=(1, 400, 600), largest=(4, 512, 640))
-        artifact = build(artifact, tmp_path_factory.mktemp(request.param), options).plan
+        folder = tmp_path_factory.mktemp(request.param)
+        artifact = build_plan(artifact, folder, request.param, "1x16x16", "1x400x600", "4x512x640")
     session = backend.open(artifact, 0, None)
     yield session
     session.close()
