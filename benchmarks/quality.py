@@ -1,18 +1,23 @@
 #!/usr/bin/env python3
 """`python benchmarks/quality.py pdn --data FOLDER`: how good are the pictures that a deployed artifact makes?
 
-FOLDER holds `low` and `high` with files of equal names (png, jpg, webp and others, also mixed), or `pairs.csv` with the
-columns low, high and split. The source is the name of a network, the path of an artifact, or `input`: the dark picture
-itself, which shows what doing nothing scores. Every measure is computed per picture, after the artifact's own rounding
-to 8 bits, and averaged over the pictures; no output is ever corrected with the truth.
+FOLDER holds `low` and `high` with files of equal names (png, jpg, webp and others, also mixed), `pairs.csv` with the
+columns low, high and split, or LOL as it is distributed (`our485` and `eval15`). Unless a split is named, that is `val` of
+pairs.csv, `eval15` of LOL, and every pair of low and high.
+
+The source is the name of a network, the path of an artifact, or `input`: the dark picture itself, which shows what doing
+nothing scores. Every measure is computed per picture, after the artifact's own rounding to 8 bits, and averaged over the
+pictures; no output is ever corrected with the truth. The PSNR of an output that equals its truth is infinite: `inf` in the
+table, null in a record.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +29,7 @@ if __package__ in (None, ""):  # run as a script: its folder is on the path, the
 from benchmarks.measures import MEASURES, Picture, lpips_file
 from runtime.errors import InputError, RetinexError
 from train.errors import DataError, TrainError
-from train.pairs import Pair, listed_pairs, match_names, read_picture
+from train.pairs import Pair, find_pairs, listed_pairs, match_names, read_picture
 
 INPUT = "input"
 
@@ -77,17 +82,47 @@ def summarise(results: Sequence[Scored]) -> dict[str, Summary]:
     return summary
 
 
-def find(folder: Path, split: str | None) -> list[Pair]:
-    """The pairs of a folder: those of one split of its pairs.csv (all, if none is named), or of low and high."""
+def choose_split(folder: Path, wanted: str | None) -> str | None:
+    """The split that is scored; None: every pair of the folders low and high."""
+    if wanted is not None:
+        return wanted
     if (folder / "pairs.csv").is_file():
-        pairs = listed_pairs(folder, split)
+        return "val"
+    return "eval15" if (folder / "eval15").is_dir() else None
+
+
+def find(folder: Path, split: str | None) -> list[Pair]:
+    """The pairs of a folder: those of one split, or all if it is "all" or None.
+
+    "train" and "val" are as `train.pairs` divides the folder, "eval15" are LOL's test pictures.
+    """
+    if (folder / "pairs.csv").is_file():
+        pairs = listed_pairs(folder, None if split == "all" else split)
+    elif split == "eval15":
+        pairs = match_names(folder / "eval15" / "low", folder / "eval15" / "high")
+    elif split in ("train", "val"):
+        pairs = [pair for pair in find_pairs(folder, split) if pair.low is not None]
+    elif split not in (None, "all"):
+        raise DataError(f"{folder} has no split {split!r}; expected train, val, all, or eval15 of LOL")
     elif (folder / "low").is_dir() and (folder / "high").is_dir():
         pairs = match_names(folder / "low", folder / "high")
+    elif (folder / "our485").is_dir() or (folder / "eval15").is_dir():
+        parts = [folder / name for name in ("our485", "eval15") if (folder / name).is_dir()]
+        pairs = [pair for part in parts for pair in match_names(part / "low", part / "high")]
     else:
-        raise DataError(f"{folder} holds neither pairs.csv nor the folders low and high")
+        raise DataError(f"{folder} holds neither pairs.csv, nor the folders low and high, nor our485 and eval15")
     if not pairs:
         raise DataError(f"{folder} holds no pair" + (f" of the split {split!r}" if split else ""))
     return pairs
+
+
+def finite(value: Any) -> Any:
+    """The same with None for what JSON has no number for, all the way down."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def table(summary: dict[str, Summary]) -> str:
@@ -120,7 +155,8 @@ def _run(arguments: argparse.Namespace) -> None:
 
     from benchmarks import record
 
-    pairs = find(arguments.data, arguments.split)[: arguments.first]
+    split = choose_split(arguments.data, arguments.split)
+    pairs = find(arguments.data, split)[: arguments.first]
     names = _chosen(arguments.measures)
     machine = record.environment()
     enhance, described = _open(arguments.source, arguments.backend)
@@ -131,14 +167,20 @@ def _run(arguments: argparse.Namespace) -> None:
     configuration = {
         **described,
         "data": arguments.data.name,
-        "split": arguments.split,
+        "split": split,
         "pictures": len(pairs),
         "conventions": {name: MEASURES[name].convention for name in names},
     }
-    found = record.make("quality", configuration, {"summary": summary, "pictures": results}, machine)
+    outcome = finite(
+        {
+            "summary": {name: asdict(each) for name, each in summary.items()},
+            "pictures": [asdict(each) for each in results],
+        }
+    )
+    found = record.make("quality", configuration, outcome, machine)
     print(record.to_text(found) if arguments.json else table(summary), end="" if arguments.json else "\n")
     if arguments.record:
-        suffix = f"-{arguments.split}" if arguments.split else ""
+        suffix = f"-{split}" if split else ""
         precision = "_fp16" if described.get("precision") == "fp16" else ""
         print(record.write(found, f"quality_{described['network']}{precision}{suffix}"), file=sys.stderr)
 
@@ -180,8 +222,8 @@ def _chosen(wanted: list[str] | None) -> list[str]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="quality.py", description="Score the pictures that an artifact makes.")
     parser.add_argument("source", help="network, .onnx or .plan file, or 'input' for the dark pictures themselves")
-    parser.add_argument("--data", type=Path, required=True, help="folder with low/ and high/, or with pairs.csv")
-    parser.add_argument("--split", help="of pairs.csv, e.g. val; default: every pair")
+    parser.add_argument("--data", type=Path, required=True, help="folder with low/ and high/, with pairs.csv, or LOL's")
+    parser.add_argument("--split", help="train, val, eval15 or all; default: val of pairs.csv, eval15 of LOL, else every pair")
     parser.add_argument("--measures", nargs="+", metavar="M", help=f"some of: {', '.join(MEASURES)} (default: all)")
     parser.add_argument("--first", type=int, metavar="N", help="only the first N pairs")
     parser.add_argument("--backend", default="auto", help="as `retinexrt doctor` names them (default: auto)")

@@ -98,6 +98,53 @@ def test_colour_difference_of_black_and_white() -> None:
     assert measures.ciede2000(flat(0, 0, 0), flat(255, 255, 255)) == pytest.approx(100, abs=0.01)
 
 
+def test_colour_difference_of_a_published_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Sharma, Wu and Dalal 2005, table 1, pairs 1 and 7: outside of sRGB, so the step before it is replaced.
+    pytest.importorskip("skimage")
+    for first, second, expected in (
+        ((50.0, 2.6772, -79.7751), (50.0, 0.0, -82.7485), 2.0425),
+        ((50.0, 0.0, 0.0), (50.0, -1.0, 2.0), 2.3669),
+    ):
+        lab = {1: first, 2: second}
+        monkeypatch.setattr(
+            "skimage.color.rgb2lab", lambda x, lab=lab: np.tile(np.array(lab[int(x[0, 0, 0])]), (*x.shape[:2], 1))
+        )
+        assert measures.ciede2000(flat(1, 1, 1), flat(2, 2, 2)) == pytest.approx(expected, abs=5e-5)
+
+
+def test_colour_difference_of_red_and_green() -> None:
+    # From the CIELAB values of sRGB's primaries under D65: (53.24, 80.09, 67.20) and (87.73, -86.18, 83.18).
+    assert measures.ciede2000(flat(255, 0, 0), flat(0, 255, 0)) == pytest.approx(86.61, abs=0.02)
+
+
+def test_lpips_of_one_layer_by_hand() -> None:
+    """The first layer, worked out with loops; the others have no weight."""
+    pytest.importorskip("torch")
+    from benchmarks.perceptual import distance
+
+    random = np.random.default_rng(2)
+    widths, sides = (3, 4, 3, 2, 2, 2), (11, 5, 3, 3, 3)
+    weights = {f"conv{i + 1}_weight": random.normal(0, 0.1, (widths[i + 1], widths[i], k, k)) for i, k in enumerate(sides)}
+    weights |= {f"conv{i + 1}_bias": random.normal(0, 0.1, widths[i + 1]) for i in range(5)}
+    weights |= {f"lpips_lin{i}": np.zeros((1, widths[i + 1], 1, 1)) for i in range(5)}
+    weights["lpips_lin0"] += np.array([0.2, 0.5, 1.0, 0.3]).reshape(1, 4, 1, 1)
+    weights = {name: value.astype(np.float32) for name, value in weights.items()}
+    pictures = [picture(64, 72, seed=seed) for seed in (1, 2)]
+
+    def features(image: measures.Picture) -> list[np.ndarray]:
+        x = (image / 127.5 - 1 - np.array([-0.030, -0.088, -0.188])) / np.array([0.458, 0.448, 0.450])
+        x = np.pad(x, ((2, 2), (2, 2), (0, 0))).transpose(2, 0, 1)
+        kernel, bias = weights["conv1_weight"], weights["conv1_bias"]
+        places = [(top, left) for top in range(0, 64 + 4 - 10, 4) for left in range(0, 72 + 4 - 10, 4)]
+        found = [(kernel * x[:, t : t + 11, left : left + 11]).sum((1, 2, 3)) + bias for t, left in places]
+        return [each / (np.linalg.norm(each) + 1e-10) for each in (np.maximum(vector, 0) for vector in found)]
+
+    pairs = zip(*map(features, pictures), strict=True)
+    expected = np.mean([((x - y) ** 2 * weights["lpips_lin0"].ravel()).sum() for x, y in pairs])
+    assert expected > 0.01
+    assert distance(*pictures, weights) == pytest.approx(expected, rel=1e-4)
+
+
 def test_fsim_agrees_with_piq() -> None:
     # piq 0.8.0's fsim, computed once in float64 on the same two pictures; its chroma matrix has one digit more.
     x = picture(96, 120, seed=3)
@@ -147,6 +194,48 @@ def test_any_callable_is_scored(folder: Path) -> None:
     assert scored[0].values["psnr"] == math.inf
     with pytest.raises(quality.InputError, match="expected uint8"):
         quality.measure(lambda image: image[1:], quality.find(folder, None), ["psnr"])
+
+
+def test_an_output_that_equals_its_truth_is_recorded_as_null(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "high" / "1.webp").unlink()
+    (folder / "high" / "1.png").write_bytes((folder / "low" / "1.png").read_bytes())
+    assert quality.main(["input", "--data", str(folder), "--measures", "psnr", "ssim", "--json"]) == 0
+    results = json.loads(capsys.readouterr().out)["results"]
+    assert results["pictures"][0]["values"] == {"psnr": None, "ssim": 1.0}
+    assert results["summary"]["psnr"]["mean"] is None
+    assert results["summary"]["psnr"]["worst"] == pytest.approx(20 * math.log10(255 / 20), abs=1e-3)
+    assert quality.main(["input", "--data", str(folder), "--measures", "psnr"]) == 0
+    assert "inf" in capsys.readouterr().out
+
+
+def test_pictures_of_the_training_are_scored_on_demand_only(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "pairs.csv").write_text("low,high,split\nlow/1.png,high/1.webp,val\nlow/2.png,high/2.png,train\n")
+
+    def scored(*options: str) -> tuple[str | None, list[str]]:
+        assert quality.main(["input", "--data", str(folder), "--measures", "psnr", "--json", *options]) == 0
+        found = json.loads(capsys.readouterr().out)
+        return found["configuration"]["split"], [each["picture"] for each in found["results"]["pictures"]]
+
+    assert scored() == ("val", ["1"])
+    assert scored("--split", "all") == ("all", ["1", "2"])
+    (folder / "pairs.csv").unlink()
+    assert scored() == (None, ["1", "2"])
+    assert scored("--split", "val") == ("val", ["2"])  # The part that training keeps for validation.
+
+
+def test_lol_as_distributed(folder: Path) -> None:
+    for part in ("our485", "eval15"):
+        (folder / part).mkdir()
+    for side in ("low", "high"):
+        (folder / "our485" / side).mkdir()
+        for index in range(3):
+            cv2.imwrite(str(folder / "our485" / side / f"{index}.png"), flat(index, index, index))
+        (folder / side).rename(folder / "eval15" / side)
+    assert quality.choose_split(folder, None) == "eval15"
+    names = {split: [pair.name for pair in quality.find(folder, split)] for split in ("eval15", "train", "val", "all")}
+    assert names == {"eval15": ["1", "2"], "train": ["0", "1"], "val": ["2"], "all": ["0", "1", "2", "1", "2"]}
+    with pytest.raises(DataError, match="no split 'test'"):
+        quality.find(folder, "test")
 
 
 def test_a_split_of_pairs_csv(folder: Path) -> None:
