@@ -302,7 +302,7 @@ def test_fp32_is_fp32_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     backends = torch.backends
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    switches = backends.cuda.matmul, backends.cudnn
+    switches: list[Any] = [backends.cuda.matmul, backends.cudnn]
     before = [switch.allow_tf32 for switch in switches], backends.cudnn.benchmark
     try:
         for switch in switches:
