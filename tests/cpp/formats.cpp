@@ -2,6 +2,7 @@
 #include <retinexrt/manifest.hpp>
 #include <retinexrt/onnx_file.hpp>
 
+#include <clocale>
 #include <iostream>
 
 namespace {
@@ -46,6 +47,7 @@ void run(const std::string& what, const std::string& path, char** more) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  std::setlocale(LC_ALL, "");  // as applications with windows do
   try {
     run(argc > 2 ? argv[1] : "", argc > 2 ? argv[2] : "", argv + 3);
   } catch (const retinexrt::Error& error) {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 
 from runtime import manifest
 from runtime.artifact import ArtifactInfo, PlanInfo, Profile
-from tests.cpp.conftest import Images, Programs, read_ppm, run, write_ppm
+from tests.cpp.conftest import Images, Programs, call, read_ppm, run, write_ppm
 from tests.runtime.conftest import double, make_info, write_artifact
 
 pytestmark = pytest.mark.slow
@@ -40,9 +42,56 @@ def test_json(programs: Programs, tmp_path: Path) -> None:
         assert found == f"=7\na={document['a']}\nb=-12500\nc=null\nd={document['d']}\n"
 
 
+@pytest.fixture
+def comma(tmp_path: Path) -> dict[str, str]:
+    """The environment of a locale that writes decimals with a comma."""
+    if shutil.which("localedef") is None:
+        pytest.skip("localedef, which makes locales, is needed")
+    made = run(["localedef", "-i", "de_DE", "-f", "UTF-8", tmp_path / "de_DE.UTF-8"])
+    environment = {"LOCPATH": str(tmp_path), "LC_ALL": "de_DE.UTF-8"}
+    said = run([sys.executable, "-c", "import locale; locale.setlocale(locale.LC_ALL, ''); print(f'{0.5:n}')"], **environment)
+    if said.stdout.strip() != "0,5":
+        pytest.skip(f"no locale with a decimal comma could be made: {made.stderr}{said.stderr}")
+    return environment
+
+
+def test_numbers_do_not_follow_the_locale(programs: Programs, tmp_path: Path, comma: dict[str, str]) -> None:
+    (tmp_path / "it.json").write_text('{"a": 1.5, "b": -2.25e-2}')
+    assert call([programs.build("formats"), "json", tmp_path / "it.json"], **comma) == "a=1.5\nb=-0.0225\n"
+    said = call([programs.build("formats"), "plan", write_plan(tmp_path), "tensorrt", "11.4.0.106", "8.9"], **comma)
+    assert said == "double|fp32|image|enhanced|1|1|-1|tensorrt\n"
+
+
+def test_folders_are_errors_of_ours(programs: Programs, tmp_path: Path) -> None:
+    plan = write_plan(tmp_path)
+    plan.with_suffix(".json").unlink()
+    plan.with_suffix(".json").mkdir()
+    assert "ManifestError: " in (said := check(programs, plan)) and "double.json is a folder" in said
+    folder = tmp_path / "folder.plan"
+    folder.mkdir()
+    assert check(programs, folder).startswith(f"ArtifactError: {folder} is a folder")
+    assert programs.fails("formats", "onnx", tmp_path).startswith("ArtifactError: ")
+
+
 @pytest.mark.parametrize(
     "text",
-    ["", "{", '{"a"}', '{"a": }', '{"a": 1,}', "[1, 2", "{} x", '{"a": "\\u12"}', '{"a": "\\ud800"}', '{"a": "b', "[" * 99],
+    [
+        "",
+        "{",
+        '{"a"}',
+        '{"a": }',
+        '{"a": 1,}',
+        "[1, 2",
+        "{} x",
+        '{"a": "\\u12"}',
+        '{"a": "\\ud800"}',
+        '{"a": "b',
+        "[" * 99,
+        "1,5",
+        "1.5.2",
+        "-",
+        "e5",
+    ],
 )
 def test_broken_json_is_refused(programs: Programs, tmp_path: Path, text: str) -> None:
     (tmp_path / "it.json").write_text(text)

@@ -3,8 +3,10 @@
 
 #include <cstddef>
 #include <cstdlib>
+#include <locale>
 #include <map>
 #include <memory>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -142,10 +144,11 @@ class Parser {
   double number() {
     const std::size_t begin = at_;
     while (at_ < text_.size() && std::string("+-.eE0123456789").find(text_[at_]) != std::string::npos) ++at_;
-    const std::string digits = text_.substr(begin, at_ - begin);
-    char* end = nullptr;
-    const double value = std::strtod(digits.c_str(), &end);
-    if (digits.empty() || *end != '\0') fail("no value");
+    // The application's locale may write decimals with a comma.
+    std::istringstream digits(text_.substr(begin, at_ - begin));
+    digits.imbue(std::locale::classic());
+    double value = 0;
+    if (!(digits >> value) || digits.peek() != std::istringstream::traits_type::eof()) fail("no value");
     return value;
   }
 

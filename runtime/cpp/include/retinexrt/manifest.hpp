@@ -2,9 +2,10 @@
 #pragma once
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -15,6 +16,9 @@ namespace retinexrt {
 namespace detail {
 
 inline std::vector<char> read_bytes(const std::string& path) {
+  std::error_code absent;
+  // A stream opens a folder, and gives it the largest size that there is.
+  if (std::filesystem::is_directory(path, absent)) throw ArtifactError(path + " is a folder, expected a file");
   std::ifstream file(path, std::ios::binary | std::ios::ate);
   if (!file) throw ArtifactError("cannot read " + path);
   std::vector<char> bytes(std::size_t(file.tellg()));
@@ -98,9 +102,13 @@ inline Plan read_plan(const std::string& path) {
   if (dot == std::string::npos || path.substr(dot) != ".plan") throw ArtifactError(path + " is not a .plan file");
   std::vector<char> bytes = detail::read_bytes(path);
   const std::string manifest = path.substr(0, dot) + ".json";
-  std::ifstream file(manifest, std::ios::binary);
-  if (!file) throw ManifestError(path + " has no manifest: " + manifest + " cannot be read");
-  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  std::string text;
+  try {
+    const std::vector<char> read = detail::read_bytes(manifest);
+    text.assign(read.begin(), read.end());
+  } catch (const ArtifactError& error) {
+    throw ManifestError(path + " has no manifest: " + error.what());
+  }
   ArtifactInfo info;
   try {
     info = parse_info(text, manifest);
