@@ -92,7 +92,11 @@ def test_overlap_and_colour_are_refused(open_enhancer: Callable[..., Enhancer]) 
         open_enhancer(color="bgr").enhance_device(4096, (20, 20, 3), out=2**30)
 
 
-def test_null_pointers_are_refused(open_enhancer: Callable[..., Enhancer], session: GpuSession) -> None:
+def test_null_pointers_are_refused(
+    open_enhancer: Callable[..., Enhancer], session: GpuSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "run_device", lambda images, out, stream: session.streams.append(stream))
+    monkeypatch.setattr(device_memory, "open_cuda", FakeCuda)
     for pointer, out, message in ((0, 4096, "the image is a null pointer"), (0, None, "the image"), (4096, 0, "out is a null")):
         with pytest.raises(InputError, match=message):
             open_enhancer().enhance_device(pointer, (20, 20, 3), out=out)
