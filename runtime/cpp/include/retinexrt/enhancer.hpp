@@ -63,8 +63,8 @@ class Enhancer {
   // Enqueue the same on a CUDA stream, from GPU memory into GPU memory: uint8, N x H x W x 3, RGB, contiguous, not
   // overlapping. `stream` is a cudaStream_t or CUstream, null the legacy default stream. The CUDA context is fixed when the
   // enhancer is opened: for plans the thread's current one if it is of that GPU, else the GPU's primary one, as always for
-  // ONNX Runtime. Stream and memories must be of it, whichever is current now. Both memories must stay valid until the
-  // stream has passed.
+  // ONNX Runtime. Stream and memories must be of it; throws InputError where another one of that GPU is current. Both
+  // memories must stay valid until the stream has passed.
   virtual void enhance_device(const void* image, void* out, const DeviceShape& shape, void* stream) = 0;
 
   // What the artifact says about itself; remains after close().
