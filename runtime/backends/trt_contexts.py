@@ -160,9 +160,11 @@ class ExecutionSlot:
 
     def _drop_graph(self) -> None:
         if self._graph is not None:
-            self._cuda.synchronize_event(self._done)  # It may be running.
-            self._cuda.destroy_graph(self._graph)
-            self._graph = None
+            try:
+                self._cuda.synchronize_event(self._done)  # It may be running.
+            finally:
+                graph, self._graph = self._graph, None
+                self._cuda.destroy_graph(graph)
 
     @property
     def has_graph(self) -> bool:
@@ -172,11 +174,9 @@ class ExecutionSlot:
         with self._owned:  # Freed even where waiting fails.
             if self._staging is not None:
                 self._owned.callback(self._staging.close)
-            try:
-                self._cuda.synchronize_event(self._done)
-                self._drop_graph()
-            finally:
-                self._context = None
+            self._owned.callback(setattr, self, "_context", None)
+            self._owned.callback(self._drop_graph)
+            self._cuda.synchronize_event(self._done)
 
 
 class ContextPool:

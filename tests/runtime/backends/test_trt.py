@@ -347,7 +347,9 @@ def test_they_end_in_it_where_opening_fails(tmp_path: Path, cuda: FakeCuda, tens
 
 def test_closing_releases_all_even_where_cuda_fails(tmp_path: Path, cuda: FakeCuda, tensorrt: FakeTensorRT) -> None:
     session = open_plan(write_plan(tmp_path), "tensorrt", 0, cuda)
-    run(session, pictures(1, 32, 32))
+    for _ in range(3):
+        run(session, pictures(1, 32, 32))
+    assert cuda.leaks()["graphs"] == 1
     cuda.failing["synchronize_event"] = "CUDA_ERROR_ILLEGAL_ADDRESS"
     with pytest.raises(BackendError, match="CUDA_ERROR_ILLEGAL_ADDRESS"):
         session.close()

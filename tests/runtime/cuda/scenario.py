@@ -148,6 +148,16 @@ def sessions_inside_a_session(cuda: Cuda, context: int, library: ctypes.CDLL) ->
     assert library.fake_retained() == 1
 
 
+def finalizer(cuda: Cuda, library: ctypes.CDLL) -> None:
+    """The garbage collector may close a session's context while this thread is opening another one."""
+    first = cuda.open_context(0)
+    with cuda._lock:  # pyright: ignore
+        second = cuda.open_context(0)
+        cuda.close_context(first)
+    cuda.close_context(second)
+    assert library.fake_retained() == 1
+
+
 def foreign(cuda: Cuda, library: ctypes.CDLL) -> None:
     """A context that C++ has made current, behind the back of the library that `cuda` is implemented on."""
     library.fake_application_context.restype = library.fake_push_primary.restype = ctypes.c_void_p
@@ -229,6 +239,7 @@ def main(name: str, driver: str) -> None:
     threads(cuda, context)
     two_sessions(cuda, context)
     sessions_inside_a_session(cuda, context, library)
+    finalizer(cuda, library)
     cuda.close_context(context)
     assert library.fake_live() == 0, f"{library.fake_live()} things were left"
     assert library.fake_retained() == 0, "the primary context is still retained"
