@@ -142,7 +142,7 @@ def test_lpips_of_one_layer_by_hand() -> None:
     pairs = zip(*map(features, pictures), strict=True)
     expected = np.mean([((x - y) ** 2 * weights["lpips_lin0"].ravel()).sum() for x, y in pairs])
     assert expected > 0.01
-    assert distance(*pictures, weights) == pytest.approx(expected, rel=1e-4)
+    assert distance(pictures[0], pictures[1], weights) == pytest.approx(expected, rel=1e-4)
 
 
 def test_fsim_agrees_with_piq() -> None:
