@@ -42,7 +42,7 @@ def write_card(trainer: Trainer, table: str, data: Path, command: str) -> Path:
         "command": command,
         "started_from": trainer.started_from,
         "steps": trainer.step,
-        "best_step": trainer.best_step,
+        "best_step": trainer.best_step if trainer.best is not None else trainer.step,
         "hours": round(trainer.seconds / 3600, 3),
         "fitted_to_minutes": trainer.limits.fit_minutes,
         "device": device_name(trainer.device),

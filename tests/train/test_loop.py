@@ -235,6 +235,15 @@ def test_a_resumed_run_remembers_what_it_started_from(pairs_folder: Path, tmp_pa
         assert json.loads((tmp_path / "msrnet.json").read_text())["started_from"] == "first.safetensors"
 
 
+def test_the_card_of_a_run_without_validation_is_of_its_last_step(pairs_folder: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "r.toml"
+    recipe.write_text(SHORT.replace("STEPS", "50"))
+    command = ["msrnet", "--data", str(pairs_folder), "--recipe", str(recipe), "--out", str(tmp_path), "--device", "cpu"]
+    assert main([*command, "--minutes", "1e-6"]) == 0
+    card = json.loads((tmp_path / "msrnet.json").read_text())
+    assert card["steps"] == card["best_step"] == 1 and card["validation"]["pictures"] == 1
+
+
 def test_the_features_of_a_later_stage_are_found_at_the_start(
     pairs_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
