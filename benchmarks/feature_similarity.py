@@ -91,7 +91,7 @@ def _filters(height: int, width: int) -> list[Map]:
 def _frequencies(extent: int) -> Map:
     """-0.5 to 0.5, zero first. For an odd extent both ends are included, as in the reference implementation."""
     if extent % 2 == 0:
-        return np.fft.fftfreq(extent)
+        return np.fft.fftfreq(extent).astype(np.float64)
     return np.fft.ifftshift(np.arange(-(extent - 1) / 2, (extent - 1) / 2 + 1) / (extent - 1))
 
 
