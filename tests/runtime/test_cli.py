@@ -304,8 +304,14 @@ def test_help_version_and_cmake_dir(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("retinexrt ")
 
 
+def _heed_interrupts() -> None:
+    """A shell that starts this test in the background makes its children ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def _start(argv: list[str], **options: Any) -> subprocess.Popen[Any]:
-    return subprocess.Popen([sys.executable, "-m", "runtime", *argv], cwd=ROOT, stderr=subprocess.PIPE, **options)
+    command = [sys.executable, "-m", "runtime", *argv]
+    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, preexec_fn=_heed_interrupts, **options)
 
 
 def test_ctrl_c_ends_with_a_summary_and_whole_files(engine: list[str], tmp_path: Path) -> None:

@@ -188,7 +188,8 @@ def test_msr_of_a_flat_picture_is_finite(color_restoration: bool) -> None:
 
 def _reach(network: nn.Module, side: int, center: int) -> int:
     """How far away, at most, lies a pixel that an output pixel depends on."""
-    image = (torch.rand(1, 3, side, side, dtype=torch.float64) * 0.5 + 0.2).requires_grad_()
+    # Dark enough that no network clips its output, which would hide everything.
+    image = (torch.rand(1, 3, side, side, dtype=torch.float64) * 0.02 + 0.01).requires_grad_()
     network(image)[0, :, center, center].sum().backward()
     assert image.grad is not None
     return int((image.grad[0].abs().sum(dim=0).nonzero() - center).abs().max())
