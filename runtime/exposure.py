@@ -16,7 +16,6 @@ import math
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from runtime.artifact import ArtifactInfo
 from runtime.backends.session import Images
@@ -74,17 +73,15 @@ def blend(source: Images, enhanced: Images, strength: float, geometric: bool) ->
     if strength <= 0.0:
         np.copyto(enhanced, source)
         return
-    codes = np.arange(1, 257, dtype=np.float32)
-    below, above = codes ** np.float32(1 - strength), codes ** np.float32(strength)
+    # Tables in double precision: the same on every machine, and in C++.
+    codes = np.arange(256, dtype=np.float64)
+    if geometric:
+        below, above, combine, offset = (codes + 1) ** (1 - strength), (codes + 1) ** strength, cv2.multiply, -1.0
+    else:
+        below, above, combine, offset = codes * (1 - strength), codes * strength, cv2.add, 0.0
+    below, above = below.astype(np.float32), above.astype(np.float32)
     rows = max(1, _STRIP // (source.shape[1] * 3))
     for top in range(0, len(source), rows):
         dark, bright = source[top : top + rows], enhanced[top : top + rows]
-        if geometric:
-            _geometric(dark, bright, below, above)
-        else:
-            cv2.addWeighted(dark, 1 - strength, bright, strength, 0.0, dst=bright)
-
-
-def _geometric(dark: Images, bright: Images, below: NDArray[np.float32], above: NDArray[np.float32]) -> None:
-    product = cv2.multiply(cv2.LUT(dark, below), cv2.LUT(bright, above))
-    cv2.convertScaleAbs(product, dst=bright, alpha=1.0, beta=-1.0)
+        mixed = combine(cv2.LUT(dark, below), cv2.LUT(bright, above))
+        cv2.convertScaleAbs(mixed, dst=bright, alpha=1.0, beta=offset)
