@@ -101,6 +101,16 @@ def _add_enhance(parser: argparse.ArgumentParser) -> None:
         "--tile", choices=("auto", "off", "approximate"), default="auto", help="how pictures too large for one run are cut"
     )
     parser.add_argument("--raw", metavar="WxH", help="stdin is a stream of raw RGB frames of this size, and so is stdout")
+    parser.add_argument(
+        "--ray",
+        nargs="?",
+        const="",
+        metavar="ADDRESS",
+        help="on a Ray cluster: HOST:PORT, auto, local (default: any that runs)",
+    )
+    parser.add_argument("--workers", type=int, metavar="N", help="with --ray: how many (default: all that the cluster holds)")
+    parser.add_argument("--gpus-per-worker", type=float, metavar="F", help="with --ray: a share of a GPU, or several")
+    parser.add_argument("--segment", type=int, default=64, metavar="N", help="with --ray: frames of a film's segments")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress and no summary, only what failed")
     parser.set_defaults(run=_enhance)
 
@@ -111,6 +121,12 @@ def _enhance(arguments: argparse.Namespace) -> int:
     # What OpenCV and its ffmpeg find wrong with a file is said once, by the summary.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    if arguments.ray is not None:
+        from runtime.scale import command
+
+        return command.run(arguments)
+    if arguments.workers is not None or arguments.gpus_per_worker is not None:
+        raise RetinexError("--workers and --gpus-per-worker go with --ray")
     from runtime import enhance_command
 
     return enhance_command.run(arguments)

@@ -1,0 +1,117 @@
+"""A Ray cluster: joined, or started on this machine for as long as the command runs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sysconfig
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from runtime.errors import BackendError, BackendUnavailableError, InputError
+from runtime.scale.ledger import Ledger, RemoteLedger
+
+INSTALL = "pip install 'retinexrt[ray]'"
+
+#: What --ray takes: a cluster's address, "auto" (the one that runs here) or "local" (one of its own).
+_ADDRESS = re.compile(r"auto|local|[\w.-]+:\d+|\[[0-9a-fA-F:.]+\]:\d+")
+#: Backends that have no use for a GPU.
+_ON_CPU = ("onnxruntime", "openvino")
+#: Settings of the environment that workers share with the command.
+_SHARED = ("OPENCV_LOG_LEVEL", "OPENCV_FFMPEG_LOGLEVEL")
+
+
+@dataclass(frozen=True)
+class Crew:
+    """How many workers, and what each takes of the cluster."""
+
+    workers: int
+    cpus: int
+    gpus: float
+
+
+def is_address(text: str) -> bool:
+    """Whether a word after --ray is an address rather than an input."""
+    if text.startswith("ray://"):
+        raise InputError(
+            "Ray's client protocol (ray://) is not used; run the command on a node of the cluster, with --ray auto"
+        )
+    return _ADDRESS.fullmatch(text) is not None
+
+
+@contextmanager
+def joined(address: str, cpus: int | None) -> Generator[Any]:
+    """Ray, connected: to the cluster at `address`, to the one that runs here ("auto"), to a new one ("local"), or ("") to
+    one that runs here or else a new one. A new one has `cpus` (None: this machine's) and ends with the block.
+    """
+    ray = _import()
+    if ray.is_initialized():  # an application's own connection is used, and left as it is
+        yield ray
+        return
+    # A cluster that this command starts tells nobody about it; one that is joined was set up by others.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "runtime_env": _runtime_env()}
+    try:
+        try:
+            ray.init(address=address or "auto", **options)
+        except ConnectionError:
+            if address not in ("", "local"):
+                raise
+            ray.init(address="local", include_dashboard=False, num_cpus=cpus, **options)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise BackendError(f"no Ray cluster at {address!r}: {str(error).splitlines()[0]}") from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _import() -> Any:
+    try:
+        import ray
+
+        import_module("ray.data")
+    except ImportError as error:
+        raise BackendUnavailableError(f"--ray needs Ray Data ({error}); install it with: {INSTALL}") from error
+    return ray
+
+
+def _runtime_env() -> dict[str, Any]:
+    """The environment of the workers. Those of a source tree find it where it lies, those of an installation need nothing."""
+    variables = {name: os.environ[name] for name in _SHARED if name in os.environ}
+    root = Path(__file__).resolve().parents[2]
+    if str(root) not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
+        before = os.environ.get("PYTHONPATH")
+        variables["PYTHONPATH"] = f"{root}{os.pathsep}{before}" if before else str(root)
+    return {"env_vars": variables} if variables else {}
+
+
+def crew(ray: Any, workers: int | None, gpus_per_worker: float | None, threads: int | None, backend: str) -> Crew:
+    """Divide the cluster: a GPU for each worker where there are any, else as many CPUs as a worker has threads."""
+    resources: dict[str, float] = ray.cluster_resources()
+    gpus = resources.get("GPU", 0.0)
+    share = gpus_per_worker if gpus_per_worker is not None else 1.0 if gpus >= 1 and backend not in _ON_CPU else 0.0
+    if share > gpus:
+        raise InputError(f"--gpus-per-worker {share:g}: the cluster has {gpus:g} GPUs")
+    cpus = threads or 1
+    if cpus > resources.get("CPU", 0.0):
+        raise InputError(f"a worker of {cpus} threads needs as many CPUs, the cluster has {resources.get('CPU', 0.0):g}")
+    most = int(resources["CPU"] // cpus)
+    if share:
+        most = min(most, int(gpus / share + 1e-9))
+    if workers is not None and workers > most:
+        raise InputError(f"--workers {workers}: the cluster has room for {most} (each takes {cpus} CPUs and {share:g} GPUs)")
+    return Crew(workers or most, cpus, share)
+
+
+def open_ledger(ray: Any, folder: str) -> RemoteLedger:
+    """A ledger on this node, which no other node's end can take away."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return RemoteLedger(ray.remote(Ledger).options(num_cpus=0, scheduling_strategy=here).remote(folder))

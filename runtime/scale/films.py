@@ -1,0 +1,146 @@
+"""Films in segments: each is enhanced by whoever is free, and one worker puts the frames together in order.
+
+A segment is kept without loss, each frame under the digest of the frame it was made of. Putting a film together decodes
+it once more from its beginning, looks up every frame, and writes it as one process would have: the same frames through
+the same encoder give the same bytes. A frame that no segment holds, because a decoder did not seek where it was asked
+to, is enhanced then and there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from runtime import pipeline
+from runtime.backends.session import Images
+from runtime.errors import InputError, OutputError
+
+#: Frames of a segment unless told otherwise: seconds of work for a worker, and a few hundred megabytes at most.
+STEP = 64
+#: The fastest compression is enough beside a network.
+_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1]
+
+
+def count_frames(source: str) -> int:
+    """Frames that a film's header promises; 0: it cannot be opened, or says nothing."""
+    capture = cv2.VideoCapture(source)
+    try:
+        return max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT))) if capture.isOpened() else 0
+    finally:
+        capture.release()
+
+
+def segments_folder(target: str) -> Path:
+    """Where the segments of a film wait to be put together: hidden, beside it."""
+    path = Path(target)
+    return path.with_name(f".{path.name}.parts")
+
+
+def segment_path(target: str, first: int) -> Path:
+    """The segment that begins with a frame."""
+    return segments_folder(target) / f"{first:09d}.zip"
+
+
+def enhance_segment(enhancer: Any, source: str, path: Path, first: int, last: int, **options: Any) -> int:
+    """Enhance frames from `first` up to `last` into a segment, written whole or not at all; how many there were."""
+    capture = cv2.VideoCapture(source)
+    if not capture.isOpened():
+        capture.release()
+        raise InputError(f"{source} is not a video that OpenCV opens, or it is damaged")
+    if first:
+        capture.set(cv2.CAP_PROP_POS_FRAMES, first)
+    left = last - first
+
+    def read() -> Images | None:
+        nonlocal left
+        left -= 1
+        found, frame = capture.read() if left >= 0 else (False, None)
+        return np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8) if found and frame is not None else None
+
+    def work(frame: Images) -> tuple[str, Images]:
+        return _digest(frame), enhancer(frame, **options)
+
+    count = 0
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w") as archive:
+                known: set[str] = set()
+                for _ in pipeline.stream(read, work, lambda made: _keep(archive, known, *made)):
+                    count += 1
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        capture.release()
+    return count
+
+
+def _keep(archive: zipfile.ZipFile, known: set[str], name: str, frame: Images) -> None:
+    """Store an enhanced frame under the digest of what it was made of; equal frames once."""
+    if name not in known:
+        known.add(name)
+        archive.writestr(name, cv2.imencode(".png", frame, _PNG)[1].tobytes())
+
+
+def _digest(frame: Images) -> str:
+    return hashlib.sha256(np.ascontiguousarray(frame).data).hexdigest()
+
+
+class Replay:
+    """Stands in for the Enhancer where a film is put together: frames in order go in, those of the segments come out."""
+
+    def __init__(self, enhancer: Any, target: str, step: int) -> None:
+        self._enhancer = enhancer
+        self._target = target
+        self._step = step
+        self._number = 0
+        self._first = -1
+        self._archive: zipfile.ZipFile | None = None
+        #: Frames that no segment held.
+        self.fresh = 0
+
+    def __call__(self, frame: Images, **options: Any) -> Images:
+        first = self._number // self._step * self._step if self._step else 0
+        self._number += 1
+        if first != self._first:
+            self._open(first)
+        found = self._find(_digest(frame))
+        if found is not None and found.shape == frame.shape:
+            return found
+        self.fresh += 1
+        return self._enhancer(frame, **options)
+
+    def close(self) -> None:
+        """Close the segment that was read last."""
+        if self._archive is not None:
+            self._archive.close()
+            self._archive = None
+
+    def _open(self, first: int) -> None:
+        self.close()
+        self._first = first
+        try:
+            self._archive = zipfile.ZipFile(segment_path(self._target, first))
+        except (OSError, zipfile.BadZipFile):
+            self._archive = None
+
+    def _find(self, name: str) -> Images | None:
+        if self._archive is None:
+            return None
+        try:
+            data = self._archive.read(name)
+        except (KeyError, OSError, zipfile.BadZipFile):
+            return None
+        return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), np.uint8)

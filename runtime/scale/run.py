@@ -1,0 +1,249 @@
+"""A run: inputs become tasks, Ray Data hands them to workers, and the ledger says what it came to."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from runtime.errors import BackendError, InputError, RetinexError
+from runtime.exposure import check_strength
+from runtime.jobs import Failure
+from runtime.scale import cluster, films, storage
+from runtime.scale.cluster import Crew
+from runtime.scale.ledger import Account, Note, Outcome, RemoteLedger, read_journal
+from runtime.scale.tasks import Pair, Task, find
+from runtime.scale.worker import Probe, Settings, Worker, packed, probe
+
+#: Tasks of one batch: enough of them that a call costs nothing beside them, few enough that all workers end together.
+_MOST_TOGETHER, _TURNS = 64, 8
+#: Rows are handed out in at most so many blocks.
+_BLOCKS = 4096
+#: Workers of nodes that leave while they start, in a row, before the run is given up.
+_LOST_STARTS = 8
+#: What a killed worker leaves: temporary files and folders beside its target, as tempfile names them.
+_LEFTOVER = re.compile(r"\.(.+)\.[a-z0-9_]{8}")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a run came to."""
+
+    account: Account
+    failures: list[Failure]
+    #: Files found in folders that are neither pictures nor videos.
+    ignored: int
+    #: From the first task begun by a worker to the last one handed back.
+    seconds: float
+    #: Before that: joining the cluster, looking at the artifact, starting the workers.
+    start: float
+    crew: Crew
+    probe: Probe
+
+
+def enhance(
+    inputs: Sequence[str],
+    out: str,
+    settings: Settings,
+    *,
+    address: str = "",
+    workers: int | None = None,
+    gpus_per_worker: float | None = None,
+    step: int = films.STEP,
+    progress: bool = False,
+    kind: type[Worker] = Worker,
+) -> Report:
+    """Enhance `inputs` (paths, folders, URLs, @lists) into `out` on a Ray cluster; see `cluster.joined` for `address`.
+
+    `step` is the number of frames of a film's segments. Finished outputs of earlier runs are kept where the digests of
+    input, output and settings match. Raises RetinexError where nothing can be done at all; single failures are reported.
+    """
+    _check(settings, workers, gpus_per_worker, step)
+    called = time.time()
+    found = find(inputs, out)
+    cpus = max(os.cpu_count() or 1, (workers or 1) * (settings.threads or 1))
+    with cluster.joined(address, cpus) as ray:
+        crew = cluster.crew(ray, workers, gpus_per_worker, settings.threads, settings.backend)
+        settings = replace(settings, threads=settings.threads or (None if crew.gpus else 1))
+        first = _probe(ray, settings, crew)
+        settings = replace(settings, backend=first.backend, digest=first.digest)
+        folder = _home(found.pairs, out)
+        _sweep(pair.target for pair in found.pairs)
+        if not storage.is_url(folder):
+            _make(folder)
+        book = cluster.open_ledger(ray, folder)
+        tasks = _tasks(found.pairs, read_journal(folder), step)
+        ready, films_ = _films_to_do(tasks, first.digest, book)
+        for phase in (ready, films_):
+            if phase:
+                _run(ray, phase, settings, crew, book, progress, kind)
+        account = book.account()
+        if account.again:
+            _sweep(pair.target for pair in found.pairs)
+    ended = account.enhanced + account.kept + len(account.failures)
+    if ended != len(found.pairs):
+        raise BackendError(f"{len(found.pairs) - ended} inputs were not accounted for; run the same command again")
+    return Report(
+        account,
+        [*found.failures, *account.failures],
+        found.ignored,
+        account.ended - account.began,
+        max(0.0, account.began - called),
+        crew,
+        first,
+    )
+
+
+def _check(settings: Settings, workers: int | None, gpus_per_worker: float | None, step: int) -> None:
+    check_strength(settings.strength)
+    if workers is not None and workers < 1:
+        raise InputError(f"--workers is at least 1, found {workers}")
+    if gpus_per_worker is not None and not 0 <= gpus_per_worker < float("inf"):
+        raise InputError(f"--gpus-per-worker is at least 0, found {gpus_per_worker:g}")
+    if gpus_per_worker is not None and gpus_per_worker > 1 and gpus_per_worker % 1:
+        raise InputError(f"--gpus-per-worker is a share of one GPU or a whole number, found {gpus_per_worker:g}")
+    if settings.threads is not None and settings.threads < 1:
+        raise InputError(f"threads is at least 1, found {settings.threads}")
+    if step < 1:
+        raise InputError(f"--segment is at least 1 frame, found {step}")
+
+
+def _probe(ray: Any, settings: Settings, crew: Crew) -> Probe:
+    """What the settings come to where the workers will be; what is wrong with them is said once, and here."""
+    remote = ray.remote(probe).options(num_cpus=crew.cpus, num_gpus=crew.gpus)
+    return _asked(ray, lambda: ray.get(remote.remote(settings)))
+
+
+def _asked(ray: Any, ask: Any) -> Any:
+    """The answer of a cluster; what the project raises over there is raised here, and anything else in one line."""
+    try:
+        return ask()
+    except ray.exceptions.RayError as error:
+        raise _ours(error) from error
+
+
+def _ours(error: BaseException) -> RetinexError:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, RetinexError):
+            own = getattr(cause, "cause", cause)
+            return own if isinstance(own, RetinexError) else cause
+        cause = getattr(cause, "cause", None) or cause.__cause__
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return BackendError(f"Ray gave up: {type(error).__name__}: {lines[-1].strip() if lines else 'no reason given'}")
+
+
+def _home(pairs: Sequence[Pair], out: str) -> str:
+    """The folder of the journal: the output folder, or that of a single output file."""
+    if storage.is_url(out):
+        return out
+    path = Path(out).absolute()
+    return str(path.parent if any(pair.target == str(path) for pair in pairs) else path)
+
+
+def _make(folder: str) -> None:
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write into {folder}: {error.strerror}") from error
+
+
+def _tasks(pairs: Sequence[Pair], notes: dict[str, Note], step: int) -> list[Task]:
+    """Pictures, films, and the segments of films that are longer than one."""
+    tasks: list[Task] = []
+
+    def add(kind: Any, pair: Pair, target: str, **more: int) -> None:
+        note = notes.get(storage.path_of(target))
+        noted = json.dumps(asdict(note)) if note is not None else ""
+        tasks.append(Task(len(tasks), kind, pair.source, pair.target, noted=noted, **more))
+
+    for pair in pairs:
+        if not pair.is_film:
+            add("picture", pair, pair.target)
+            continue
+        count = films.count_frames(pair.source)
+        parts = range(0, count, step) if count > step else range(0)
+        for first in parts:
+            path = films.segment_path(pair.target, first)
+            add("segment", pair, str(path), first=first, last=min(first + step, count))
+        add("film", pair, pair.target, last=count, step=step if parts else 0)
+    return tasks
+
+
+def _films_to_do(tasks: Sequence[Task], digest: str, book: RemoteLedger) -> tuple[list[Task], list[Task]]:
+    """What can be begun, and the films to put together after it; films that an earlier run finished are told to the book."""
+    done = {task.target for task in tasks if task.kind == "film" and _is_kept(task, digest)}
+    for task in tasks:
+        if task.kind == "film" and task.target in done:
+            book.finish("", Outcome(task.number, "film", task.source, "kept"))
+    left = [task for task in tasks if task.target not in done]
+    # A film in one piece need not wait for any segment.
+    ready = [task for task in left if task.kind != "film" or not task.step]
+    return ready, [task for task in left if task.kind == "film" and task.step]
+
+
+def _is_kept(task: Task, digest: str) -> bool:
+    if not task.noted:
+        return False
+    note = Note(**json.loads(task.noted))
+    if note.settings != digest or storage.digest(task.source) != note.source_sha256:
+        return False
+    return storage.digest(task.target) == note.target_sha256
+
+
+def _run(
+    ray: Any, tasks: Sequence[Task], settings: Settings, crew: Crew, book: RemoteLedger, progress: bool, kind: type[Worker]
+) -> None:
+    """Hand tasks to a pool of workers until all have come back. Ray begins again what a lost worker had begun."""
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = progress
+    context.print_on_execution_start = False
+    context.max_consecutive_actor_init_deaths = _LOST_STARTS
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    batches = _batches(tasks, crew.workers)
+    workers = min(crew.workers, len(batches))
+    rows = ray.data.from_items([{"tasks": packed(batch)} for batch in batches], override_num_blocks=min(len(batches), _BLOCKS))
+    done = rows.map_batches(
+        kind,
+        fn_constructor_args=(settings, book),
+        batch_size=1,
+        batch_format="numpy",
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers, initial_size=workers, max_tasks_in_flight_per_actor=2),
+        num_cpus=crew.cpus,
+        num_gpus=crew.gpus or None,
+    )
+    _asked(ray, done.materialize)
+
+
+def _batches(tasks: Sequence[Task], workers: int) -> list[list[Task]]:
+    """Films and segments, work for seconds each, one by one and first; pictures together."""
+    long = [[task] for task in tasks if task.kind != "picture"]
+    short = [task for task in tasks if task.kind == "picture"]
+    together = max(1, min(_MOST_TOGETHER, len(short) // (workers * _TURNS)))
+    return [*long, *([*short[first : first + together]] for first in range(0, len(short), together))]
+
+
+def _sweep(targets: Iterable[str]) -> None:
+    """Remove what killed workers left beside these targets. Nobody may be writing there."""
+    names: dict[Path, set[str]] = {}
+    for target in targets:
+        if not storage.is_url(target):
+            names.setdefault(Path(target).parent, set()).add(Path(target).name)
+    for folder, known in names.items():
+        if not folder.is_dir():
+            continue
+        for path in folder.iterdir():
+            match = _LEFTOVER.fullmatch(path.name)
+            if match is None or match[1] not in known:
+                continue
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)

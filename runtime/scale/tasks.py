@@ -1,0 +1,146 @@
+"""What the workers are given: pictures, films, and segments of films."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+from typing import Literal
+
+from runtime import jobs, pictures
+from runtime.errors import InputError
+from runtime.jobs import Failure
+from runtime.scale import storage
+
+Kind = Literal["picture", "segment", "film"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One piece of work. Places are absolute paths or URLs, so that they mean the same on every node."""
+
+    #: Names the task within a run.
+    number: int
+    kind: Kind
+    source: str
+    target: str
+    #: A segment's frames, the last one not included; a film's, as its header promises them.
+    first: int = 0
+    last: int = 0
+    #: Frames of a film's segments; 0: the film is enhanced in one piece.
+    step: int = 0
+    #: What an earlier run noted about the target, as JSON; empty: nothing.
+    noted: str = ""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A file or an object, and what it becomes."""
+
+    source: str
+    target: str
+
+    @property
+    def is_film(self) -> bool:
+        return storage.suffix(self.source) in jobs.VIDEOS
+
+
+@dataclass(frozen=True)
+class Found:
+    pairs: list[Pair]
+    failures: list[Failure]
+    #: Files found in folders that are neither pictures nor videos.
+    ignored: int
+
+
+def find(inputs: Sequence[str], out: str) -> Found:
+    """Find every picture and film in `inputs`: files, folders, URLs, and @FILE, which lists paths or URLs line by line.
+
+    Folders keep their structure, and so do the entries of a list below the folder that they share. For paths the rules
+    are those of `retinexrt enhance`: no input is written over, and no two inputs become one file.
+    """
+    named = [text for text in inputs if not text.startswith("@")]
+    listed = [entry for text in inputs if text.startswith("@") for entry in _entries(text[1:])]
+    pairs: list[Pair] = []
+    failures: list[Failure] = []
+    ignored = 0
+    if local := [text for text in named if not storage.is_url(text)]:
+        planned = jobs.plan(local, Path("/") if storage.is_url(out) else Path(out).absolute())
+        failures += planned.failures
+        ignored += planned.ignored
+        pairs += [Pair(str(job.source.absolute()), _moved(job.target, out)) for job in planned.jobs]
+    for url in (text for text in named if storage.is_url(text)):
+        more = _below(url, out)
+        pairs += more.pairs
+        failures += more.failures
+        ignored += more.ignored
+    pairs += _of_list(listed, out)
+    kept, refused = _possible(pairs)
+    return Found(kept, failures + refused, ignored)
+
+
+def _moved(target: Path, out: str) -> str:
+    """A target that was planned below the root, for an `out` that is a URL."""
+    return storage.join(out, target.relative_to("/").as_posix()) if storage.is_url(out) else str(target)
+
+
+def _entries(path: str) -> list[str]:
+    """Lines of a list, without empty ones and comments."""
+    lines = (line.strip() for line in storage.read(path).decode(errors="replace").splitlines())
+    found = [line for line in lines if line and not line.startswith("#")]
+    if not found:
+        raise InputError(f"{path} lists nothing")
+    return [line if storage.is_url(line) else str(Path(line).absolute()) for line in found]
+
+
+def _of_list(entries: Sequence[str], out: str) -> list[Pair]:
+    if not entries:
+        return []
+    if len({storage.is_url(entry) for entry in entries}) > 1:
+        raise InputError("a list holds paths or URLs, not both")
+    parts = [storage.path_of(entry).split("/") for entry in entries]
+    # What all folders begin with: their columns as far as each column holds one name.
+    columns = zip(*(words[:-1] for words in parts), strict=False)
+    shared = len(list(takewhile(lambda column: len(set(column)) == 1, columns)))
+    names = ["/".join(words[shared:]) for words in parts]
+    return [Pair(entry, storage.join(out, written_as(name))) for entry, name in zip(entries, names, strict=True)]
+
+
+def _below(url: str, out: str) -> Found:
+    """What lies below a URL."""
+    try:
+        names = storage.names_below(url)
+    except InputError as error:
+        return Found([], [Failure(storage.path_of(url), str(error))], 0)
+    if names is None:
+        return Found([Pair(url, storage.join(out, written_as(storage.path_of(url).rpartition("/")[2])))], [], 0)
+    wanted = [name for name in names if Path(name).suffix.lower() in (*pictures.READABLE, *jobs.VIDEOS)]
+    failures = [] if wanted else [Failure(storage.path_of(url), "holds no picture and no video")]
+    pairs = [Pair(storage.join(url, name), storage.join(out, written_as(name))) for name in wanted]
+    return Found(pairs, failures, len(names) - len(wanted))
+
+
+def written_as(name: str) -> str:
+    """The name of the output: the input's, or .png where the input's format is read but not written."""
+    return name if jobs.is_file_name(Path(name)) else str(Path(name).with_suffix(".png"))
+
+
+def _possible(pairs: Iterable[Pair]) -> tuple[list[Pair], list[Failure]]:
+    """Without those that would become what another becomes or is, and without films in object stores."""
+    pairs = list(pairs)
+    sources = {storage.path_of(pair.source) for pair in pairs}
+    taken: dict[str, str] = {}
+    kept: list[Pair] = []
+    failures: list[Failure] = []
+    for pair in pairs:
+        source, target = storage.path_of(pair.source), storage.path_of(pair.target)
+        if target in sources:
+            failures.append(Failure(source, f"would write over the input {target}; choose another folder"))
+        elif taken.setdefault(target, source) != source:
+            failures.append(Failure(source, f"would become {target}, and so would {taken[target]}"))
+        elif pair.is_film and (storage.is_url(pair.source) or storage.is_url(pair.target)):
+            failures.append(Failure(source, "films are read from and written to file systems; mount the store, or copy it"))
+        elif not any(pair == other for other in kept[-1:]):
+            kept.append(pair)
+    return kept, failures

@@ -1,0 +1,241 @@
+"""A worker: one Enhancer, made where it runs, and the tasks that it is given in batches."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+
+from runtime import pictures, pipeline, video
+from runtime.artifact import sha256
+from runtime.enhance_command import reason
+from runtime.enhancer import Enhancer, Tile
+from runtime.errors import ArtifactError, InputError
+from runtime.pictures import Picture
+from runtime.scale import films, storage
+from runtime.scale.ledger import Note, Outcome, State
+from runtime.scale.tasks import Task
+
+#: How often a task is begun with nothing beside it before it is held to be what kills workers.
+ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to enhance: the same on every worker."""
+
+    #: A network's name or an artifact's path, as for an Enhancer; what it means is looked up on the worker's node.
+    source: str
+    backend: str = "auto"
+    threads: int | None = None
+    strength: float = 1.0
+    gate: bool = False
+    tile: Tile = "auto"
+    #: What the first worker found; another with another artifact or backend refuses to work. Empty: whatever is found.
+    digest: str = ""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of a call of the Enhancer."""
+        return {"strength": self.strength, "gate": self.gate, "tile": self.tile}
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What the settings come to on a worker's node."""
+
+    path: str
+    backend: str
+    trained: bool
+    digest: str
+
+
+def probe(settings: Settings) -> Probe:
+    """Open what the settings name, here, and say what it is."""
+    with _open(settings) as enhancer:
+        return Probe(enhancer.source, enhancer.backend, enhancer.info.trained, _digest(enhancer, settings))
+
+
+def _open(settings: Settings) -> Enhancer:
+    # Ray shows a worker no GPU but its own, which is then the first.
+    return Enhancer(settings.source, backend=settings.backend, threads=settings.threads)
+
+
+def _digest(enhancer: Enhancer, settings: Settings) -> str:
+    """One name for everything that decides the bytes of a result."""
+    what = {"artifact": sha256(Path(enhancer.source)), "backend": enhancer.backend, **settings.options}
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+
+class Book(Protocol):
+    """The ledger, near or far."""
+
+    def begin(self, worker: str, numbers: Sequence[int]) -> list[State]: ...
+    def alone(self, number: int) -> int: ...
+    def finish(self, worker: str, outcome: Outcome) -> None: ...
+    def spend(self, worker: str, seconds: float) -> None: ...
+    def flush(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A picture that was read; None: its output is there already."""
+
+    sha256: str
+    picture: Picture | None
+
+
+class Worker:
+    """Holds an Enhancer; called with rows of tasks. Ray Data makes one in each of its actors."""
+
+    def __init__(self, settings: Settings, book: Book) -> None:
+        cv2.setNumThreads(settings.threads or 1)
+        self._settings = settings
+        self._book = book
+        self._enhancer = _open(settings)
+        self._digest = _digest(self._enhancer, settings)
+        self._name = f"{platform.node()}, process {os.getpid()}"
+        self._films: dict[tuple[str, int, int], str] = {}
+        if settings.digest not in ("", self._digest):
+            raise ArtifactError(
+                f"{self._enhancer.source} on {self._name} is another artifact than the first worker found, or runs on another "
+                "backend; every node needs the same"
+            )
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Do what one row names; what became of it stands in the ledger."""
+        started = time.perf_counter()
+        tasks = [task for row in batch["tasks"] for task in unpacked(str(row))]
+        states = self._book.begin(self._name, [task.number for task in tasks])
+        self._do([task for task, state in zip(tasks, states, strict=True) if state == "new"])
+        for task, state in zip(tasks, states, strict=True):
+            if state == "suspect":
+                self._do_alone(task)
+        self._book.spend(self._name, time.perf_counter() - started)
+        self._book.flush()
+        return {"tasks": np.array([len(tasks)], np.int64)}
+
+    def _do_alone(self, task: Task) -> None:
+        """Do a task that another worker did not come back from, with nothing beside it that could be to blame."""
+        if self._book.alone(task.number) >= ATTEMPTS:
+            self._finish(task, "failed", f"{ATTEMPTS} workers in a row were lost over it; is it too large for their memory?")
+        else:
+            self._do([task])
+        self._book.flush()
+
+    def _do(self, tasks: Sequence[Task]) -> None:
+        for task, outcome in pipeline.overlap(
+            [task for task in tasks if task.kind == "picture"], self._load, self._enhance, self._store
+        ):
+            if isinstance(outcome, Exception):
+                outcome = self._outcome(task, "failed", reason(outcome))
+            self._book.finish(self._name, outcome)
+        for task in tasks:
+            if task.kind != "picture":
+                self._do_film(task)
+
+    def _load(self, task: Task) -> Loaded:
+        data = storage.read(task.source)
+        digest = hashlib.sha256(data).hexdigest()
+        if self._is_kept(task, digest):
+            return Loaded(digest, None)
+        return Loaded(digest, pictures.decode(data, storage.path_of(task.source)))
+
+    def _enhance(self, loaded: Loaded) -> Loaded:
+        if loaded.picture is None:
+            return loaded
+        return replace(loaded, picture=pictures.enhance(self._enhancer, loaded.picture, **self._settings.options))
+
+    def _store(self, task: Task, made: Loaded) -> Outcome:
+        if made.picture is None:
+            return self._outcome(task, "kept")
+        data = pictures.encode(made.picture, storage.suffix(task.target))
+        storage.write(task.target, data)
+        note = Note(task.target, made.sha256, hashlib.sha256(data).hexdigest(), self._digest)
+        return self._outcome(task, "enhanced", images=1, note=note)
+
+    def _is_kept(self, task: Task, source_sha256: str) -> bool:
+        """Whether an earlier run left the output of this very input, and it is still what was written."""
+        if not task.noted:
+            return False
+        note = Note(**json.loads(task.noted))
+        fits = note.source_sha256 == source_sha256 and note.settings == self._digest
+        return fits and storage.digest(task.target) == note.target_sha256
+
+    def _do_film(self, task: Task) -> None:
+        """Do a film or a segment of one."""
+        try:
+            (self._segment if task.kind == "segment" else self._film)(task)
+        except Exception as error:
+            self._finish(task, "failed", reason(error))
+
+    def _segment(self, task: Task) -> None:
+        path = films.segment_path(task.target, task.first)
+        source = self._film_digest(task.source)
+        if self._is_kept(replace(task, target=str(path)), source):
+            self._finish(task, "kept")
+            return
+        count = films.enhance_segment(
+            self._enhancer, task.source, path, task.first, task.last, **self._settings.options
+        )  # fmt: skip
+        note = Note(str(path), source, storage.digest(str(path)) or "", self._digest)
+        self._finish(task, "enhanced", images=count, note=note)
+
+    def _film(self, task: Task) -> None:
+        """Put a film together; frames that no segment holds are enhanced here."""
+        source, target = Path(task.source), Path(task.target)
+        replay = films.Replay(self._enhancer, task.target, task.step)
+        whole = False
+        try:
+            # It is called as an Enhancer is, and that is all that a film needs.
+            text = video.enhance(replay, source, target, **self._settings.options)  # pyright: ignore[reportArgumentType]
+            whole = True
+        except InputError:
+            whole = True  # with another try it would come to the same
+            raise
+        finally:
+            replay.close()
+            if whole:
+                shutil.rmtree(films.segments_folder(task.target), ignore_errors=True)
+        if task.step and replay.fresh:
+            again = f"{replay.fresh} frames were enhanced while it was put together"
+            text = f"{text}; {again}" if text else again
+        note = Note(task.target, self._film_digest(task.source), storage.digest(task.target) or "", self._digest)
+        self._finish(task, "enhanced", text, replay.fresh, note)
+
+    def _film_digest(self, source: str) -> str:
+        """SHA-256 of a film; read once for all of its segments."""
+        try:
+            status = Path(source).stat()
+        except OSError as error:
+            raise InputError(f"cannot read {source}: {error.strerror}") from error
+        key = (source, status.st_size, status.st_mtime_ns)
+        if key not in self._films:
+            self._films[key] = sha256(Path(source))
+        return self._films[key]
+
+    def _outcome(self, task: Task, status: Any, text: str = "", images: int = 0, note: Note | None = None) -> Outcome:
+        return Outcome(task.number, task.kind, storage.path_of(task.source), status, text, images, note)
+
+    def _finish(self, task: Task, status: Any, text: str = "", images: int = 0, note: Note | None = None) -> None:
+        self._book.finish(self._name, self._outcome(task, status, text, images, note))
+
+
+def packed(tasks: Sequence[Task]) -> str:
+    """Tasks as one value of a row."""
+    return json.dumps([asdict(task) for task in tasks])
+
+
+def unpacked(text: str) -> list[Task]:
+    """The tasks of a row."""
+    return [Task(**fields) for fields in json.loads(text)]
