@@ -60,6 +60,9 @@ int main(int argc, char** argv) {
   } catch (const retinexrt::Error& error) {
     std::cerr << error.kind() << ": " << error.what() << "\n";
     return 2;
+  } catch (const std::exception& error) {
+    std::cerr << error.what() << "\n";
+    return 2;
   }
   return 0;
 }

@@ -1,4 +1,4 @@
-// Times calls of an enhancer: timer ARTIFACT HEIGHT WIDTH
+// Times calls of an enhancer: timer ARTIFACT HEIGHT WIDTH BACKEND
 // Prints the backend, then for each line of the standard input the milliseconds of one more call.
 #include <retinexrt/retinexrt.hpp>
 
@@ -7,13 +7,13 @@
 #include <string>
 
 int main(int argc, char** argv) {
-  if (argc != 4) {
+  if (argc != 5) {
     std::cerr << "usage: " << argv[0] << " ARTIFACT HEIGHT WIDTH\n";
     return 2;
   }
   try {
     retinexrt::Options options;
-    options.backend = "openvino";
+    options.backend = argv[4];
     const auto enhancer = retinexrt::open(argv[1], options);
     retinexrt::Image image(std::stoi(argv[2]), std::stoi(argv[3])), out(image.height(), image.width());
     for (std::size_t i = 0; i < image.size(); ++i) image.data()[i] = std::uint8_t(i * 7 % 61);
@@ -26,6 +26,9 @@ int main(int argc, char** argv) {
     }
   } catch (const retinexrt::Error& error) {
     std::cerr << error.kind() << ": " << error.what() << "\n";
+    return 2;
+  } catch (const std::exception& error) {
+    std::cerr << error.what() << "\n";
     return 2;
   }
   return 0;

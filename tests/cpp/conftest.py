@@ -54,6 +54,10 @@ def run(command: list[str | Path], **environment: str) -> subprocess.CompletedPr
     )
 
 
+#: What programs of one ending need; the others may need all sorts of things.
+NEEDS = {"native_onnxruntime": "ONNX Runtime and its headers (on Debian, tests/cpp/onnxruntime-headers fetches them)"}
+
+
 class Programs:
     """The programs of one build folder, kept from one test run to the next: what did not change is not compiled again."""
 
@@ -72,9 +76,10 @@ class Programs:
             with (self.folder / "lock").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 if f" {name}\n" not in call(["cmake", "--build", self.folder, "--target", "help"]):
-                    pytest.skip(f"{name} cannot be built here: CMake did not find OpenVINO, pybind11, libpython or OpenCV")
+                    needed = NEEDS.get(name.partition("_")[2], "OpenVINO, ONNX Runtime, pybind11, libpython, OpenCV or CUDA")
+                    pytest.skip(f"{name} cannot be built here: CMake did not find {needed}")
                 compile_(self.folder, name)
-            places = (self.folder / name, self.folder / "examples" / name)
+            places = (self.folder / name, self.folder / "examples" / name, self.folder / f"lib{name}.so")
             self._built[name] = next(path for path in places if path.is_file())
         return self._built[name]
 
@@ -114,6 +119,9 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_artifact(folder / "light.onnx", light, whole=True)
     write_artifact(folder / "newer.onnx", make_info(schema=99))
     write_artifact(folder / "tensors.onnx", replace(info, input=replace(info.input, dtype="float32")))
+    write_artifact(folder / "no halo.onnx", replace(info, halo=-4))
+    write_artifact(folder / "no multiple.onnx", replace(info, multiple=0))
+    write_artifact(folder / "no size.onnx", replace(info, input=replace(info.input, shape=(1, 0, 64, 3))))
     (folder / "damaged.onnx").write_bytes(double.read_bytes()[:300])
     model = onnx.load(double)
     del model.metadata_props[:]

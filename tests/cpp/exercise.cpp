@@ -1,12 +1,14 @@
-// What both implementations must survive: exercise errors FOLDER | cycles FILE COUNT | views FILE
+// What all implementations must survive: exercise errors FOLDER | cycles FILE COUNT | views FILE | closing FILE | left FILE |
+// backends FILE...
 #include <retinexrt/retinexrt.hpp>
 
 #include <fstream>
 #include <functional>
 #include <future>
 #include <iostream>
+#include <limits>
+#include <memory>
 #include <thread>
-
 
 namespace {
 
@@ -50,6 +52,14 @@ void errors(const std::string& folder) {
     options.threads = -1;
     retinexrt::open(folder + "/double.onnx", options);
   });
+  expect("negative device", [&] {
+    retinexrt::Options options;
+    options.device = -1;
+    retinexrt::open(folder + "/double.onnx", options);
+  });
+  for (const char* name : {"no halo", "no size", "no multiple"}) {
+    expect(name, [&] { retinexrt::open(folder + "/" + name + ".onnx"); });
+  }
   const auto enhancer = retinexrt::open(folder + "/double.onnx");
   Image image = pattern(33, 47);
   std::uint8_t* const data = image.data();
@@ -60,6 +70,10 @@ void errors(const std::string& folder) {
   expect("too small", enhance({data, 8, 47}));
   expect("short stride", enhance({data, 33, 47, 100}));
   expect("negative stride", enhance({data, 33, 47, -141}));
+  expect("huge stride", enhance({data, 33, 47, std::numeric_limits<std::ptrdiff_t>::max() / 8}));
+  for (const double strength : {-0.1, 1.1, std::numeric_limits<double>::quiet_NaN()}) {
+    expect("strength " + std::to_string(strength), [&] { enhancer->enhance(image.view(), {strength}); });
+  }
   expect("null out", [&] { enhancer->enhance_into(image.view(), {nullptr, 33, 47}); });
   expect("other size", [&] { enhancer->enhance_into(image.view(), {data, 33, 46}); });
   expect("short out stride", [&] { enhancer->enhance_into(image.view(), {data, 33, 47, 1}); });
@@ -136,10 +150,60 @@ void views(const std::string& path) {
   check("in place", packed);
 }
 
+// Close an enhancer while four threads are using it: each goes on until it is told so.
+void closing(const std::string& path) {
+  const auto enhancer = retinexrt::open(path);
+  const Image image = pattern(33, 47);
+  const Image wanted = enhancer->enhance(image.view());
+  const auto work = [&](std::promise<void> running) {
+    bool first = true;
+    try {
+      for (;;) {
+        if (!same(wanted, enhancer->enhance(image.view()))) return std::string("other bytes");
+        if (first) running.set_value();
+        first = false;
+      }
+    } catch (const retinexrt::ClosedError& error) {
+      return error.kind();
+    }
+  };
+  std::vector<std::future<std::string>> results;
+  for (int i = 0; i < 4; ++i) {
+    std::promise<void> running;
+    auto started = running.get_future();
+    results.push_back(std::async(std::launch::async, work, std::move(running)));
+    started.get();
+  }
+  enhancer->close();
+  for (auto& result : results) std::cout << result.get() << '\n';
+}
+
+// An enhancer that is still open when the program ends.
+std::unique_ptr<retinexrt::Enhancer>& left_open() {
+  static std::unique_ptr<retinexrt::Enhancer> enhancer;
+  return enhancer;
+}
+
+void left(const std::string& path) {
+  left_open() = nullptr;  // made before what the library keeps for the process, and so destroyed after it
+  left_open() = retinexrt::open(path);
+  left_open()->enhance(pattern(33, 47).view());
+  std::cout << "left open\n";
+}
+
+// What opens each file if nothing is asked for.
+void backends(const std::string& path, char** more) {
+  std::cout << retinexrt::open(path)->backend() << '\n';
+  for (; *more != nullptr; ++more) std::cout << retinexrt::open(*more)->backend() << '\n';
+}
+
 void run(const std::string& what, const std::string& path, char** more) {
   if (what == "errors") return errors(path);
   if (what == "cycles") return cycles(path, std::stoi(more[0]));
   if (what == "views") return views(path);
+  if (what == "closing") return closing(path);
+  if (what == "left") return left(path);
+  if (what == "backends") return backends(path, more);
   throw retinexrt::InputError("unknown exercise " + what);
 }
 

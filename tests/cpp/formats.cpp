@@ -1,9 +1,14 @@
 // Prints what the headers read: formats onnx FILE | json FILE | plan FILE FLAVOUR VERSION SM | sha256 FILE
+// And what they compute: formats exposure PPM | blend SOURCE ENHANCED STRENGTH GEOMETRIC OUT
+#include <retinexrt/exposure.hpp>
 #include <retinexrt/manifest.hpp>
 #include <retinexrt/onnx_file.hpp>
 
 #include <clocale>
 #include <iostream>
+#include <limits>
+
+#include "ppm.hpp"
 
 namespace {
 
@@ -29,6 +34,18 @@ void run(const std::string& what, const std::string& path, char** more) {
     const retinexrt::Plan plan = retinexrt::read_plan(path);
     retinexrt::check_plan(plan, more[0], more[1], more[2]);
     return print(plan.info);
+  }
+  if (what == "exposure") {
+    const retinexrt::Image image = ppm::read(path);
+    std::cout.precision(std::numeric_limits<double>::max_digits10);
+    std::cout << retinexrt::detail::exposure(image.data(), image.height(), image.width()) << '\n';
+    return;
+  }
+  if (what == "blend") {
+    const retinexrt::Image source = ppm::read(path);
+    retinexrt::Image enhanced = ppm::read(more[0]);
+    retinexrt::detail::blend(source.data(), enhanced.data(), source.size(), std::stod(more[1]), *more[2] == '1');
+    return ppm::write(more[3], enhanced);
   }
   const std::vector<char> bytes = retinexrt::detail::read_bytes(path);
   if (what == "sha256") {

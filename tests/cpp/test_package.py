@@ -15,7 +15,7 @@ import pytest
 
 from benchmarks import record
 from benchmarks.embedding import PAGE, figures
-from runtime import artifact, tiling
+from runtime import artifact, exposure, tiling
 from tests.cpp.conftest import CMAKE_DIR, PROJECT, call, compile_, configure, run
 from tests.runtime.conftest import make_info
 
@@ -40,14 +40,16 @@ def test_cmake_and_python_have_one_version() -> None:
     [
         ("artifact.hpp", "schema", artifact.SCHEMA),
         ("artifact.hpp", "minimum_size", artifact.MINIMUM_SIZE),
+        ("exposure.hpp", "gate_open", exposure.GATE_OPEN),
+        ("exposure.hpp", "gate_shut", exposure.GATE_SHUT),
         ("tiling.hpp", "whole_pixels", tiling.whole_pixels(make_info())),
         ("tiling.hpp", "whole_pixels_light", tiling.whole_pixels(make_info(weights_sha256=None))),
     ],
 )
-def test_constants_agree_with_python(header: str, name: str, value: int) -> None:
-    found = re.search(rf"constexpr \S+ {name} = ([\d *]+);", (HEADERS / header).read_text())
+def test_constants_agree_with_python(header: str, name: str, value: float) -> None:
+    found = re.search(rf"constexpr \S+ {name} = ([\d. *]+);", (HEADERS / header).read_text())
     assert found is not None
-    assert math.prod(int(factor) for factor in found[1].split("*")) == value
+    assert math.prod(float(factor) for factor in found[1].split("*")) == value
 
 
 CONSUMER = """

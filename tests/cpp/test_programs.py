@@ -5,19 +5,22 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
+import cv2
 import numpy as np
+import onnx
 import pytest
 
-from runtime import Enhancer, RetinexError
+from runtime import Enhancer, RetinexError, exposure
 from runtime.cuda import driver_found
-from tests.cpp.conftest import Images, Programs, call, read_ppm, write_ppm
+from tests.cpp.conftest import Images, Programs, call, read_ppm, run, write_ppm
 from tests.runtime.conftest import double, make_info, write_artifact
 
 pytestmark = pytest.mark.slow
 
-both = pytest.mark.parametrize("way", ["native", "embedded"])
+every = pytest.mark.parametrize("way", ["native", "native_onnxruntime", "embedded"])
 
 
 def backend_of(said: str) -> str:
@@ -31,18 +34,18 @@ def check_same(said: str, out: Path, artifact: Path, image: Images) -> None:
         np.testing.assert_array_equal(read_ppm(out), enhancer(image))
 
 
-@both
+@every
 @pytest.mark.parametrize("name", ["pdn.onnx", "pdn_fp16.onnx"])
 def test_a_network_gives_the_bytes_of_python(
     programs: Programs, exported: Callable[[str], Path], tmp_path: Path, dark: Images, way: str, name: str
 ) -> None:
     artifact, out = exported("pdn") / name, tmp_path / "out.ppm"
     said = programs(f"enhance_{way}", artifact, write_ppm(tmp_path / "in.ppm", dark), out)
-    assert backend_of(said) == "openvino" or way == "embedded"
+    assert backend_of(said) == {"native_onnxruntime": "onnxruntime"}.get(way, "openvino") or way == "embedded"
     check_same(said, out, artifact, dark)
 
 
-@both
+@every
 def test_a_photograph_gives_the_bytes_of_python(
     programs: Programs, exported: Callable[[str], Path], dark_photographs: list[Images], tmp_path: Path, way: str
 ) -> None:
@@ -52,7 +55,7 @@ def test_a_photograph_gives_the_bytes_of_python(
     check_same(said, out, artifact, image)
 
 
-@both
+@every
 @pytest.mark.parametrize(("name", "shape"), [("blur", (1100, 1950)), ("blur", (16, 140000)), ("light", (1500, 1450))])
 def test_large_pictures_are_treated_as_in_python(
     programs: Programs, artifacts: Path, tmp_path: Path, way: str, name: str, shape: tuple[int, int]
@@ -64,7 +67,8 @@ def test_large_pictures_are_treated_as_in_python(
     check_same(said, out, artifact, image)
 
 
-def test_an_artifact_of_a_fixed_size_cuts_as_in_python(programs: Programs, tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["native", "native_onnxruntime"])
+def test_an_artifact_of_a_fixed_size_cuts_as_in_python(programs: Programs, tmp_path: Path, way: str) -> None:
     info = make_info(network="blur", halo=4, multiple=4)
     sizes = (1, 64, 96, 3)
     info = replace(info, input=replace(info.input, shape=sizes), output=replace(info.output, shape=sizes))
@@ -72,16 +76,75 @@ def test_an_artifact_of_a_fixed_size_cuts_as_in_python(programs: Programs, tmp_p
     image = np.random.default_rng(3).integers(0, 120, (120, 184, 3), dtype=np.uint8)
     source, out = write_ppm(tmp_path / "in.ppm", image), tmp_path / "out.ppm"
     try:
-        with Enhancer(artifact, backend="openvino") as enhancer:
+        with Enhancer(artifact, backend="onnxruntime" if way == "native_onnxruntime" else "openvino") as enhancer:
             wanted = enhancer(image)
     except RetinexError as error:
-        assert str(error) in programs.fails("enhance_native", artifact, source, out)
+        assert str(error) in programs.fails(f"enhance_{way}", artifact, source, out)
         return
-    programs("enhance_native", artifact, source, out)
+    programs(f"enhance_{way}", artifact, source, out)
     np.testing.assert_array_equal(read_ppm(out), wanted)
 
 
-@both
+@every
+@pytest.mark.parametrize("amount", [("0.3",), ("0.7", "gate"), ("1", "gate"), ("0",)])
+@pytest.mark.parametrize("name", ["double", "light"])
+def test_strength_and_gate_give_the_bytes_of_python(
+    programs: Programs, artifacts: Path, tmp_path: Path, way: str, name: str, amount: tuple[str, ...]
+) -> None:
+    # Codes from 20 to 90: most pictures of them are between what the gate calls dark and bright.
+    image = np.random.default_rng(5).integers(20, 90, (317, 401, 3), dtype=np.uint8)
+    artifact, out = artifacts / f"{name}.onnx", tmp_path / "out.ppm"
+    said = programs(f"enhance_{way}", artifact, write_ppm(tmp_path / "in.ppm", image), out, *amount)
+    with Enhancer(artifact, backend=backend_of(said)) as enhancer:
+        wanted = enhancer(image, strength=float(amount[0]), gate=len(amount) > 1)
+    np.testing.assert_array_equal(read_ppm(out), wanted)
+
+
+def test_exposure_is_that_of_python(programs: Programs, tmp_path: Path) -> None:
+    random = np.random.default_rng(8)
+    for height, width in ((16, 16), (127, 129), (300, 401), (16, 70000)):
+        image = random.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        found = float(programs("formats", "exposure", write_ppm(tmp_path / "in.ppm", image)))
+        assert found == pytest.approx(exposure.exposure(image), rel=1e-12)
+
+
+def test_every_pair_of_codes_is_blended_as_in_python(programs: Programs, tmp_path: Path) -> None:
+    codes = np.arange(256, dtype=np.uint8)
+    source, enhanced = (np.dstack([ramp] * 3) for ramp in np.meshgrid(codes, codes, indexing="ij"))
+    one, other = write_ppm(tmp_path / "one.ppm", source), write_ppm(tmp_path / "other.ppm", enhanced)
+    for strength in (0.001, 0.1, 1 / 3, 0.5, 0.77, 0.999):
+        for geometric in (True, False):
+            wanted = enhanced.copy()
+            exposure.blend(source, wanted, strength, geometric)
+            programs("formats", "blend", one, other, str(strength), str(int(geometric)), tmp_path / "out.ppm")
+            np.testing.assert_array_equal(read_ppm(tmp_path / "out.ppm"), wanted)
+
+
+@every
+def test_png_files(programs: Programs, artifacts: Path, tmp_path: Path, dark: Images, way: str) -> None:
+    source, out = tmp_path / "in.png", tmp_path / "out.png"
+    cv2.imwrite(str(source), dark[..., ::-1])
+    done = run([programs.build(f"enhance_{way}"), artifacts / "double.onnx", source, out])
+    if "compiled without libpng" in done.stderr:
+        pytest.skip("libpng's headers are needed")
+    assert done.returncode == 0, done.stderr
+    written = cv2.imread(str(out))
+    assert written is not None
+    np.testing.assert_array_equal(written[..., ::-1], double(dark))
+
+
+@pytest.mark.parametrize(("name", "size"), [("cut.png", 60), ("no.png", 0), ("absent.png", None)])
+def test_a_png_file_that_is_no_picture(
+    programs: Programs, artifacts: Path, tmp_path: Path, dark: Images, name: str, size: int | None
+) -> None:
+    if size is not None:
+        (tmp_path / name).write_bytes(cv2.imencode(".png", dark)[1].tobytes()[:size])
+    said = programs.fails("enhance_native", artifacts / "double.onnx", tmp_path / name, tmp_path / "out.ppm")
+    assert said.startswith("InputError: ")
+    assert name in said
+
+
+@every
 def test_eight_threads_share_one_enhancer(
     programs: Programs, exported: Callable[[str], Path], tmp_path: Path, dark: Images, way: str
 ) -> None:
@@ -91,14 +154,14 @@ def test_eight_threads_share_one_enhancer(
         check_same(said, tmp_path / f"{brighter}.ppm", artifact, dark + np.uint8(brighter))
 
 
-@both
+@every
 def test_threads_report_a_mistake_as_an_exception(programs: Programs, artifacts: Path, tmp_path: Path, way: str) -> None:
     image = write_ppm(tmp_path / "in.ppm", np.zeros((8, 47, 3), np.uint8))
     said = programs.fails(f"threads_{way}", artifacts / "double.onnx", image, tmp_path)
     assert said == "InputError: the picture is 8x47 (HxW), double takes 16x16 and up\n"
 
 
-@both
+@every
 def test_the_camera_loop_gives_the_bytes_of_python(programs: Programs, artifacts: Path, tmp_path: Path, way: str) -> None:
     out = tmp_path / "last.ppm"
     said = programs(f"camera_{way}", artifacts / "blur.onnx", "synthetic", "5", out)
@@ -108,7 +171,7 @@ def test_the_camera_loop_gives_the_bytes_of_python(programs: Programs, artifacts
     check_same(said, out, artifacts / "blur.onnx", np.stack([red, green, blue], -1).astype(np.uint8))
 
 
-@both
+@every
 def test_the_camera_loop_names_a_camera_that_is_not_there(programs: Programs, artifacts: Path, way: str) -> None:
     said = programs.fails(f"camera_{way}", artifacts / "double.onnx", "no-film.avi")
     assert "InputError: no camera or film no-film.avi" in said
@@ -122,6 +185,14 @@ EXPECTED = {
     "tensors": "ArtifactError",
     "not a model": "ArtifactError",
     "negative threads": "InputError",
+    "negative device": "InputError",
+    "no halo": "ArtifactError",
+    "no size": "ArtifactError",
+    "no multiple": "ArtifactError",
+    "huge stride": "InputError",
+    "strength -0.100000": "InputError",
+    "strength 1.100000": "InputError",
+    "strength nan": "InputError",
     "null image": "InputError",
     "no rows": "InputError",
     "negative width": "InputError",
@@ -145,29 +216,102 @@ def errors(programs: Programs, way: str, folder: Path) -> dict[str, tuple[str, s
     return {name: (kind, text) for name, kind, text in rows}
 
 
-@both
+@every
 def test_every_mistake_is_an_exception(programs: Programs, artifacts: Path, way: str) -> None:
     found = errors(programs, way, artifacts)
     assert {name: kind for name, (kind, _) in found.items() if name in EXPECTED} == EXPECTED
-    backend = "BackendUnavailableError" if way == "native" else "InputError"
+    backend = "InputError" if way == "embedded" else "BackendUnavailableError"
     assert found["unknown backend"][0] == backend
     assert all(text for name, (_, text) in found.items() if name != "double")
 
 
-@pytest.mark.parametrize("name", ["absent", "foreign", "newer", "tensors"])
-def test_native_speaks_as_python_does(programs: Programs, artifacts: Path, name: str) -> None:
-    with pytest.raises(RetinexError) as raised:
-        Enhancer(artifacts / f"{name}.onnx")
-    assert errors(programs, "native", artifacts)[name] == (type(raised.value).__name__, str(raised.value))
+@pytest.mark.parametrize("way", ["native", "native_onnxruntime"])
+def test_native_speaks_as_python_does(programs: Programs, artifacts: Path, way: str) -> None:
+    found = errors(programs, way, artifacts)
+    for name in ("absent", "foreign", "newer", "tensors"):
+        with pytest.raises(RetinexError) as raised:
+            Enhancer(artifacts / f"{name}.onnx")
+        assert found[name] == (type(raised.value).__name__, str(raised.value))
 
 
-@both
+@pytest.mark.parametrize(
+    ("way", "words"),
+    [
+        ("native", "compiled with OpenVINO {openvino}x, but 2019.1.0-1234 is loaded"),
+        ("native_onnxruntime", "the older 1.2.3 is loaded"),
+    ],
+)
+def test_a_library_of_another_version_is_refused(programs: Programs, artifacts: Path, way: str, words: str) -> None:
+    engine = "onnxruntime" if way == "native_onnxruntime" else "openvino"
+    exercise = programs.build(f"exercise_{way}")
+    said = programs.fails(
+        f"exercise_{way}", "views", artifacts / "double.onnx", LD_PRELOAD=str(programs.build(f"other_{engine}"))
+    )
+    assert said.startswith("BackendUnavailableError: compiled with ")
+    major, minor, _ = version("openvino").split(".", 2)
+    assert words.format(openvino=f"{major}.{minor}.") in said
+    call([exercise, "views", artifacts / "double.onnx"])
+
+
+def test_a_file_that_the_engine_refuses(programs: Programs, artifacts: Path, tmp_path: Path, dark: Images) -> None:
+    model = onnx.load(artifacts / "double.onnx")
+    model.graph.node[2].op_type = "Abacus"
+    onnx.save(model, tmp_path / "abacus.onnx")
+    image = write_ppm(tmp_path / "in.ppm", dark)
+    for way, title in (("native", "OpenVINO"), ("native_onnxruntime", "ONNX Runtime")):
+        said = programs.fails(f"enhance_{way}", tmp_path / "abacus.onnx", image, tmp_path / "out.ppm")
+        assert said.startswith(f"ArtifactError: {title} cannot load {tmp_path / 'abacus.onnx'}: ")
+        assert "Abacus" in said and len(said.splitlines()) == 1
+
+
+def test_a_picture_that_the_engine_refuses(programs: Programs, tmp_path: Path, dark: Images) -> None:
+    """The file says that it takes every size, and its graph takes one."""
+    info = make_info()
+    fixed = replace(info, input=replace(info.input, shape=(1, 64, 64, 3)), output=replace(info.output, shape=(1, 64, 64, 3)))
+    model = onnx.load(write_artifact(tmp_path / "lies.onnx", fixed))
+    next(entry for entry in model.metadata_props if entry.key == "retinexrt").value = info.to_json()
+    onnx.save(model, tmp_path / "lies.onnx")
+    image = write_ppm(tmp_path / "in.ppm", dark)
+    for way, title in (("native", "OpenVINO"), ("native_onnxruntime", "ONNX Runtime")):
+        said = programs.fails(f"enhance_{way}", tmp_path / "lies.onnx", image, tmp_path / "out.ppm")
+        assert said.startswith(f"BackendError: {title} failed on 33x47: ")
+
+
+@every
+def test_an_enhancer_is_closed_while_threads_use_it(programs: Programs, artifacts: Path, way: str) -> None:
+    assert programs(f"exercise_{way}", "closing", artifacts / "double.onnx").splitlines() == ["ClosedError"] * 4
+
+
+@every
+def test_an_enhancer_may_be_left_open(programs: Programs, artifacts: Path, way: str) -> None:
+    assert programs(f"exercise_{way}", "left", artifacts / "double.onnx") == "left open\n"
+
+
+def test_both_engines_in_one_program_are_chosen_as_in_python(programs: Programs, artifacts: Path) -> None:
+    files = [artifacts / "double.onnx", artifacts / "light.onnx"]
+    said = programs("exercise_both", "backends", *files).split()
+    assert said == ["openvino", "onnxruntime"]
+    assert said == [Enhancer(file).backend for file in files] or driver_found()
+    found = errors(programs, "both", artifacts)
+    assert {name: kind for name, (kind, _) in found.items() if name in EXPECTED} == EXPECTED
+
+
+def test_parts_of_a_program_may_have_different_engines(programs: Programs, artifacts: Path) -> None:
+    assert programs("parts", artifacts / "double.onnx") == "openvino onnxruntime\n"
+
+
+@pytest.mark.parametrize("way", ["enhance_native", "threads_native"])
+def test_an_argument_that_is_no_number(programs: Programs, artifacts: Path, tmp_path: Path, dark: Images, way: str) -> None:
+    programs.fails(way, artifacts / "double.onnx", write_ppm(tmp_path / "in.ppm", dark), tmp_path, "many")
+
+
+@every
 def test_strides_and_colours_do_not_change_the_picture(programs: Programs, artifacts: Path, way: str) -> None:
     said = programs(f"exercise_{way}", "views", artifacts / "double.onnx")
     assert said.count(" same\n") == len(said.splitlines()) == 6, said
 
 
-@both
+@every
 def test_two_hundred_enhancers_leave_nothing_behind(programs: Programs, artifacts: Path, way: str) -> None:
     grown = int(programs(f"exercise_{way}", "cycles", artifacts / "double.onnx", "200"))
     assert grown < 20_000, f"the second hundred left {grown} KiB behind"

@@ -1,15 +1,22 @@
-# find_package(retinexrt CONFIG [COMPONENTS native embedded headers]) makes
-#   retinexrt::headers    the include path: the formats, the manifest of a plan, the value types
-#   retinexrt::native     an exported .onnx through OpenVINO, without Python at run time
-#   retinexrt::embedded   Python's Enhancer, every artifact and backend, through pybind11
+# find_package(retinexrt CONFIG [COMPONENTS native native_openvino native_onnxruntime embedded headers]) makes
+#   retinexrt::headers               the include path: the formats, the manifest of a plan, the value types
+#   retinexrt::native_openvino       an exported .onnx through OpenVINO, without Python at run time
+#   retinexrt::native_onnxruntime    the same through ONNX Runtime's C API
+#   retinexrt::native                the first of these two that can be made
+#   retinexrt::embedded              Python's Enhancer, every artifact and backend, through pybind11
 #
 # The folder of this file is printed by: python -m runtime --cmake-dir
 #
 # What they need comes from the Python environment: OpenVINO's wheel carries headers, libraries and a CMake configuration,
-# pybind11's wheel headers and one. The Python is Python_EXECUTABLE where that is set, else the active virtual
-# environment, else the environment that this file lies in. OpenVINO_DIR and pybind11_DIR choose others than its own.
+# pybind11's wheel headers and one, ONNX Runtime's wheel the library, but no headers. The Python is Python_EXECUTABLE where
+# that is set, else the active virtual environment, else the environment that this file lies in. OpenVINO_DIR and
+# pybind11_DIR choose others than its own.
 #
-# Without COMPONENTS, what can be made is made, and it is an error if neither implementation can.
+# ONNX Runtime is, in this order: the target onnxruntime::onnxruntime that the project has already; what
+# find_package(onnxruntime CONFIG) finds; ONNXRUNTIME_INCLUDE_DIR and ONNXRUNTIME_LIBRARY, both also sought below
+# onnxruntime_ROOT (a variable of CMake or of the environment), the library at last in the Python environment.
+#
+# Without COMPONENTS, what can be made is made, and it is an error if no implementation can.
 
 cmake_minimum_required(VERSION 3.18)
 
@@ -50,7 +57,16 @@ function(_retinexrt_package_folder package below result)
   endif()
 endfunction()
 
-macro(_retinexrt_native)
+# retinexrt::NAME, with the macros that say so to the headers, on a library.
+function(_retinexrt_native_target name macro library)
+  if(NOT TARGET retinexrt::${name})
+    add_library(retinexrt::${name} INTERFACE IMPORTED)
+    set_target_properties(retinexrt::${name} PROPERTIES INTERFACE_COMPILE_DEFINITIONS "RETINEXRT_NATIVE;${macro}")
+    target_link_libraries(retinexrt::${name} INTERFACE retinexrt::headers ${library})
+  endif()
+endfunction()
+
+macro(_retinexrt_native_openvino)
   if(NOT OpenVINO_DIR)
     _retinexrt_package_folder(openvino cmake _retinexrt_openvino)
     if(_retinexrt_openvino)
@@ -59,17 +75,105 @@ macro(_retinexrt_native)
   endif()
   find_package(OpenVINO QUIET CONFIG COMPONENTS Runtime)  # its versions of two years count as incompatible
   if(OpenVINO_FOUND)
-    if(NOT TARGET retinexrt::native)
-      add_library(retinexrt::native INTERFACE IMPORTED)
-      set_target_properties(retinexrt::native PROPERTIES INTERFACE_COMPILE_DEFINITIONS RETINEXRT_NATIVE)
-      target_link_libraries(retinexrt::native INTERFACE retinexrt::headers openvino::runtime)
-    endif()
-    set(retinexrt_native_FOUND TRUE)
+    _retinexrt_native_target(native_openvino RETINEXRT_NATIVE_OPENVINO openvino::runtime)
+    set(retinexrt_native_openvino_FOUND TRUE)
   else()
-    set(retinexrt_native_FOUND FALSE)
-    string(APPEND _retinexrt_missing
-      " native needs OpenVINO: ${Python_EXECUTABLE} -m pip install openvino, or set OpenVINO_DIR.")
+    set(retinexrt_native_openvino_FOUND FALSE)
+    set(_retinexrt_native_openvino_obstacle
+      " native_openvino needs OpenVINO: ${Python_EXECUTABLE} -m pip install openvino, or set OpenVINO_DIR.")
   endif()
+endmacro()
+
+# Set `result` to a target of ONNX Runtime whose headers are there; empty where there is none.
+function(_retinexrt_find_onnxruntime result)
+  set(${result} "" PARENT_SCOPE)
+  # A path kept from an earlier run may be gone.
+  if(ONNXRUNTIME_INCLUDE_DIR AND NOT EXISTS "${ONNXRUNTIME_INCLUDE_DIR}/onnxruntime_c_api.h")
+    unset(ONNXRUNTIME_INCLUDE_DIR CACHE)
+  endif()
+  if(ONNXRUNTIME_LIBRARY AND NOT EXISTS "${ONNXRUNTIME_LIBRARY}")
+    unset(ONNXRUNTIME_LIBRARY CACHE)
+  endif()
+  if(NOT ONNXRUNTIME_INCLUDE_DIR AND NOT TARGET onnxruntime::onnxruntime)
+    find_package(onnxruntime QUIET CONFIG)
+  endif()
+  if(TARGET onnxruntime::onnxruntime)
+    # Some of ONNX Runtime's own archives name a folder that they don't have.
+    get_target_property(folders onnxruntime::onnxruntime INTERFACE_INCLUDE_DIRECTORIES)
+    foreach(folder IN LISTS folders)
+      if(EXISTS "${folder}/onnxruntime_c_api.h")
+        set(${result} onnxruntime::onnxruntime PARENT_SCOPE)
+        return()
+      endif()
+    endforeach()
+  endif()
+  set(hints "${onnxruntime_ROOT}" "$ENV{onnxruntime_ROOT}")
+  find_path(ONNXRUNTIME_INCLUDE_DIR onnxruntime_c_api.h HINTS ${hints}
+    PATH_SUFFIXES include include/onnxruntime include/onnxruntime/core/session onnxruntime onnxruntime/core/session)
+  find_library(ONNXRUNTIME_LIBRARY onnxruntime HINTS ${hints} PATH_SUFFIXES lib lib64)
+  mark_as_advanced(ONNXRUNTIME_INCLUDE_DIR ONNXRUNTIME_LIBRARY)
+  set(library "${ONNXRUNTIME_LIBRARY}")
+  if(NOT library)
+    _retinexrt_onnxruntime_of_python(library)
+  endif()
+  if(NOT ONNXRUNTIME_INCLUDE_DIR OR NOT library)
+    return()
+  endif()
+  if(NOT TARGET retinexrt::onnxruntime)
+    add_library(retinexrt::onnxruntime UNKNOWN IMPORTED)
+    set_target_properties(retinexrt::onnxruntime PROPERTIES
+      IMPORTED_LOCATION "${library}" INTERFACE_INCLUDE_DIRECTORIES "${ONNXRUNTIME_INCLUDE_DIR}")
+  endif()
+  set(${result} retinexrt::onnxruntime PARENT_SCOPE)
+endfunction()
+
+# The library in ONNX Runtime's wheel, by links in the build folder: the wheel calls it libonnxruntime.so.1.X.Y, and a program
+# that is linked with it looks for libonnxruntime.so.1.
+function(_retinexrt_onnxruntime_of_python result)
+  set(${result} "" PARENT_SCOPE)
+  _retinexrt_package_folder(onnxruntime capi folder)
+  file(GLOB found "${folder}/libonnxruntime.so.*")
+  if(NOT folder OR NOT found)
+    return()
+  endif()
+  list(GET found 0 found)
+  set(links "${CMAKE_BINARY_DIR}/retinexrt")
+  file(MAKE_DIRECTORY "${links}")
+  foreach(name libonnxruntime.so libonnxruntime.so.1)
+    file(CREATE_LINK "${found}" "${links}/${name}" SYMBOLIC)
+  endforeach()
+  set(${result} "${links}/libonnxruntime.so" PARENT_SCOPE)
+endfunction()
+
+macro(_retinexrt_native_onnxruntime)
+  _retinexrt_find_onnxruntime(_retinexrt_onnxruntime)
+  if(_retinexrt_onnxruntime)
+    _retinexrt_native_target(native_onnxruntime RETINEXRT_NATIVE_ONNXRUNTIME ${_retinexrt_onnxruntime})
+    set(retinexrt_native_onnxruntime_FOUND TRUE)
+  else()
+    set(retinexrt_native_onnxruntime_FOUND FALSE)
+    set(_retinexrt_native_onnxruntime_obstacle
+      " native_onnxruntime needs ONNX Runtime with its headers, which its wheel does not have: set onnxruntime_ROOT, or ONNXRUNTIME_INCLUDE_DIR and ONNXRUNTIME_LIBRARY.")
+  endif()
+endmacro()
+
+macro(_retinexrt_native)
+  set(retinexrt_native_FOUND FALSE)
+  foreach(_retinexrt_engine native_openvino native_onnxruntime)
+    if(NOT retinexrt_native_FOUND)
+      cmake_language(CALL _retinexrt_${_retinexrt_engine})
+      if(retinexrt_${_retinexrt_engine}_FOUND)
+        set(retinexrt_native_FOUND TRUE)
+        if(NOT TARGET retinexrt::native)
+          add_library(retinexrt::native INTERFACE IMPORTED)
+          target_link_libraries(retinexrt::native INTERFACE retinexrt::${_retinexrt_engine})
+        endif()
+      endif()
+    endif()
+  endforeach()
+  set(_retinexrt_native_obstacle " native needs one of two."
+    "${_retinexrt_native_openvino_obstacle}" "${_retinexrt_native_onnxruntime_obstacle}")
+  list(JOIN _retinexrt_native_obstacle "" _retinexrt_native_obstacle)
 endmacro()
 
 macro(_retinexrt_embedded)
@@ -79,21 +183,20 @@ macro(_retinexrt_embedded)
       set(pybind11_DIR "${_retinexrt_pybind11}")
     endif()
   endif()
-  set(_retinexrt_obstacle "")
+  set(_retinexrt_embedded_obstacle "")
   if(NOT Python_Development.Embed_FOUND)
-    set(_retinexrt_obstacle
+    set(_retinexrt_embedded_obstacle
       " embedded needs the headers and the shared library of Python ${Python_VERSION} (${Python_EXECUTABLE}): on Debian the package libpython3-dev.")
   else()
     set(PYBIND11_FINDPYTHON ON)
     find_package(pybind11 2.11 QUIET CONFIG)
     if(NOT pybind11_FOUND)
-      set(_retinexrt_obstacle
+      set(_retinexrt_embedded_obstacle
         " embedded needs pybind11: ${Python_EXECUTABLE} -m pip install pybind11, or set pybind11_DIR.")
     endif()
   endif()
-  if(_retinexrt_obstacle)
+  if(_retinexrt_embedded_obstacle)
     set(retinexrt_embedded_FOUND FALSE)
-    string(APPEND _retinexrt_missing "${_retinexrt_obstacle}")
   else()
     if(NOT TARGET retinexrt::embedded)
       add_library(retinexrt::embedded INTERFACE IMPORTED)
@@ -106,18 +209,22 @@ macro(_retinexrt_embedded)
 endmacro()
 
 set(_retinexrt_missing "")
+set(_retinexrt_implementations native_openvino native_onnxruntime embedded)
 set(_retinexrt_wanted ${retinexrt_FIND_COMPONENTS})
 if(NOT _retinexrt_wanted)
-  set(_retinexrt_wanted native embedded)
+  set(_retinexrt_wanted ${_retinexrt_implementations})
+  _retinexrt_native()
 endif()
 foreach(_retinexrt_component IN LISTS _retinexrt_wanted)
-  if(_retinexrt_component STREQUAL "native")
-    _retinexrt_native()
-  elseif(_retinexrt_component STREQUAL "embedded")
-    _retinexrt_embedded()
+  if(_retinexrt_component STREQUAL "native" OR _retinexrt_component IN_LIST _retinexrt_implementations)
+    cmake_language(CALL _retinexrt_${_retinexrt_component})
+    if(NOT retinexrt_${_retinexrt_component}_FOUND)
+      string(APPEND _retinexrt_missing "${_retinexrt_${_retinexrt_component}_obstacle}")
+    endif()
   elseif(NOT _retinexrt_component STREQUAL "headers")
     set(retinexrt_${_retinexrt_component}_FOUND FALSE)
-    string(APPEND _retinexrt_missing " There is no component ${_retinexrt_component}; known: headers, native, embedded.")
+    string(APPEND _retinexrt_missing
+      " There is no component ${_retinexrt_component}; known: headers, native, native_openvino, native_onnxruntime, embedded.")
   endif()
 endforeach()
 

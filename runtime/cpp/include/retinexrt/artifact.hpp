@@ -44,7 +44,8 @@ struct ArtifactInfo {
   std::string title;
   std::string precision;  // "fp32" or "fp16"
   bool trained = false;
-  bool has_weights = true;  // false for classical methods, which are a formula
+  bool has_weights = true;        // false for classical methods, which are a formula
+  bool has_illumination = false;  // the network divides by an illumination, or multiplies with one
   TensorInfo input;
   TensorInfo output;
   int multiple = 1;
@@ -61,11 +62,22 @@ namespace detail {
 // Raised together with the schema of runtime/artifact.py.
 constexpr int schema = 1;
 constexpr int minimum_size = 16;
+// No network comes near; more would not be safe to count with.
+constexpr int most_context = 65536;
 
 inline int to_int(const json::Value& value) {
   const double number = value.number();
   if (number != std::floor(number) || std::abs(number) > 2147483647.0) throw json::JsonError("expected a whole number");
   return int(number);
+}
+
+inline int to_int(const json::Value& value, int least, int most) {
+  const int number = to_int(value);
+  if (number < least || number > most) {
+    throw json::JsonError("expected a number from " + std::to_string(least) + " to " + std::to_string(most) + ", found " +
+                          std::to_string(number));
+  }
+  return number;
 }
 
 inline std::vector<int> to_ints(const json::Value& value) {
@@ -77,7 +89,7 @@ inline std::vector<int> to_ints(const json::Value& value) {
 inline TensorInfo to_tensor(const json::Value& value) {
   TensorInfo tensor{value.at("name").text(), value.at("dtype").text(), {}, value.at("layout").text()};
   for (const auto& size : value.at("shape").list()) {
-    tensor.shape.push_back(size.is_number() ? std::optional<int>(to_int(size)) : std::nullopt);
+    tensor.shape.push_back(size.is_number() ? std::optional<int>(to_int(size, 1, 2147483647)) : std::nullopt);
   }
   return tensor;
 }
@@ -90,9 +102,14 @@ inline PlanInfo to_plan(const json::Value& value) {
   plan.platform = value.at("platform").text();
   if (!value.at("digest").is_null()) plan.digest = value.at("digest").text();
   plan.sha256 = value.at("plan_sha256").text();
-  plan.bytes = std::int64_t(value.at("plan_bytes").number());
+  const double bytes = value.at("plan_bytes").number();
+  if (!(bytes >= 0 && bytes <= 9007199254740992.0)) throw json::JsonError("plan_bytes is no size");  // 2^53
+  plan.bytes = std::int64_t(bytes);
   const json::Value& profile = value.at("profile");
   plan.profile = {to_ints(profile.at("min")), to_ints(profile.at("opt")), to_ints(profile.at("max"))};
+  for (const auto* shape : {&plan.profile.smallest, &plan.profile.typical, &plan.profile.largest}) {
+    if (shape->size() != 4) throw json::JsonError("a shape of the profile has not four dimensions");
+  }
   return plan;
 }
 
@@ -106,9 +123,13 @@ inline ArtifactInfo to_info(const json::Value& document, const std::string& text
   info.input = to_tensor(document.at("input"));
   info.output = to_tensor(document.at("output"));
   if (info.input.shape.size() != 4) throw json::JsonError("the input has not four dimensions");
-  info.multiple = to_int(document.at("multiple"));
-  if (info.multiple < 1) throw json::JsonError("the multiple is below 1");
-  if (!document.at("halo").is_null()) info.halo = to_int(document.at("halo"));
+  info.multiple = to_int(document.at("multiple"), 1, most_context);
+  if (!document.at("halo").is_null()) info.halo = to_int(document.at("halo"), 0, most_context);
+  for (const auto& rule : document.at("contract").list()) {
+    const auto named = rule.object().find("rule");
+    if (named == rule.object().end()) continue;
+    info.has_illumination = info.has_illumination || named->second.text() == "division" || named->second.text() == "product";
+  }
   if (!document.at("plan").is_null()) info.plan = to_plan(document.at("plan"));
   info.json = text;
   return info;

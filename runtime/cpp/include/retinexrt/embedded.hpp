@@ -106,10 +106,14 @@ inline std::string text_of(const py::handle& object) {
 
 // Throw what a Python exception is in C++: the nearest class of ours, with Python's class name and text.
 [[noreturn]] inline void rethrow(const py::error_already_set& error) {
-  const std::string kind = text_of(error.type().attr("__name__"));
-  const std::string text = text_of(error.value());
+  std::string kind = "RuntimeError";
   std::vector<std::string> bases;
-  for (const auto& base : error.type().attr("__mro__")) bases.push_back(text_of(base.attr("__name__")));
+  const std::string text = text_of(error.value());
+  try {
+    kind = text_of(error.type().attr("__name__"));
+    for (const auto& base : error.type().attr("__mro__")) bases.push_back(text_of(base.attr("__name__")));
+  } catch (const std::exception&) {  // a class that does not tell its name
+  }
   for (const auto& base : bases) {
     if (base == "InputError") throw InputError(text);
     if (base == "ManifestError") throw ManifestError(text);

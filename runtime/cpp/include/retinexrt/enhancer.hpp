@@ -7,6 +7,7 @@
 
 #include "artifact.hpp"
 #include "error.hpp"
+#include "exposure.hpp"
 #include "image.hpp"
 
 namespace retinexrt {
@@ -22,6 +23,14 @@ struct Options {
   // process can choose, and only where the application runs no interpreter of its own. Empty: the environment variable
   // RETINEXRT_PYTHON, else the Python that CMake found.
   std::string python;
+};
+
+// How much of the enhancement a picture gets.
+struct Amount {
+  // 0 (the input, to the byte) to 1 (the network).
+  double strength = 1.0;
+  // Leave pictures alone that are bright enough already, and give those between bright and dark a part.
+  bool gate = false;
 };
 
 // N x H x W pictures of three channels on a GPU.
@@ -40,24 +49,24 @@ class Enhancer {
   virtual ~Enhancer() = default;
 
   // Return the enhanced picture, of the same size and colour order.
-  Image enhance(const ImageView& image) {
-    check(image);
+  Image enhance(const ImageView& image, const Amount& amount = {}) {
+    check(image, amount);
     Image out(image.height, image.width, image.color);
-    write(image, out.view());
+    write(image, out.view(), amount);
     return out;
   }
 
   // Write the enhanced picture into `out`, of the same size; strides and colour orders may differ, and it may be `image`
   // itself. Nothing is allocated from the second call of a thread and a size on, and nothing is copied where rows follow
   // one another, the colours are RGB and the two do not overlap.
-  void enhance_into(const ImageView& image, const MutableImageView& out) {
-    check(image);
+  void enhance_into(const ImageView& image, const MutableImageView& out, const Amount& amount = {}) {
+    check(image, amount);
     detail::check_view(out, "out");
     if (out.height != image.height || out.width != image.width) {
       throw InputError("out must be of the image's size " + detail::size_text(image.height, image.width) + " (HxW), found " +
                        detail::size_text(out.height, out.width));
     }
-    write(image, out);
+    write(image, out, amount);
   }
 
   // Enqueue the same on a CUDA stream, from GPU memory into GPU memory: uint8, N x H x W x 3, RGB, contiguous, not
@@ -91,8 +100,9 @@ class Enhancer {
   std::string device_;
 
  private:
-  void check(const ImageView& image) const {
+  void check(const ImageView& image, const Amount& amount) const {
     check_open();
+    detail::check_strength(amount.strength);
     detail::check_view(image, "the image");
     const int height = info_.input.shape[1].value_or(detail::minimum_size);
     const int width = info_.input.shape[2].value_or(detail::minimum_size);
@@ -102,7 +112,16 @@ class Enhancer {
     }
   }
 
-  void write(const ImageView& image, const MutableImageView& out) {
+  // Enhance as much as is wanted, from one contiguous RGB picture into another that does not overlap it.
+  void run_part(const std::uint8_t* image, std::uint8_t* out, int height, int width, const Amount& amount) {
+    double strength = amount.strength;
+    if (amount.gate && strength > 0) strength *= detail::gate(detail::exposure(image, height, width));
+    if (strength > 0) run(image, out, height, width);
+    const std::size_t bytes = detail::row_bytes(width) * std::size_t(height);
+    detail::blend(image, out, bytes, strength, info_.has_illumination);
+  }
+
+  void write(const ImageView& image, const MutableImageView& out, const Amount& amount) {
     // Two buffers a thread, kept from call to call.
     thread_local std::vector<std::uint8_t> source, target;
     const std::size_t bytes = detail::row_bytes(image.width) * std::size_t(image.height);
@@ -114,11 +133,11 @@ class Enhancer {
     }
     const bool aside = out.color != Color::rgb || !detail::packed(out) || (from == image.data && detail::overlap(image, out));
     if (!aside) {
-      run(from, out.data, image.height, image.width);
+      run_part(from, out.data, image.height, image.width, amount);
       return;
     }
     if (target.size() < bytes) target.resize(bytes);
-    run(from, target.data(), image.height, image.width);
+    run_part(from, target.data(), image.height, image.width, amount);
     detail::copy({target.data(), image.height, image.width, 0, Color::rgb}, out);
   }
 };

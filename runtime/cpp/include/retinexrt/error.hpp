@@ -4,6 +4,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 namespace retinexrt {
 
@@ -65,14 +66,28 @@ class ClosedError : public Error {
 
 namespace detail {
 
+inline std::string trimmed(const std::string& text) {
+  const char* const blank = " \t\r\n";
+  const auto begin = text.find_first_not_of(blank);
+  return begin == std::string::npos ? "no message" : text.substr(begin, text.find_last_not_of(blank) - begin + 1);
+}
+
+inline std::string first_line(const std::string& text) {
+  const std::string all = trimmed(text);
+  return trimmed(all.substr(0, all.find_first_of("\r\n")));
+}
+
 // The last line of another library's message: before it come the places that the exception went through.
 inline std::string last_line(const std::string& text) {
-  const char* const blank = " \t\r\n";
-  const auto end = text.find_last_not_of(blank);
-  if (end == std::string::npos) return "no message";
-  const auto line = text.find_last_of("\r\n", end);
-  const auto begin = text.find_first_not_of(blank, line == std::string::npos ? 0 : line);
-  return text.substr(begin, end - begin + 1);
+  const std::string all = trimmed(text);
+  const auto line = all.find_last_of("\r\n");
+  return trimmed(line == std::string::npos ? all : all.substr(line + 1));
+}
+
+inline std::string joined(const std::vector<std::string>& texts) {
+  std::string result;
+  for (const auto& text : texts) result += (result.empty() ? "" : ", ") + text;
+  return result;
 }
 
 }  // namespace detail

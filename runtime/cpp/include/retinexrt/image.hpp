@@ -89,6 +89,10 @@ inline void check_view(const ImageView& image, const std::string& what) {
     throw InputError(what + ": the stride is " + std::to_string(image.stride) + " bytes, a row of " +
                      std::to_string(image.width) + " pixels has " + std::to_string(row_bytes(image.width)));
   }
+  if (stride_of(image) > std::size_t(PTRDIFF_MAX) / std::size_t(image.height)) {
+    throw InputError(what + ": " + std::to_string(image.height) + " rows of " + std::to_string(stride_of(image)) +
+                     " bytes are more than there can be");
+  }
 }
 
 inline bool overlap(const ImageView& one, const ImageView& other) {

@@ -155,11 +155,9 @@ class Parser {
   unsigned code_unit() {
     if (text_.size() - at_ < 4) fail("a short \\u");
     const std::string digits = text_.substr(at_, 4);
-    char* end = nullptr;
-    const unsigned long value = std::strtoul(digits.c_str(), &end, 16);
-    if (*end != '\0' || digits[0] == '-' || digits[0] == '+') fail("a wrong \\u");
+    if (digits.find_first_not_of("0123456789abcdefABCDEF") != std::string::npos) fail("a wrong \\u");
     at_ += 4;
-    return unsigned(value);
+    return unsigned(std::strtoul(digits.c_str(), nullptr, 16));
   }
 
   void append_utf8(std::string& out, unsigned code) const {
@@ -183,6 +181,7 @@ class Parser {
     }
     if (kind != 'u') fail("an unknown escape");
     unsigned code = code_unit();
+    if (code >= 0xDC00 && code < 0xE000) fail("half a surrogate pair");
     if (code >= 0xD800 && code < 0xDC00) {
       if (text_.compare(at_, 2, "\\u") != 0) fail("half a surrogate pair");
       at_ += 2;

@@ -33,12 +33,6 @@ inline std::string rebuild(const ArtifactInfo& info) {
          (info.precision == "fp16" ? "" : " --precision " + info.precision);
 }
 
-inline std::string joined(const std::vector<std::string>& texts) {
-  std::string result;
-  for (const auto& text : texts) result += (result.empty() ? "" : ", ") + text;
-  return result;
-}
-
 // An indented JSON document on one line, as Python's json.dumps writes it without an indent.
 inline std::string on_one_line(const std::string& text) {
   std::string result;

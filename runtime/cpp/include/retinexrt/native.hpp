@@ -1,12 +1,18 @@
-// Without Python: an exported .onnx on the CPU, through OpenVINO.
+// Without Python: an exported .onnx on the CPU, through OpenVINO or ONNX Runtime. The targets retinexrt::native_openvino and
+// retinexrt::native_onnxruntime say which of them there are; where both are linked, Options::backend chooses.
 #pragma once
 
-#include <openvino/core/version.hpp>
-#include <openvino/runtime/compiled_model.hpp>
-#include <openvino/runtime/core.hpp>
-#include <openvino/runtime/infer_request.hpp>
-#include <openvino/runtime/properties.hpp>
+#ifdef RETINEXRT_NATIVE_OPENVINO
+#include "native_openvino.hpp"
+#endif
+#ifdef RETINEXRT_NATIVE_ONNXRUNTIME
+#include "native_onnxruntime.hpp"
+#endif
+#if !defined(RETINEXRT_NATIVE_OPENVINO) && !defined(RETINEXRT_NATIVE_ONNXRUNTIME)
+#error "link retinexrt::native_openvino or retinexrt::native_onnxruntime"
+#endif
 
+#include <algorithm>
 #include <fstream>
 #include <memory>
 #include <mutex>
@@ -15,100 +21,58 @@
 #include <vector>
 
 #include "enhancer.hpp"
+#include "model.hpp"
 #include "onnx_file.hpp"
 #include "tiling.hpp"
 
 namespace retinexrt {
-namespace detail {
 
-// The headers that this was compiled with and the library that is loaded must be of one release.
-inline void check_openvino() {
-  const std::string compiled = std::to_string(OPENVINO_VERSION_MAJOR) + "." + std::to_string(OPENVINO_VERSION_MINOR) + ".";
-  const std::string loaded = ov::get_openvino_version().buildNumber;
-  if (loaded.compare(0, compiled.size(), compiled) != 0) {
-    throw BackendUnavailableError("compiled with OpenVINO " + compiled + "x, but " + loaded +
-                                  " is loaded; compile again, or put the folder of the first in front of LD_LIBRARY_PATH");
-  }
+// Parts of one application may be compiled with different engines: what they compile differently has different names.
+#if defined(RETINEXRT_NATIVE_OPENVINO) && defined(RETINEXRT_NATIVE_ONNXRUNTIME)
+inline namespace native_both {
+#elif defined(RETINEXRT_NATIVE_OPENVINO)
+inline namespace native_openvino {
+#else
+inline namespace native_onnxruntime {
+#endif
+
+// The native backends of this program.
+inline std::vector<std::string> native_backends() {
+  return {
+#ifdef RETINEXRT_NATIVE_OPENVINO
+      "openvino",
+#endif
+#ifdef RETINEXRT_NATIVE_ONNXRUNTIME
+      "onnxruntime",
+#endif
+  };
 }
-
-// One for the process: it holds the plugins.
-inline ov::Core& openvino_core() {
-  static ov::Core core;
-  return core;
-}
-
-// A compiled graph and the requests that no thread is using just now.
-class OpenVinoModel {
- public:
-  OpenVinoModel(const std::string& path, int threads) : model_(compile(path, threads)) {}
-
-  void run(const ArtifactInfo& info, const std::uint8_t* image, std::uint8_t* out, int height, int width) {
-    const ov::Shape shape{1, std::size_t(height), std::size_t(width), 3};
-    ov::InferRequest request = take();
-    // OpenVINO has no type for memory that is only read.
-    request.set_tensor(info.input.name, ov::Tensor(ov::element::u8, shape, const_cast<std::uint8_t*>(image)));
-    request.set_tensor(info.output.name, ov::Tensor(ov::element::u8, shape, out));
-    request.infer();
-    const std::lock_guard<std::mutex> lock(mutex_);
-    idle_.push_back(std::move(request));  // not reached by a request that failed
-  }
-
- private:
-  static ov::CompiledModel compile(const std::string& path, int threads) {
-    // The same hints as in Python: 32 bits also on CPUs whose default is bfloat16, one picture at a time on all cores.
-    ov::AnyMap hints{ov::hint::inference_precision(ov::element::f32), ov::hint::performance_mode(ov::hint::PerformanceMode::LATENCY)};
-    if (threads > 0) hints.insert(ov::inference_num_threads(threads));
-    return openvino_core().compile_model(path, "CPU", hints);
-  }
-
-  ov::InferRequest take() {
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      if (!idle_.empty()) {
-        ov::InferRequest request = std::move(idle_.back());
-        idle_.pop_back();
-        return request;
-      }
-    }
-    return model_.create_infer_request();
-  }
-
-  ov::CompiledModel model_;
-  std::mutex mutex_;
-  std::vector<ov::InferRequest> idle_;
-};
-
-}  // namespace detail
 
 class NativeEnhancer final : public Enhancer {
  public:
   // `path` is an .onnx file that retinexrt exported.
   explicit NativeEnhancer(const std::string& path, const Options& options = {}) {
-    if (options.backend != "auto" && options.backend != "openvino") {
-      throw BackendUnavailableError("the native implementation has the backend openvino, found '" + options.backend +
-                                    "'; the embedded one has the others");
-    }
-    if (options.threads < 0) throw InputError("threads is at least 1, or 0 for the backend's choice, found " + std::to_string(options.threads));
-    detail::check_openvino();
+    check_options(options);
     info_ = read_checked(path);
-    backend_ = "openvino";
+    backend_ = choose(options.backend, info_);
     device_ = "cpu";
-    try {
-      model_ = std::make_shared<detail::OpenVinoModel>(path, options.threads);
-    } catch (const std::exception& error) {
-      throw ArtifactError("OpenVINO cannot load " + path + ": " + detail::last_line(error.what()));
-    }
+#ifdef RETINEXRT_NATIVE_OPENVINO
+    if (backend_ == "openvino") model_ = open<detail::OpenVinoModel>(path, options);
+#endif
+#ifdef RETINEXRT_NATIVE_ONNXRUNTIME
+    if (backend_ == "onnxruntime") model_ = open<detail::OnnxRuntimeModel>(path, options);
+#endif
   }
 
   ~NativeEnhancer() override { NativeEnhancer::close(); }
 
   void enhance_device(const void*, void*, const DeviceShape&, void*) override {
     check_open();
-    throw InputError("the backend openvino runs on the CPU and takes no GPU memory");
+    throw InputError("the backend " + backend_ + " runs on the CPU and takes no GPU memory");
   }
 
   void close() noexcept override {
-    std::shared_ptr<detail::OpenVinoModel> last;  // freed outside of the lock, or by the last call in progress
+    std::shared_ptr<detail::Model> last;  // freed outside of the lock, or by the last call in progress
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       last.swap(model_);
@@ -121,16 +85,39 @@ class NativeEnhancer final : public Enhancer {
   void run(const std::uint8_t* image, std::uint8_t* out, int height, int width) override {
     const auto model = this->model();
     const auto whole = [&](const std::uint8_t* from, std::uint8_t* to, int rows, int columns) {
-      try {
-        model->run(info_, from, to, rows, columns);
-      } catch (const std::exception& error) {
-        throw BackendError("OpenVINO failed on " + detail::size_text(rows, columns) + ": " + detail::last_line(error.what()));
-      }
+      model->run(from, to, rows, columns);
     };
     detail::run_any_size(whole, info_, image, out, height, width);
   }
 
  private:
+  static void check_options(const Options& options) {
+    const auto known = native_backends();
+    if (options.backend != "auto" && std::find(known.begin(), known.end(), options.backend) == known.end()) {
+      throw BackendUnavailableError("the native implementation here has " + detail::joined(known) + ", found '" +
+                                    options.backend + "'; the embedded one has every backend of Python");
+    }
+    if (options.threads < 0) {
+      throw InputError("threads is at least 1, or 0 for the backend's choice, found " + std::to_string(options.threads));
+    }
+    if (options.device < 0) {
+      throw InputError("device is the number of a GPU, from 0 up, found " + std::to_string(options.device));
+    }
+  }
+
+  // As Python chooses: OpenVINO is ahead on convolutions, and behind on networks that have none.
+  static std::string choose(const std::string& wanted, const ArtifactInfo& info) {
+    if (wanted != "auto") return wanted;
+    const auto found = native_backends();
+    return info.has_weights ? found.front() : found.back();
+  }
+
+  template <class Opened>
+  std::shared_ptr<detail::Model> open(const std::string& path, const Options& options) const {
+    Opened::check_version();
+    return std::make_shared<Opened>(path, info_, options.threads);
+  }
+
   static ArtifactInfo read_checked(const std::string& path) {
     const auto dot = path.rfind('.');
     const std::string suffix = dot == std::string::npos ? "" : path.substr(dot);
@@ -153,14 +140,15 @@ class NativeEnhancer final : public Enhancer {
     return info;
   }
 
-  std::shared_ptr<detail::OpenVinoModel> model() const {
+  std::shared_ptr<detail::Model> model() const {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (!model_) throw ClosedError("the enhancer is closed");
     return model_;
   }
 
   mutable std::mutex mutex_;
-  std::shared_ptr<detail::OpenVinoModel> model_;
+  std::shared_ptr<detail::Model> model_;
 };
 
+}  // inline namespace
 }  // namespace retinexrt

@@ -18,14 +18,14 @@
 
 namespace retinexrt {
 
-// Open an artifact with the implementation that was linked; where both were, .onnx files for which no other backend was
-// asked run native.
-inline std::unique_ptr<Enhancer> open(const std::string& source, const Options& options = {}) {
+// Open an artifact with the implementation that was linked; where both were, .onnx files run native unless a backend is asked
+// for that only Python has. Not one function of the whole program: its parts may be compiled with different targets.
+static inline std::unique_ptr<Enhancer> open(const std::string& source, const Options& options = {}) {
 #if defined(RETINEXRT_NATIVE) && defined(RETINEXRT_EMBEDDED)
   const bool onnx = source.size() > 5 && source.compare(source.size() - 5, 5, ".onnx") == 0;
-  if (!onnx || (options.backend != "auto" && options.backend != "openvino")) {
-    return std::make_unique<EmbeddedEnhancer>(source, options);
-  }
+  bool native = options.backend == "auto";
+  for (const auto& name : native_backends()) native = native || options.backend == name;
+  if (!onnx || !native) return std::make_unique<EmbeddedEnhancer>(source, options);
 #endif
 #ifdef RETINEXRT_NATIVE
   return std::make_unique<NativeEnhancer>(source, options);
