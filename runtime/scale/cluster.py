@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import socket
 import sysconfig
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ INSTALL = "pip install 'retinexrt[ray]'"
 _ADDRESS = re.compile(r"auto|local|[\w.-]+:\d+|\[[0-9a-fA-F:.]+\]:\d+")
 #: Backends that have no use for a GPU.
 _ON_CPU = ("onnxruntime", "openvino")
+#: Seconds that a cluster has to answer.
+_KNOCK = 5.0
 #: Settings of the environment that workers share with the command.
 _SHARED = ("OPENCV_LOG_LEVEL", "OPENCV_FFMPEG_LOGLEVEL")
 
@@ -53,6 +56,8 @@ def joined(address: str, cpus: int | None) -> Generator[Any]:
     if ray.is_initialized():  # an application's own connection is used, and left as it is
         yield ray
         return
+    if ":" in address:
+        _knock(address)
     # A cluster that this command starts tells nobody about it; one that is joined was set up by others.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "runtime_env": _runtime_env()}
@@ -69,6 +74,15 @@ def joined(address: str, cpus: int | None) -> Generator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Find out in seconds whether anybody is at an address; Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK).close()
+    except (OSError, OverflowError) as error:
+        raise BackendError(f"no Ray cluster at {address}: {error}; start one with: ray start --head") from error
 
 
 def _import() -> Any:
