@@ -70,18 +70,25 @@ class Programs:
             fcntl.flock(lock, fcntl.LOCK_EX)
             configure(PROJECT / "tests" / "cpp", self.folder, f"-Dretinexrt_DIR={CMAKE_DIR}", *options)
 
-    def build(self, name: str) -> Path:
-        """The program called `name`; skips where what it needs was not found."""
+    def find(self, name: str) -> Path | None:
+        """Build the program called `name`; None where what it needs was not found."""
         if name not in self._built:
             with (self.folder / "lock").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 if f" {name}\n" not in call(["cmake", "--build", self.folder, "--target", "help"]):
-                    needed = NEEDS.get(name.partition("_")[2], "OpenVINO, ONNX Runtime, pybind11, libpython, OpenCV or CUDA")
-                    pytest.skip(f"{name} cannot be built here: CMake did not find {needed}")
+                    return None
                 compile_(self.folder, name)
             places = (self.folder / name, self.folder / "examples" / name, self.folder / f"lib{name}.so")
             self._built[name] = next(path for path in places if path.is_file())
         return self._built[name]
+
+    def build(self, name: str) -> Path:
+        """The program called `name`; skips where what it needs was not found."""
+        found = self.find(name)
+        if found is None:
+            needed = NEEDS.get(name.partition("_")[2], "OpenVINO, ONNX Runtime, pybind11, libpython, OpenCV or CUDA")
+            pytest.skip(f"{name} cannot be built here: CMake did not find {needed}")
+        return found
 
     def __call__(self, name: str, *arguments: str | Path) -> str:
         """Run a program that must succeed, and return what it printed."""

@@ -1,6 +1,7 @@
 """No reports from our code under AddressSanitizer, ThreadSanitizer and valgrind.
 
-OpenVINO and TBB are not instrumented. What the suppression files leave out lies inside of them or of the C library.
+OpenVINO, TBB and ONNX Runtime are not instrumented. What the suppression files leave out lies inside of them or of the C
+library.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -22,47 +24,70 @@ HERE = PROJECT / "tests" / "cpp"
 SANITIZERS = {"TBB_ENABLE_SANITIZERS": "1"}
 
 
+WAYS = ("native", "native_onnxruntime")
+
+
 @pytest.fixture(scope="module", autouse=True)
-def valgrind(programs: Programs, artifacts: Path) -> Iterator[subprocess.Popen[str] | None]:
+def valgrind(programs: Programs, artifacts: Path) -> Iterator[dict[str, subprocess.Popen[str]]]:
     """Two hundred enhancers, made and destroyed under valgrind; that takes long, and runs beside the other tests here."""
     if shutil.which("valgrind") is None:
-        yield None
+        yield {}
         return
-    program = programs.build("exercise_native")
-    command = [
-        "nice", "-n", "5", "valgrind", "-q", "--leak-check=full", "--undef-value-errors=no", "--error-exitcode=9",
+    options = [
+        "-q", "--leak-check=full", "--undef-value-errors=no", "--error-exitcode=9",
         "--show-leak-kinds=definite,indirect", "--errors-for-leak-kinds=definite,indirect",
-        f"--suppressions={HERE / 'valgrind.supp'}", program, "cycles", artifacts / "double.onnx", "200",
+        f"--suppressions={HERE / 'valgrind.supp'}",
     ]  # fmt: skip
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        yield process
-        process.kill()
+    with ExitStack() as stack:
+        started: dict[str, subprocess.Popen[str]] = {}
+        for way in WAYS:
+            if (program := programs.find(f"exercise_{way}")) is None:
+                continue
+            command = ["nice", "-n", "5", "valgrind", *options, program, "cycles", artifacts / "double.onnx", "200"]
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            started[way] = stack.enter_context(process)
+            stack.callback(process.kill)
+        yield started
 
 
+both = pytest.mark.parametrize("way", WAYS)
+
+
+@both
 def test_address_sanitizer(
-    sanitized: Callable[[str], Programs], exported: Callable[[str], Path], artifacts: Path, tmp_path: Path, dark: Images
+    sanitized: Callable[[str], Programs],
+    exported: Callable[[str], Path],
+    artifacts: Path,
+    tmp_path: Path,
+    dark: Images,
+    way: str,
 ) -> None:
     programs = sanitized("address,undefined")
-    enhance, exercise = programs.build("enhance_native"), programs.build("exercise_native")
+    enhance, exercise = programs.build(f"enhance_{way}"), programs.build(f"exercise_{way}")
     image = write_ppm(tmp_path / "in.ppm", dark)
     environment = SANITIZERS | {"UBSAN_OPTIONS": "halt_on_error=1", "ASAN_OPTIONS": "detect_leaks=1"}
-    call([enhance, exported("pdn") / "pdn.onnx", image, tmp_path / "out.ppm"], **environment)
+    call([enhance, exported("pdn") / "pdn.onnx", image, tmp_path / "out.ppm", "0.5", "gate"], **environment)
     call([exercise, "errors", artifacts], **environment)
     call([exercise, "views", artifacts / "blur.onnx"], **environment)
+    call([exercise, "closing", artifacts / "double.onnx"], **environment)
+    call([exercise, "left", artifacts / "double.onnx"], **environment)
     call([exercise, "cycles", artifacts / "double.onnx", "200"], **environment)
 
 
+@both
 def test_thread_sanitizer(
-    sanitized: Callable[[str], Programs], exported: Callable[[str], Path], tmp_path: Path, dark: Images
+    sanitized: Callable[[str], Programs], exported: Callable[[str], Path], tmp_path: Path, dark: Images, way: str
 ) -> None:
-    threads = sanitized("thread").build("threads_native")
+    threads = sanitized("thread").build(f"threads_{way}")
     image = write_ppm(tmp_path / "in.ppm", dark)
     options = f"suppressions={HERE / 'tsan.supp'}"
     call([threads, exported("pdn") / "pdn.onnx", image, tmp_path, "20"], **SANITIZERS, TSAN_OPTIONS=options)
 
 
-def test_valgrind_finds_no_leak(valgrind: subprocess.Popen[str] | None) -> None:
-    if valgrind is None:
+@both
+def test_valgrind_finds_no_leak(programs: Programs, valgrind: dict[str, subprocess.Popen[str]], way: str) -> None:
+    programs.build(f"exercise_{way}")
+    if way not in valgrind:
         pytest.skip("valgrind is not installed")
-    said, _ = valgrind.communicate(timeout=1200)
-    assert valgrind.returncode == 0, said[-4000:]
+    said, _ = valgrind[way].communicate(timeout=1200)
+    assert valgrind[way].returncode == 0, said[-4000:]
