@@ -9,13 +9,14 @@ from pathlib import Path
 
 from runtime.errors import RetinexError
 
-#: Subcommands that other packages of the project bring, and the extra that installs what they need.
+#: Subcommands that have a module of their own, most of them in other packages, and the extra that installs what they need.
 _SCRIPTS = {
     "export": ("export.to_onnx", "export", "a network becomes a self-describing ONNX file"),
     "build": ("engines.build", "rtx", "an ONNX file becomes a TensorRT plan with a manifest"),
     "parity": ("benchmarks.parity", "dev", "proof that an artifact is still the same network"),
     "latency": ("benchmarks.latency", "dev", "how long an artifact takes"),
     "quality": ("benchmarks.quality", "quality", "how good its pictures are"),
+    "triton": ("runtime.scale.model_repository", "cpu", "a model repository for Triton Inference Server"),
 }
 
 OK, SOME_FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
