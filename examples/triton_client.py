@@ -1,7 +1,8 @@
 """Enhance a picture on a Triton server: uint8 picture in, uint8 picture out, nothing to convert on either side.
 
 retinexrt triton pdn --repository models
-docker run --rm -p 8001:8001 -v $PWD/models:/models nvcr.io/nvidia/tritonserver:RELEASE-py3 tritonserver --model-repository=/models
+docker run --rm -p 8001:8001 -v $PWD/models:/models nvcr.io/nvidia/tritonserver:RELEASE-py3 \\
+        tritonserver --model-repository=/models
 pip install 'tritonclient[grpc]' opencv-python
 python examples/triton_client.py night.jpg bright.jpg
 """

@@ -8,6 +8,7 @@ still match.
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -167,8 +168,12 @@ class Journal:
             if len(self._waiting) >= _TOGETHER:
                 self.flush()
             return
-        # One line, one write: what a stop can leave is a last line that is cut, and that is not read.
-        with (Path(self._folder) / JOURNAL).open("ab") as file:
+        # One line, one write: what a stop can leave is a last line that is cut; it is ended, and not read.
+        path = Path(self._folder) / JOURNAL
+        if not self._written and _is_cut(path):
+            line = f"\n{line}"
+        self._written += 1
+        with path.open("ab") as file:
             file.write(line.encode())
 
     def flush(self) -> None:
@@ -178,6 +183,15 @@ class Journal:
             storage.write(storage.join(self._folder, name), "".join(self._waiting).encode())
             self._written += 1
             self._waiting.clear()
+
+
+def _is_cut(path: Path) -> bool:
+    """Whether a file ends in the middle of a line."""
+    if not path.is_file() or not path.stat().st_size:
+        return False
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read() != b"\n"
 
 
 def read_journal(folder: str) -> dict[str, Note]:

@@ -24,6 +24,7 @@ class Task:
     number: int
     kind: Kind
     source: str
+    #: Of a segment: that of its film.
     target: str
     #: A segment's frames, the last one not included; a film's, as its header promises them.
     first: int = 0
@@ -128,7 +129,7 @@ def written_as(name: str) -> str:
 
 def _possible(pairs: Iterable[Pair]) -> tuple[list[Pair], list[Failure]]:
     """Without those that would become what another becomes or is, and without films in object stores."""
-    pairs = list(pairs)
+    pairs = list(dict.fromkeys(pairs))
     sources = {storage.path_of(pair.source) for pair in pairs}
     taken: dict[str, str] = {}
     kept: list[Pair] = []
@@ -141,6 +142,6 @@ def _possible(pairs: Iterable[Pair]) -> tuple[list[Pair], list[Failure]]:
             failures.append(Failure(source, f"would become {target}, and so would {taken[target]}"))
         elif pair.is_film and (storage.is_url(pair.source) or storage.is_url(pair.target)):
             failures.append(Failure(source, "films are read from and written to file systems; mount the store, or copy it"))
-        elif not any(pair == other for other in kept[-1:]):
+        else:
             kept.append(pair)
     return kept, failures
