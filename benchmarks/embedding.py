@@ -1,7 +1,8 @@
 """`python benchmarks/embedding.py --record`: what a call costs from C++, native and embedded, and from Python.
 
-All three run the same artifact on the same backend (OpenVINO), each in a process of its own, and take turns. A time is
-that of one call on memory that is already there, picture in to picture out, measured inside of the process.
+All run the same artifact, each in a process of its own, and take turns: on OpenVINO, and on ONNX Runtime where its headers are
+found (onnxruntime_ROOT; see docs/embedding.md). A time is that of one call on memory that is already there, picture in to
+picture out, measured inside of the process.
 """
 
 from __future__ import annotations
@@ -24,8 +25,21 @@ from runtime import locate
 from runtime.errors import BackendError, BackendUnavailableError, RetinexError
 
 ROOT = Path(__file__).resolve().parents[1]
-WAYS = ("python", "native", "embedded")
-_NAMES = {"python": "Python", "native": "C++, native", "embedded": "C++, embedded"}
+#: Language and implementation, and the backend that it runs on. Each is compared with Python on the same backend.
+WAYS = {
+    "python": "openvino",
+    "native": "openvino",
+    "embedded": "openvino",
+    "python_onnxruntime": "onnxruntime",
+    "native_onnxruntime": "onnxruntime",
+}
+_NAMES = {
+    "python": "Python",
+    "native": "C++, native",
+    "embedded": "C++, embedded",
+    "python_onnxruntime": "Python, ONNX Runtime",
+    "native_onnxruntime": "C++, native, ONNX Runtime",
+}
 PAGE = ROOT / "docs" / "embedding.md"
 _BEGIN, _END = "<!-- figures -->", "<!-- end of figures -->"
 
@@ -36,7 +50,7 @@ class Row:
 
     way: str
     time: Spread
-    #: Over Python's, within rounds; None: it is Python.
+    #: Over Python's on the same backend, within rounds; None: it is Python.
     ratio: Ratio | None
     #: Median of the last third of the samples over that of the first, minus one.
     drift: float
@@ -52,18 +66,23 @@ class Table:
 
 
 def build() -> Path:
-    """Compile the timer against this Python's packages, and return the folder with its programs."""
+    """Compile the timers against this Python's packages, and return the folder with their programs."""
     folder = ROOT / "build" / "cpp-benchmark"
     cmake = ROOT / "runtime" / "cpp" / "cmake"
     _call(
         "cmake", "-S", str(ROOT / "examples" / "cpp"), "-B", str(folder),
         f"-Dretinexrt_DIR={cmake}", f"-DPython_EXECUTABLE={sys.executable}",
     )  # fmt: skip
-    _call("cmake", "--build", str(folder), "--target", "timer_native", "timer_embedded")
+    targets = ["timer_native", "timer_embedded"]
+    if "timer_native_onnxruntime" in _call("cmake", "--build", str(folder), "--target", "help"):
+        targets.append("timer_native_onnxruntime")
+    else:
+        print("ONNX Runtime's headers were not found: C++ on ONNX Runtime is left out")
+    _call("cmake", "--build", str(folder), "--target", *targets)
     return folder
 
 
-def _call(*command: str) -> None:
+def _call(*command: str) -> str:
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError as error:
@@ -71,18 +90,19 @@ def _call(*command: str) -> None:
     if done.returncode != 0:
         lines = (done.stderr or done.stdout).strip().splitlines()
         raise BackendUnavailableError(f"the timer cannot be compiled: {lines[-1] if lines else command}")
+    return done.stdout
 
 
 @contextmanager
-def timed(command: list[str]) -> Generator[Callable[[], Sample]]:
+def timed(command: list[str], wanted: str) -> Generator[Callable[[], Sample]]:
     """A process that answers each line with the milliseconds of a call."""
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         questions, answers = process.stdin, process.stdout
         assert questions is not None and answers is not None
         backend = answers.readline().strip()
-        if backend != "openvino":
+        if backend != wanted:
             process.kill()
-            raise BackendError(f"the timer runs on {backend or 'nothing'}, expected openvino")
+            raise BackendError(f"the timer runs on {backend or 'nothing'}, expected {wanted}")
 
         def run() -> Sample:
             questions.write("\n")
@@ -93,7 +113,7 @@ def timed(command: list[str]) -> Generator[Callable[[], Sample]]:
         questions.close()
 
 
-def serve(artifact: str, height: int, width: int) -> None:
+def serve(artifact: str, height: int, width: int, backend: str) -> None:
     """The timer in Python: what examples/cpp/timer.cpp is in C++."""
     import numpy as np
 
@@ -101,7 +121,7 @@ def serve(artifact: str, height: int, width: int) -> None:
 
     image = (np.arange(height * width * 3) * 7 % 61).astype(np.uint8).reshape(height, width, 3)
     out = np.empty_like(image)
-    with Enhancer(artifact, backend="openvino") as enhancer:
+    with Enhancer(artifact, backend=backend) as enhancer:
         sys.stdout.write(f"{enhancer.backend}\n")
         sys.stdout.flush()
         for _ in sys.stdin:
@@ -112,29 +132,32 @@ def serve(artifact: str, height: int, width: int) -> None:
 
 
 def measure(programs: Path, artifact: Path, height: int, width: int, rounds: int, repeats: int) -> Table:
-    """Let the three take turns at one size."""
-    size = [str(height), str(width)]
-    commands = {way: [str(programs / f"timer_{way}"), str(artifact), *size] for way in WAYS[1:]}
-    commands["python"] = [sys.executable, __file__, "--serve", str(artifact), *size]
+    """Let all take turns at one size."""
+    ways = [way for way in WAYS if "onnxruntime" not in way or (programs / "timer_native_onnxruntime").is_file()]
     with ExitStack() as stack:
-        runs = [stack.enter_context(timed(commands[way])) for way in WAYS]
+        runs: list[Callable[[], Sample]] = []
+        for way in ways:
+            start = [sys.executable, __file__, "--serve"] if way.startswith("python") else [str(programs / f"timer_{way}")]
+            command = [*start, str(artifact), str(height), str(width), WAYS[way]]
+            runs.append(stack.enter_context(timed(command, WAYS[way])))
         for run in runs:
             warm_up(run, seconds=5.0)
         samples = take_turns(runs, rounds, repeats, pause=0.005)
     times = [[[sample.total for sample in turn] for turn in contender] for contender in samples]
-    flat = [[time for turn in contender for time in turn] for contender in times]
-    rows = tuple(
-        Row(way, spread(flat[i]), ratio(times[i], times[0]) if i else None, drift(flat[i])) for i, way in enumerate(WAYS)
-    )
-    return Table(height, width, rows)
+    rows: list[Row] = []
+    for i, way in enumerate(ways):
+        flat = [time for turn in times[i] for time in turn]
+        python = next(j for j, other in enumerate(ways) if WAYS[other] == WAYS[way])
+        rows.append(Row(way, spread(flat), ratio(times[i], times[python]) if i != python else None, drift(flat)))
+    return Table(height, width, tuple(rows))
 
 
 def show(tables: list[Table]) -> None:
     for table in tables:
-        print(f"\n{table.height}x{table.width}       p50 ms     p90 ms   time / Python")
+        print(f"\n{f'{table.height}x{table.width}':20}     p50 ms     p90 ms   time / Python")
         for row in table.rows:
             over = f"{row.ratio.value:.3f} ({row.ratio.low:.3f} to {row.ratio.high:.3f})" if row.ratio else ""
-            print(f"{row.way:10} {row.time.p50:10.3f} {row.time.p90:10.3f}   {over}")
+            print(f"{row.way:20} {row.time.p50:10.3f} {row.time.p90:10.3f}   {over}")
 
 
 def figures(found: record.Record) -> str:
@@ -148,9 +171,9 @@ def figures(found: record.Record) -> str:
             lines.append(f"| {size} | {_NAMES[row['way']]} | {time['p50']:.2f} | {time['p90']:.2f} | {ratios} |")
     machine, how = found.environment, found.configuration
     load = f"; its load average was {machine.load}, so the times are upper bounds" if machine.busy else ""
-    openvino = machine.packages.get("openvino", "")
+    versions = " and ".join(f"{name} {machine.packages.get(name, '')}" for name in how["backend"].split(", "))
     lines.append(
-        f"\n`{how['artifact']}` on {how['backend']} {openvino}, {machine.cores} cores, one call on memory "
+        f"\n`{how['artifact']}` on {versions}, {machine.cores} cores, one call on memory "
         f"that is there already{load}. Ratios are taken between neighbouring turns. Measured by `{found.command}`."
     )
     return "\n".join(lines)
@@ -171,10 +194,10 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=5, help="samples of a turn")
     parser.add_argument("--record", action="store_true", help="write benchmarks/results/embedding.json and the page")
-    parser.add_argument("--serve", nargs=3, metavar=("ARTIFACT", "HEIGHT", "WIDTH"), help=argparse.SUPPRESS)
+    parser.add_argument("--serve", nargs=4, metavar=("ARTIFACT", "HEIGHT", "WIDTH", "BACKEND"), help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.serve:
-        serve(options.serve[0], int(options.serve[1]), int(options.serve[2]))
+        serve(options.serve[0], int(options.serve[1]), int(options.serve[2]), options.serve[3])
         return
     artifact = locate.as_file(options.network) or locate.find(f"{options.network}.onnx")
     if artifact is None:
@@ -185,8 +208,9 @@ def main(arguments: list[str]) -> None:
     tables = [measure(programs, artifact, height, width, options.rounds, options.repeats) for height, width in sizes]
     show(tables)
     if options.record:
+        backends = dict.fromkeys(WAYS[row.way] for row in tables[0].rows)
         configuration = {
-            "artifact": artifact.name, "backend": "openvino", "rounds": options.rounds, "repeats": options.repeats
+            "artifact": artifact.name, "backend": ", ".join(backends), "rounds": options.rounds, "repeats": options.repeats
         }  # fmt: skip
         print(record.write(record.make("embedding", configuration, tables, machine), "embedding").name)
         document()

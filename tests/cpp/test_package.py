@@ -17,7 +17,7 @@ from benchmarks import record
 from benchmarks.embedding import PAGE, figures
 from runtime import artifact, exposure, tiling
 from tests.cpp.conftest import CMAKE_DIR, PROJECT, call, compile_, configure, run
-from tests.runtime.conftest import make_info
+from tests.runtime.conftest import make_info, write_artifact
 
 HEADERS = PROJECT / "runtime" / "cpp" / "include" / "retinexrt"
 
@@ -58,6 +58,12 @@ project(consumer CXX)
 find_package(retinexrt 0.1 CONFIG REQUIRED COMPONENTS {components})
 add_executable(consumer main.cpp)
 target_link_libraries(consumer PRIVATE retinexrt::headers)
+foreach(way native native_onnxruntime)
+  if(TARGET retinexrt::${{way}})
+    add_executable(${{way}} EXCLUDE_FROM_ALL native.cpp)
+    target_link_libraries(${{way}} PRIVATE retinexrt::${{way}})
+  endif()
+endforeach()
 """
 
 MAIN = """
@@ -67,12 +73,32 @@ MAIN = """
 int main() { return retinexrt::Image(2, 3).size() == 18 ? 0 : 1; }
 """
 
+NATIVE = """
+#include <retinexrt/retinexrt.hpp>
+#include <iostream>
+int main(int, char** files) {
+  const auto enhancer = retinexrt::open(files[1]);
+  const retinexrt::Image image(16, 16);
+  std::cout << enhancer->backend() << ' ' << int(enhancer->enhance(image.view()).data()[0]);
+}
+"""
+
 
 def consumer(folder: Path, components: str) -> Path:
     folder.mkdir()
     (folder / "CMakeLists.txt").write_text(CONSUMER.format(components=components))
     (folder / "main.cpp").write_text(MAIN)
+    (folder / "native.cpp").write_text(NATIVE)
     return folder
+
+
+#: What `python -m runtime --cmake-dir` is where the package lies in the folder that is given.
+COMMAND = """
+import runpy, sys
+sys.path.insert(0, sys.argv[1])
+sys.argv[1:] = ["--cmake-dir"]
+runpy.run_module("runtime", run_name="__main__")
+"""
 
 
 @pytest.mark.slow
@@ -87,10 +113,21 @@ def test_an_installed_wheel_serves_a_project_of_its_own(tmp_path: Path) -> None:
         archive.extractall(tmp_path / "site")
     installed = tmp_path / "site" / "runtime" / "cpp"
     assert {path.name for path in (installed / "include" / "retinexrt").iterdir()} == {path.name for path in HEADERS.iterdir()}
-    source = consumer(tmp_path / "consumer", "headers OPTIONAL_COMPONENTS native embedded")
-    configure(source, tmp_path / "build", f"-Dretinexrt_DIR={installed / 'cmake'}")
-    compile_(tmp_path / "build")
-    call([tmp_path / "build" / "consumer"])
+    printed = call([sys.executable, "-c", COMMAND, tmp_path / "site"])
+    assert Path(printed.strip()) == installed / "cmake"
+    source = consumer(tmp_path / "consumer", "headers OPTIONAL_COMPONENTS native native_onnxruntime embedded")
+    build = tmp_path / "build"
+    configure(source, build, f"-Dretinexrt_DIR={printed.strip()}")
+    compile_(build)
+    call([build / "consumer"])
+    artifact = write_artifact(tmp_path / "double.onnx", make_info())
+    targets = call(["cmake", "--build", build, "--target", "help"])
+    for way, backend in (("native", "openvino"), ("native_onnxruntime", "onnxruntime")):
+        if f" {way}\n" not in targets:
+            assert way != "native", "OpenVINO is among what the tests need"
+            continue
+        compile_(build, way)
+        assert call([build / way, artifact]) == f"{backend} 0"
 
 
 @pytest.mark.slow
@@ -99,9 +136,13 @@ def test_a_missing_library_is_named_with_the_command_that_installs_it(tmp_path: 
     call([sys.executable, "-m", "venv", "--without-pip", empty])
     source = consumer(tmp_path / "consumer", "native")
     python = f"-DPython_EXECUTABLE={empty / 'bin' / 'python'}"
-    done = run(["cmake", "-S", source, "-B", tmp_path / "build", f"-Dretinexrt_DIR={CMAKE_DIR}", python])
+    command = ["cmake", "-S", source, "-B", tmp_path / "build", f"-Dretinexrt_DIR={CMAKE_DIR}", python]
+    nothing = ["-DCMAKE_DISABLE_FIND_PACKAGE_onnxruntime=ON", "-DCMAKE_FIND_USE_CMAKE_SYSTEM_PATH=OFF"]
+    done = run([*command, *nothing], onnxruntime_ROOT="")
     assert done.returncode != 0
-    assert "pip install openvino" in " ".join(done.stderr.split())
+    said = " ".join(done.stderr.split())
+    assert "pip install openvino" in said
+    assert "onnxruntime_ROOT" in said
 
 
 @pytest.mark.slow

@@ -43,6 +43,8 @@ struct ArtifactInfo {
   std::string network;
   std::string title;
   std::string precision;  // "fp32" or "fp16"
+  // "bf16": CPU backends that can do so compute convolutions in bfloat16.
+  std::string cpu_precision = "fp32";
   bool trained = false;
   bool has_weights = true;        // false for classical methods, which are a formula
   bool has_illumination = false;  // the network divides by an illumination, or multiplies with one
@@ -118,6 +120,8 @@ inline ArtifactInfo to_info(const json::Value& document, const std::string& text
   info.network = document.at("network").text();
   info.title = document.at("title").text();
   info.precision = document.at("precision").text();
+  // Newer than the first documents.
+  if (document.object().count("cpu_precision") != 0) info.cpu_precision = document.at("cpu_precision").text();
   info.trained = document.at("trained").boolean();
   info.has_weights = !info.trained || !document.at("weights_sha256").is_null();
   info.input = to_tensor(document.at("input"));

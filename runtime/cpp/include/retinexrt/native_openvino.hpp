@@ -1,12 +1,16 @@
-// Runs an .onnx file on the CPU through OpenVINO, as runtime/backends/ov.py does: the same hints, the same bytes.
+// Runs an .onnx file on the CPU through OpenVINO, as runtime/backends/ov.py does: the same hints and models, the same bytes.
 #pragma once
 
+#include <openvino/core/model.hpp>
 #include <openvino/core/version.hpp>
 #include <openvino/runtime/compiled_model.hpp>
 #include <openvino/runtime/core.hpp>
 #include <openvino/runtime/infer_request.hpp>
 #include <openvino/runtime/properties.hpp>
 
+#include <algorithm>
+#include <limits>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <utility>
@@ -19,10 +23,64 @@
 
 namespace retinexrt::detail {
 
+// Models of one shape are kept for so many pixels together: each holds its working memory.
+constexpr std::size_t kept_pixels = 1U << 20U;
+// Runs in a row of one shape before it gets a model of its own.
+constexpr int patience = 2;
+
+// A model compiled for one shape or for all, and the requests that no thread is using just now.
+class CompiledOpenVino {
+ public:
+  explicit CompiledOpenVino(ov::CompiledModel model) : model_(std::move(model)) {}
+
+  void run(const std::string& input, const std::string& output, const ov::Tensor& image, const ov::Tensor& out) {
+    ov::InferRequest request = take();
+    request.set_tensor(input, image);
+    request.set_tensor(output, out);
+    request.infer();
+    const std::lock_guard<std::mutex> lock(mutex_);
+    idle_.push_back(std::move(request));  // not reached by a request that failed
+  }
+
+ private:
+  ov::InferRequest take() {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (!idle_.empty()) {
+        ov::InferRequest request = std::move(idle_.back());
+        idle_.pop_back();
+        return request;
+      }
+    }
+    return model_.create_infer_request();
+  }
+
+  ov::CompiledModel model_;
+  std::mutex mutex_;
+  std::vector<ov::InferRequest> idle_;
+};
+
+// Which model runs a shape is decided as in Python: in FP32 one for all shapes until the same shape keeps coming, which then
+// gets a faster one of its own; in bfloat16, where the results differ, one of its own at once.
 class OpenVinoModel final : public Model {
  public:
   OpenVinoModel(const std::string& path, const ArtifactInfo& info, int threads)
-      : input_(info.input.name), output_(info.output.name), model_(compile(path, threads)) {}
+      : input_(info.input.name), output_(info.output.name) {
+    try {
+      model_ = core().read_model(path);
+      const bool bf16 = info.cpu_precision == "bf16" && can_bf16();
+      // Said, because the default of CPUs that have it is bfloat16; and one picture at a time on all cores.
+      hints_ = {ov::hint::inference_precision(bf16 ? ov::element::bf16 : ov::element::f32),
+                ov::hint::performance_mode(ov::hint::PerformanceMode::LATENCY)};
+      if (threads > 0) hints_.insert(ov::inference_num_threads(threads));
+      const auto& sizes = info.input.shape;
+      const bool fixed = std::all_of(sizes.begin(), sizes.end(), [](const auto& size) { return size.has_value(); });
+      patience_ = fixed ? std::numeric_limits<int>::max() : bf16 ? 0 : patience;
+      if (patience_ > 0) any_ = compile(nullptr);
+    } catch (const std::exception& error) {
+      throw ArtifactError("OpenVINO cannot load " + path + ": " + last_line(error.what()));
+    }
+  }
 
   // The headers that this was compiled with and the library that is loaded must be of one release.
   static void check_version() {
@@ -36,24 +94,19 @@ class OpenVinoModel final : public Model {
 
   void run(const std::uint8_t* image, std::uint8_t* out, int height, int width) override {
     try {
-      infer(image, out, {1, std::size_t(height), std::size_t(width), 3});
+      const ov::Shape shape{1, std::size_t(height), std::size_t(width), 3};
+      // OpenVINO has no type for memory that is only read.
+      const ov::Tensor source(ov::element::u8, shape, const_cast<std::uint8_t*>(image)), target(ov::element::u8, shape, out);
+      model_for(shape)->run(input_, output_, source, target);
     } catch (const std::exception& error) {
       throw BackendError("OpenVINO failed on " + size_text(height, width) + ": " + last_line(error.what()));
     }
   }
 
  private:
-  static ov::CompiledModel compile(const std::string& path, int threads) {
-    try {
-      // 32 bits also on CPUs whose default is bfloat16, one picture at a time on all cores.
-      ov::AnyMap hints{ov::hint::inference_precision(ov::element::f32),
-                       ov::hint::performance_mode(ov::hint::PerformanceMode::LATENCY)};
-      if (threads > 0) hints.insert(ov::inference_num_threads(threads));
-      return core().compile_model(path, "CPU", hints);
-    } catch (const std::exception& error) {
-      throw ArtifactError("OpenVINO cannot load " + path + ": " + last_line(error.what()));
-    }
-  }
+  using Shared = std::shared_ptr<CompiledOpenVino>;
+
+  static std::size_t pixels(const ov::Shape& shape) { return shape[1] * shape[2]; }
 
   // One for the process: it holds the plugins.
   static ov::Core& core() {
@@ -61,32 +114,51 @@ class OpenVinoModel final : public Model {
     return shared;
   }
 
-  void infer(const std::uint8_t* image, std::uint8_t* out, const ov::Shape& shape) {
-    ov::InferRequest request = take();
-    // OpenVINO has no type for memory that is only read.
-    request.set_tensor(input_, ov::Tensor(ov::element::u8, shape, const_cast<std::uint8_t*>(image)));
-    request.set_tensor(output_, ov::Tensor(ov::element::u8, shape, out));
-    request.infer();
-    const std::lock_guard<std::mutex> lock(mutex_);
-    idle_.push_back(std::move(request));  // not reached by a request that failed
+  static bool can_bf16() {
+    const auto found = core().get_property("CPU", ov::device::capabilities);
+    return std::find(found.begin(), found.end(), ov::device::capability::BF16) != found.end();
   }
 
-  ov::InferRequest take() {
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      if (!idle_.empty()) {
-        ov::InferRequest request = std::move(idle_.back());
-        idle_.pop_back();
-        return request;
-      }
+  // For all shapes, or for one.
+  Shared compile(const ov::Shape* shape) const {
+    std::shared_ptr<ov::Model> model = model_;
+    if (shape != nullptr) {
+      model = model_->clone();
+      model->reshape(ov::PartialShape(*shape));
     }
-    return model_.create_infer_request();
+    return std::make_shared<CompiledOpenVino>(core().compile_model(model, "CPU", hints_));
+  }
+
+  Shared model_for(const ov::Shape& shape) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    for (auto found = fixed_.begin(); found != fixed_.end(); ++found) {
+      if (found->first != shape) continue;
+      std::rotate(found, found + 1, fixed_.end());  // the latest is the last
+      return fixed_.back().second;
+    }
+    in_a_row_ = shape == recent_ ? std::min(in_a_row_ + 1, patience + 1) : 1;
+    recent_ = shape;
+    if (any_ && (in_a_row_ <= patience_ || pixels(shape) > kept_pixels)) return any_;
+    Shared made = compile(&shape);
+    fixed_.emplace_back(shape, made);
+    std::size_t kept = 0;
+    for (const auto& [one, unused] : fixed_) kept += pixels(one);
+    while (fixed_.size() > 1 && kept > kept_pixels) {
+      kept -= pixels(fixed_.front().first);
+      fixed_.erase(fixed_.begin());
+    }
+    return made;
   }
 
   std::string input_, output_;
-  ov::CompiledModel model_;
+  std::shared_ptr<ov::Model> model_;
+  ov::AnyMap hints_;
+  int patience_ = 0;
+  Shared any_;
   std::mutex mutex_;
-  std::vector<ov::InferRequest> idle_;  // those that no thread is using just now
+  ov::Shape recent_;
+  int in_a_row_ = 0;
+  std::vector<std::pair<ov::Shape, Shared>> fixed_;
 };
 
 }  // namespace retinexrt::detail
