@@ -62,18 +62,27 @@ def joined(address: str, cpus: int | None) -> Generator[Any]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "runtime_env": _runtime_env()}
     try:
-        try:
-            ray.init(address=address or "auto", **options)
-        except ConnectionError:
-            if address not in ("", "local"):
-                raise
+        if address != "local" and not _found(ray, address or "auto", options, needed=bool(address)):
+            address = "local"
+        if address == "local":
             ray.init(address="local", include_dashboard=False, num_cpus=cpus, **options)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise BackendError(f"no Ray cluster at {address!r}: {str(error).splitlines()[0]}") from error
+        raise BackendError(f"no Ray cluster at {address}: {str(error).splitlines()[0]}") from error
     try:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _found(ray: Any, address: str, options: dict[str, Any], needed: bool) -> bool:
+    """Join a cluster; False: there is none, and none is needed."""
+    try:
+        ray.init(address=address, **options)
+    except ConnectionError:
+        if needed:
+            raise
+        return False
+    return True
 
 
 def _knock(address: str) -> None:

@@ -11,12 +11,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from runtime import cli
 from runtime.scale import run
 from runtime.scale.run import Report
 from runtime.scale.worker import Settings
 from tests.scale.conftest import outputs
 from tests.scale.faulty import FatalWorker, SlowWorker
+
+pytestmark = pytest.mark.slow
 
 
 def _alone(folder: Path, settings: Settings) -> dict[str, bytes]:

@@ -41,6 +41,7 @@ def _words(settings: Settings) -> list[str]:
     return ["--engine", settings.source, "--backend", settings.backend, "--threads", "1"]
 
 
+@pytest.mark.slow
 def test_the_command_gives_the_bytes_of_one_process_and_keeps_them(
     cluster: Any, folder: Callable[..., Path], settings: Settings, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -91,6 +92,7 @@ def _finished(out: Path) -> list[str]:
     return [name for name in outputs(out) if not Path(name).name.startswith(".")]
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_goes_on(
     cluster: Any, folder: Callable[..., Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -108,6 +110,7 @@ def test_a_run_that_was_killed_goes_on(
     assert len(outputs(out)) == 60
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_cluster_of_ones_own(folder: Callable[..., Path], tmp_path: Path) -> None:
     process, _ = _started("local", folder(60), tmp_path / "out")
     others = psutil.Process(process.pid).children(recursive=True)
@@ -118,6 +121,7 @@ def test_ctrl_c_ends_a_cluster_of_ones_own(folder: Callable[..., Path], tmp_path
     assert others and not psutil.wait_procs(others, timeout=30)[1]
 
 
+@pytest.mark.slow
 def test_what_is_wrong_is_said_in_one_line(
     cluster: Any, folder: Callable[..., Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
