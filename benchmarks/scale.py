@@ -92,7 +92,7 @@ def measure(settings: Settings, ways: Sequence[Way], images: int, size: tuple[in
     taken: dict[Way, list[tuple[float, float]]] = {way: [] for way in ways}
     with tempfile.TemporaryDirectory() as folder, cluster.joined("local", max(1, *(w.workers * w.threads for w in ways))):
         real, small = Path(folder) / "real", Path(folder) / "small"
-        many = {way: images if way.wait is None else max(images, 40 * way.workers) for way in ways}
+        many = {way: images if way.wait is None else max(images, 160 * way.workers) for way in ways}
         _write(real, images, size)
         _write(small, max((count for way, count in many.items() if way.wait is not None), default=0), _SMALL)
         with tqdm(total=rounds * len(ways), unit="run", leave=False, disable=None) as progress:
