@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from runtime.artifact import ArtifactInfo
 
 #: What may stand between the picture and the numerator of a division without making it another picture.
-_SAME_PICTURE = ("Cast", "Transpose", "Mul", "Pad", "Div")
+_SAME_PICTURE = ("Cast", "Transpose", "Mul", "Pad", "Div", "Reshape")
 _SLICES = ("Cast", "Slice", "Split", "Gather")
 
 
@@ -79,9 +79,13 @@ def _is_constant(edges: Edges, name: str, wanted: float) -> bool:
 
 
 def _check_division(edges: Edges, rule: Rule) -> None:
-    """The picture itself is divided, by what a convolution makes, clamped in FP32 to the bounds of the rule."""
+    """The picture itself is divided, by what a convolution makes, clamped in FP32 to the bounds of the rule.
+
+    `reduced` of the divisions, by default none, are of the picture averaged down.
+    """
     divisions = _divisions(edges)
     _expect(len(divisions), rule, "Div by an illumination")
+    reduced = 0
     for node in divisions:
         clip = _operand(edges, node.input[1], "Clip")
         if clip is None or len(clip.input) < 3:
@@ -89,13 +93,31 @@ def _check_division(edges: Edges, rule: Rule) -> None:
         for bound, key in ((clip.input[1], "minimum"), (clip.input[2], "maximum")):
             if not _is_constant(edges, bound, float(rule[key])):
                 raise ContractError(f"division: {clip.name} has {key} {edges.constant(bound)}, expected {rule[key]:.7}")
-        light = edges.source(clip.input[0], through=("Cast", "Mul", "Sigmoid"))
+        light = edges.source(clip.input[0], through=("Cast", "Mul", "Sigmoid", "DepthToSpace"))
         if light is None or light.op_type != "Conv":
             raise ContractError(f"division: {node.name} does not divide by what a convolution makes")
         if not _is_picture(edges, node.input[0]):
-            raise ContractError(f"division: {node.name} does not divide the picture")
+            average = edges.source(node.input[0])
+            if average is None or not _is_average(edges, average) or not _is_picture(edges, average.input[0]):
+                raise ContractError(f"division: {node.name} does not divide the picture")
+            reduced += 1
         _require_fp32(edges, node, rule)
         _require_fp32(edges, clip, rule)
+    if reduced != rule.get("reduced", 0):
+        raise ContractError(f"division: {reduced} of the divisions are of a reduced picture, expected {rule.get('reduced', 0)}")
+
+
+def _is_average(edges: Edges, node: onnx.NodeProto) -> bool:
+    """Is this each channel's mean over squares of pixels, where cells of pixels are the channels of its input?"""
+    import numpy as np
+
+    weight = edges.constant(node.input[1]) if node.op_type == "Conv" and len(node.input) == 2 else None
+    if weight is None or weight.shape[0] != 3 or weight.shape[1] % 3:
+        return False
+    side = weight.shape[2]
+    strides = next((list(attribute.ints) for attribute in node.attribute if attribute.name == "strides"), [1, 1])
+    wanted = np.repeat(np.eye(3), weight.shape[1] // 3, axis=1)[:, :, None, None] / (weight.shape[1] // 3 * side**2)
+    return strides == [side, side] and weight.shape[3] == side and bool(np.allclose(weight, wanted, rtol=1e-3))
 
 
 def _is_picture(edges: Edges, name: str) -> bool:

@@ -173,6 +173,7 @@ def _describe(spec: NetworkSpec, loaded: LoadedNetwork, options: Options, precis
         islands=spec.islands if precision == "fp16" else (),
         contract=spec.contract,
         opset=options.opset,
+        cpu_precision=spec.cpu_precision,
         tools={"torch": torch.__version__.split("+")[0], "onnx": onnx.__version__, "onnxscript": onnxscript.__version__},
     )
 

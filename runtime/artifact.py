@@ -12,7 +12,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -29,6 +29,9 @@ METADATA_KEY = "retinexrt"
 MINIMUM_SIZE = 16
 
 Precision = Literal["fp32", "fp16"]
+
+#: What convolutions are computed in on a CPU that has the choice.
+CpuPrecision = Literal["fp32", "bf16"]
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,8 @@ class ArtifactInfo:
     tools: Mapping[str, str]
     parity: tuple[ParityInfo, ...] = ()
     plan: PlanInfo | None = None
+    #: "bf16": measured to lose next to nothing, so CPU backends that can do so compute convolutions in bfloat16.
+    cpu_precision: CpuPrecision = "fp32"
 
     @property
     def image_io(self) -> bool:
@@ -134,7 +139,10 @@ class ArtifactInfo:
 
     def to_json(self, indent: int | None = None) -> str:
         """One JSON document, the same bytes for the same content."""
-        return json.dumps(asdict(self), sort_keys=True, indent=indent)
+        document = asdict(self)
+        if self.cpu_precision == "fp32":  # readers from before the field was there refuse what they don't know
+            del document["cpu_precision"]
+        return json.dumps(document, sort_keys=True, indent=indent)
 
     @classmethod
     def from_json(cls, text: str, where: str = "artifact") -> ArtifactInfo:
@@ -197,9 +205,11 @@ def _decode_dataclass(kind: Any, value: Any, where: str) -> Any:
     names = [field.name for field in fields(kind)]
     if unknown := sorted(set(value) - set(names)):
         raise ArtifactError(f"{where}: unknown field {unknown[0]!r}")
-    if absent := [name for name in names if name not in value]:
+    # What has a default may be newer than the document.
+    required = (field.name for field in fields(kind) if field.default is MISSING and field.default_factory is MISSING)
+    if absent := [name for name in required if name not in value]:
         raise ArtifactError(f"{where}: field {absent[0]!r} is missing")
-    return kind(**{name: _decode(hints[name], value[name], f"{where}.{name}") for name in names})
+    return kind(**{name: _decode(hints[name], value[name], f"{where}.{name}") for name in value})
 
 
 def sha256(path: Path) -> str:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from runtime import backends, exposure, tiling
-from runtime.artifact import ArtifactInfo
+from runtime.artifact import ArtifactInfo, CpuPrecision
 from runtime.backends.session import DeviceImages, Images, Session
 from runtime.errors import ClosedError, InputError
 
@@ -26,7 +26,8 @@ class Enhancer:
     `source` is the name of a network ("pdn") or the path of an artifact (.onnx, .plan). `backend` is "auto", the fastest
     that works here, or a name that `retinexrt doctor` shows. `device` is the number of the GPU, for backends that use
     one. `color` is the channel order of the pictures that come in and go out. `threads` limits the CPU threads of one
-    call; None leaves it to the backend.
+    call; None leaves it to the backend. `precision` is what convolutions are computed in on a CPU, "fp32" or "bf16": about
+    half the time, and about a code off; None leaves it to the artifact, which says "fp32" for all but the fast variants.
     """
 
     def __init__(
@@ -37,18 +38,21 @@ class Enhancer:
         device: int = 0,
         color: Color = "rgb",
         threads: int | None = None,
+        precision: CpuPrecision | None = None,
     ) -> None:
-        _check_options(color, device, threads)
+        _check_options(color, device, threads, precision)
         self._session: Session | None
-        self._session, path = backends.open_session(os.fspath(source), backend, device, threads)
+        self._session, path = backends.open_session(os.fspath(source), backend, device, threads, precision)
         self._info = self._session.info
         self._limits = tiling.limits(self._info)
         self._geometric = exposure.has_illumination(self._info)
         self._scratch = threading.local()
         self._backend, self._device = self._session.backend, self._session.device
+        self._precision = self._session.precision
         # What another process needs to open the same again.
         self._arguments: dict[str, Any] = {
-            "source": str(path), "backend": backend, "device": device, "color": color, "threads": threads
+            "source": str(path), "backend": backend, "device": device, "color": color, "threads": threads,
+            "precision": precision,
         }  # fmt: skip
 
     @property
@@ -70,6 +74,11 @@ class Enhancer:
     def device(self) -> str:
         """Where it runs: "cpu" or "cuda:0"."""
         return self._device
+
+    @property
+    def precision(self) -> str:
+        """What convolutions are computed in: "fp32", "fp16" or "bf16"."""
+        return self._precision
 
     @property
     def color(self) -> Color:
@@ -145,7 +154,7 @@ class Enhancer:
 
     def __repr__(self) -> str:
         state = "closed" if self._session is None else f"{self._backend} on {self._device}"
-        return f"<Enhancer {self._info.network} {self._info.precision}, {state}>"
+        return f"<Enhancer {self._info.network} {self._precision}, {state}>"
 
     def _open(self) -> Session:
         if self._session is None:
@@ -279,13 +288,15 @@ def _reopen(arguments: dict[str, Any]) -> Enhancer:
     return Enhancer(**arguments)
 
 
-def _check_options(color: str, device: int, threads: int | None) -> None:
+def _check_options(color: str, device: int, threads: int | None, precision: str | None) -> None:
     if color not in ("rgb", "bgr"):
         raise InputError(f'color is "rgb" or "bgr", found {color!r}')
     if device < 0:
         raise InputError(f"device is the number of a GPU, from 0 up, found {device}")
     if threads is not None and threads < 1:
         raise InputError(f"threads is at least 1, found {threads}")
+    if precision not in (None, "fp32", "bf16"):
+        raise InputError(f'precision is "fp32" or "bf16", found {precision!r}')
 
 
 def _check_apart(image: int, out: int, size: int) -> None:

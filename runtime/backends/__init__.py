@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 from runtime import locate, onnx_file
-from runtime.artifact import ArtifactInfo
+from runtime.artifact import ArtifactInfo, CpuPrecision
 from runtime.backends.session import Probe, Session
 from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, IncompatiblePlanError, InputError
 
@@ -26,8 +26,11 @@ class Backend:
         """Look at this machine. Imports the backend's package where it is installed; never raises."""
         return import_module(self.module).probe()
 
-    def open(self, path: Path, device: int, threads: int | None) -> Session:
-        return import_module(self.module).open_session(path, device=device, threads=threads)
+    def open(self, path: Path, device: int, threads: int | None, precision: CpuPrecision | None = None) -> Session:
+        module = import_module(self.module)
+        if self.name not in CPU_PRECISIONS:
+            return module.open_session(path, device=device, threads=threads)
+        return module.open_session(path, device=device, threads=threads, precision=precision)
 
 
 #: The fastest first: the order in which "auto" tries them.
@@ -39,6 +42,9 @@ BACKENDS: tuple[Backend, ...] = (
     Backend("onnxruntime", "runtime.backends.ort", (".onnx",)),
 )
 
+#: Those that have the choice what to compute convolutions in.
+CPU_PRECISIONS = ("openvino",)
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -49,7 +55,7 @@ class Choice:
     #: The ONNX file that the name stands for; None: the source was a file, or there is none.
     reference: Path | None = None
 
-    def open(self, device: int, threads: int | None) -> Session:
+    def open(self, device: int, threads: int | None, precision: CpuPrecision | None = None) -> Session:
         """Open it. A name stands for one set of weights: an artifact of others is refused, and so is one of tensors."""
         if self.reference is not None and self.reference != self.path:
             info = read_info(self.path)
@@ -59,7 +65,7 @@ class Choice:
                     f"{self.path} holds other weights than {self.reference}; make it again with: "
                     f"retinexrt {verb} {info.network}, or name the file itself"
                 )
-        session = self.backend.open(self.path, device, threads)
+        session = self.backend.open(self.path, device, threads, precision)
         if not session.info.image_io:
             session.close()
             found = session.info.input.dtype
@@ -117,17 +123,25 @@ def read_info(path: Path) -> ArtifactInfo:
     return onnx_file.read_info(path)
 
 
-def open_session(source: str, backend: str, device: int, threads: int | None) -> tuple[Session, Path]:
-    """Open `source` on the backend asked for, or for "auto" on the first that works here; the path is the artifact's."""
+def open_session(
+    source: str, backend: str, device: int, threads: int | None, precision: CpuPrecision | None = None
+) -> tuple[Session, Path]:
+    """Open `source` on the backend asked for, or for "auto" on the first that works here; the path is the artifact's.
+
+    With a precision asked for, only backends that have the choice work.
+    """
     obstacles: list[str] = []
     for choice in choices(source, backend):
+        if precision is not None and choice.backend.name not in CPU_PRECISIONS:
+            obstacles.append(f"{choice.backend.name}: computes in the artifact's precision, and takes no other")
+            continue
         probe = choice.backend.probe()
         if not probe.usable:
             install = f"; install it with: {probe.install}" if probe.install else ""
             obstacles.append(f"{probe.name}: {probe.reason}{install}")
             continue
         try:
-            return choice.open(device, threads), choice.path
+            return choice.open(device, threads, precision), choice.path
         except (BackendError, ArtifactError) as error:
             if backend != "auto" or locate.as_file(source):
                 raise

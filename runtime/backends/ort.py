@@ -69,10 +69,12 @@ class OrtSession:
 
     backend = NAME
     device = "cpu"
+    precision: str
     info: ArtifactInfo
 
     def __init__(self, path: Path, threads: int | None) -> None:
         self.info = read_info(path)
+        self.precision = self.info.precision
         self._ort = _import()
         options = self._ort.SessionOptions()
         options.log_severity_level = 4  # what goes wrong is raised, and nothing is printed

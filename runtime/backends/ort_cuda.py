@@ -102,6 +102,7 @@ class OrtCudaSession:
     def __init__(self, path: Path, info: ArtifactInfo, ort: Any, cuda: Cuda, device: int) -> None:
         self.device = f"cuda:{device}"
         self.info = info
+        self.precision: str = info.precision
         self._graph = _Graph(path, info, ort, cuda, device)
         self._finalizer = weakref.finalize(self, self._graph.close)
         self._finalizer.atexit = False

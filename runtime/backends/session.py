@@ -43,6 +43,8 @@ class Session(Protocol):
     backend: str
     #: "cpu" or "cuda:0".
     device: str
+    #: What convolutions are computed in: "fp32", "fp16" or "bf16".
+    precision: str
     info: ArtifactInfo
 
     def run(self, images: Images, out: Images) -> None:

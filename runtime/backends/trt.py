@@ -102,6 +102,7 @@ class TensorRTSession:
         self.backend: str = plan.flavour
         self.device = f"cuda:{device}"
         self.info = info
+        self.precision: str = info.precision
         self._profile = plan.profile
         self._path = path
         self._plan = _LoadedPlan(path, info, data, trt, cuda, device)

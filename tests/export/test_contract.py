@@ -92,6 +92,19 @@ def _divide_what_a_relu_made(graph: onnx.GraphProto) -> None:
     divide.input[0] = "other"
 
 
+def _weigh_a_cell(graph: onnx.GraphProto) -> None:
+    """A mean becomes another convolution."""
+    name = _node(graph, "Conv", "reduce").input[1]
+    tensor = next(each for each in graph.initializer if each.name == name)
+    weights = numpy_helper.to_array(tensor).copy()
+    weights[0, 0] *= 1.5
+    tensor.CopyFrom(numpy_helper.from_array(weights, name))
+
+
+def _divide_the_picture_everywhere(graph: onnx.GraphProto) -> None:
+    _node(graph, "Div", "coarse_divide").input[0] = _node(graph, "Div", "fine_divide").input[0]
+
+
 def _leave_the_subtractions_unused(graph: onnx.GraphProto) -> None:
     clean, noisy = _node(graph, "Sub", "fine_subtract").output[0], _node(graph, "Div", "fine_divide").output[0]
     for node in graph.node:
@@ -135,6 +148,8 @@ BREAKS: list[tuple[str, str, Break, str]] = [
     ("pdn", "a rounded divisor", _round_the_clamped, "not clamped"),
     ("pdn", "a divisor that is the picture", _divide_by_the_picture, "what a convolution makes"),
     ("pdn", "a numerator that is no picture", _divide_what_a_relu_made, "does not divide the picture"),
+    ("pdn-fast", "an average that weighs", _weigh_a_cell, "does not divide the picture"),
+    ("pdn-fast", "no division of the average", _divide_the_picture_everywhere, "0 of the divisions"),
     ("pdn", "subtractions that nothing uses", _leave_the_subtractions_unused, "expected 2 Sub"),
     ("msr", "a blur clamped at nothing", _clamp_blur_at_nothing, "expected 3 Sub"),
     ("dsn", "an exponential of the whole", _whole_instead_of_half, "expected 8 Div"),

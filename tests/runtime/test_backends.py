@@ -136,7 +136,7 @@ def test_a_plan_in_the_working_folder_needs_its_path(
 def test_auto_goes_past_what_fails_to_open(engines: Path, monkeypatch: pytest.MonkeyPatch, error: RetinexError) -> None:
     import runtime.backends.trt as trt
 
-    def fail(path: Path, *, device: int, threads: int | None) -> None:
+    def fail(path: Path, *, device: int, threads: int | None, precision: str | None = None) -> None:
         raise error
 
     plan = write_plan(engines)

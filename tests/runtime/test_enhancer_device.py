@@ -20,7 +20,7 @@ from tests.runtime.cuda.fake import DeviceArray, FakeCuda, memory_at
 class GpuSession:
     """Doubles "device" memory at once; remembers the streams."""
 
-    backend, device = "fake", "cuda:0"
+    backend, device, precision = "fake", "cuda:0", "fp32"
 
     def __init__(self) -> None:
         self.info = make_info()

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from train.networks.pdn import PDN, IlluminationFrame, Stages
+from train.networks.pdn import GRID, PDN, IlluminationFrame, Stages
 from train.networks.registry import NetworkSpec, PaperFigures
 from train.networks.retinex import clip01
 
@@ -78,38 +78,43 @@ class Scale(nn.Module):
 
 
 class PDNGlobal(PDN):
-    """N x 3 x H x W in [0, 1], H and W multiples of 4, to the same shape; the output is not clipped.
+    """N x 3 x H x W in [0, 1], H and W multiples of 4 (`fast`: 16), to the same shape; the output is not clipped.
 
     `overview`, the whole picture averaged down, is given in training, where `image` is only a crop.
     """
 
     sees_overview = True
 
-    def __init__(self, second_division: Literal["input", "coarse"] = "input") -> None:
-        super().__init__(second_division)
+    def __init__(self, second_division: Literal["input", "coarse"] = "input", fast: bool = False) -> None:
+        super().__init__(second_division, fast)
         self.exposure = ExposureHead()
-        self.overview = nn.AvgPool2d(SQUARE)
+        self.overview = nn.AvgPool2d(SQUARE // GRID if fast else SQUARE)
         self.normalise = Scale()
         self.coarse_scale = Scale()
         self.fine_scale = Scale()
 
     def brighten(self, image: Tensor, overview: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return L1, R1, L2 and R of the enhancement module."""
-        gain, factor = self.exposure(self.overview(image) if overview is None else overview)
-        seen = self.normalise(image, gain)
-        coarse_illumination = _scaled(self.coarse_light, seen, self.coarse_scale, factor)
-        coarse = self.coarse_divide(image, coarse_illumination)
-        illumination = _scaled(self.fine_light, torch.cat([clip01(coarse), seen], dim=1), self.fine_scale, factor)
-        numerator = image if self.second_division == "input" else coarse
-        return coarse_illumination, coarse, illumination, self.fine_divide(numerator, illumination)
+        """Return L1, R1, L2 and R of the enhancement module; L1 and R1 of the fast variant are of its grid's size."""
+        coarse_illumination, coarse, illumination, reflectance = self._brighten(image, overview)
+        return coarse_illumination, coarse, self.to_pixels(illumination), self.to_pixels(reflectance)
 
     def stages(self, image: Tensor, overview: Tensor | None = None) -> Stages:
-        coarse_illumination, coarse, illumination, reflectance = self.brighten(image, overview)
-        return Stages(coarse_illumination, coarse, illumination, reflectance, *self.denoise(reflectance))
+        return self._stages(*self._brighten(image, overview))
+
+    def _brighten(self, image: Tensor, overview: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        cells = self.to_cells(image)
+        reduced = self.reduce(cells)
+        gain, factor = self.exposure(self.overview(reduced) if overview is None else overview)
+        seen = self.normalise(reduced, gain)
+        coarse_illumination = _scaled(self.coarse_light, seen, self.coarse_scale, factor)
+        coarse = self.coarse_divide(reduced, coarse_illumination)
+        illumination = _scaled(self.fine_light, torch.cat([clip01(coarse), seen], dim=1), self.fine_scale, factor)
+        numerator = cells if self.second_division == "input" else coarse
+        return coarse_illumination, coarse, illumination, self.fine_divide(numerator, illumination)
 
 
 def _scaled(frame: IlluminationFrame, x: Tensor, scale: Scale, factor: Tensor) -> Tensor:
-    return frame.clamp(scale(frame.tail(frame.body(x)), factor))
+    return frame.clamp(frame.enlarge(scale(frame.raw(x), factor)))
 
 
 SPEC = NetworkSpec(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from train.errors import UnknownNetworkError
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 NETWORKS: dict[str, str] = {
     "pdn": "train.networks.pdn:SPEC",
     "pdn-global": "train.networks.pdn_global:SPEC",
+    "pdn-fast": "train.networks.pdn_fast:SPEC",
+    "pdn-global-fast": "train.networks.pdn_fast:GLOBAL",
     "dsn": "train.networks.dsn:SPEC",
     "dsn-reverse": "train.networks.dsn:REVERSE",
     "blnet": "train.networks.blnet:SPEC",
@@ -61,6 +63,8 @@ class NetworkSpec:
     #: Module paths (shell patterns) that stay FP32 in the typed FP16 graph.
     islands: tuple[str, ...] = ()
     contract: tuple[Rule, ...] = ()
+    #: What CPU backends that have the choice compute convolutions in.
+    cpu_precision: Literal["fp32", "bf16"] = "fp32"
     #: Stem of the file in train/weights/; None for a network without weights.
     weights: str | None = None
 

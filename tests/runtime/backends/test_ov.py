@@ -1,4 +1,4 @@
-"""What OpenVINO's session does when it is closed under way."""
+"""OpenVINO's session: which model runs, in which precision, and what is left when it is closed under way."""
 
 from __future__ import annotations
 
@@ -11,11 +11,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from runtime import ClosedError
+from runtime import ArtifactError, BackendUnavailableError, ClosedError, Enhancer, InputError
 from runtime.backends import ov
 from tests.runtime.conftest import double
 
-pytest.importorskip("openvino")
+openvino = pytest.importorskip("openvino")
+
+SHIPPED = Path(ov.__file__).parents[1] / "models"
+needs_bf16 = pytest.mark.skipif(
+    "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"), reason="this CPU has no bfloat16"
+)
 
 
 class Emptied(SimpleQueue[Any]):
@@ -30,8 +35,96 @@ def session(artifacts: Path) -> ov.OvSession:
     return ov.OvSession(artifacts / "double.onnx", 1)
 
 
+def enhance(session: ov.OvSession, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    out = np.empty_like(images)
+    session.run(images, out)
+    return out
+
+
+def compiled(session: ov.OvSession) -> list[tuple[int, ...]]:
+    """The shapes that have a model of their own, the longest unused first."""
+    return list(session._fixed)  # pyright: ignore[reportPrivateUsage]
+
+
+def test_a_shape_gets_a_model_of_its_own_when_it_keeps_coming(session: ov.OvSession, dark: NDArray[np.uint8]) -> None:
+    small, large = dark[None, :20, :24].copy(), dark[None, :31, :33].copy()
+    for images in (small, large, small, large, large):
+        assert np.array_equal(enhance(session, images), double(images))
+    assert not compiled(session)
+    assert np.array_equal(enhance(session, large), double(large))
+    assert compiled(session) == [large.shape]
+    assert np.array_equal(enhance(session, small), double(small))
+
+
+def test_models_of_one_shape_are_kept_for_so_many_pixels(
+    session: ov.OvSession, dark: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ov, "_KEPT", 800)
+    shapes: list[tuple[int, ...]] = []
+    for side in (16, 17, 18, 40):
+        images = dark[None, :side, :side].copy()
+        shapes.append(images.shape)
+        for _ in range(4):
+            assert np.array_equal(enhance(session, images), double(images))
+    # The first went when the third came; the last is too large to be kept at all.
+    assert compiled(session) == shapes[1:3]
+
+
+@pytest.mark.parametrize("name", ["pdn", "pdn-global", "msrnet", "sri"])
+def test_a_model_of_one_shape_gives_the_bytes_of_the_one_for_all(name: str, dark: NDArray[np.uint8]) -> None:
+    session = ov.OvSession(SHIPPED / f"{name}.onnx", None)
+    images = dark[None].copy()
+    before = enhance(session, images)
+    for _ in range(3):
+        assert np.array_equal(enhance(session, images), before)
+    assert compiled(session) == [images.shape]
+
+
+@needs_bf16
+def test_bfloat16_is_asked_for_and_never_the_same_picture_twice_differently(dark: NDArray[np.uint8]) -> None:
+    images = dark[None].copy()
+    exact = enhance(ov.OvSession(SHIPPED / "pdn.onnx", None), images)
+    session = ov.OvSession(SHIPPED / "pdn.onnx", None, "bf16")
+    assert session.precision == "bf16"
+    results = [enhance(session, images) for _ in range(4)]
+    assert all(np.array_equal(result, results[0]) for result in results)
+    assert compiled(session) == [images.shape]
+    difference = np.abs(results[0].astype(int) - exact)
+    assert difference.max() > 0 and difference.mean() < 1.0
+
+
+def test_bfloat16_is_refused_where_it_cannot_be_had(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Plain(openvino.Core):
+        def get_property(self, *_: Any) -> list[str]:
+            return ["FP32"]
+
+    monkeypatch.setattr(openvino, "Core", Plain)
+    assert ov.OvSession(SHIPPED / "pdn-fast.onnx", None).precision == "fp32"
+    with pytest.raises(BackendUnavailableError, match="no bfloat16"):
+        ov.OvSession(artifacts / "double.onnx", None, "bf16")
+
+
+def test_only_openvino_has_the_choice(artifacts: Path) -> None:
+    path = artifacts / "double.onnx"
+    with Enhancer(path, precision="fp32") as enhancer:
+        assert (enhancer.backend, enhancer.precision) == ("openvino", "fp32")
+    with pytest.raises(BackendUnavailableError, match="takes no other"):
+        Enhancer(path, backend="onnxruntime", precision="bf16")
+    with pytest.raises(InputError, match="fp16"):
+        Enhancer(path, precision="fp16")  # pyright: ignore[reportArgumentType]
+
+
+def test_a_file_that_openvino_refuses_is_an_artifact_error(artifacts: Path, tmp_path: Path) -> None:
+    content = bytearray((artifacts / "double.onnx").read_bytes())
+    at = content.index(b"Transpose")
+    content[at : at + 9] = b"Transpoze"
+    (tmp_path / "double.onnx").write_bytes(content)
+    with pytest.raises(ArtifactError, match="OpenVINO cannot load"):
+        ov.OvSession(tmp_path / "double.onnx", 1)
+
+
 def test_two_closes_at_once_do_not_wait_for_one_another(session: ov.OvSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "_idle", Emptied())
+    monkeypatch.setattr(session._any, "_idle", Emptied())  # pyright: ignore[reportPrivateUsage]
     thread = threading.Thread(target=session.close, daemon=True)
     thread.start()
     thread.join(timeout=20)
@@ -43,7 +136,7 @@ def test_a_run_that_outlives_its_session_leaves_no_request(
 ) -> None:
     """Requests keep the model in memory."""
     idle: SimpleQueue[Any] = SimpleQueue()
-    monkeypatch.setattr(session, "_idle", idle)
+    monkeypatch.setattr(session._any, "_idle", idle)  # pyright: ignore[reportPrivateUsage]
     images, out = dark[None].copy(), np.empty_like(dark[None])
     session.run(images, out)
     assert idle.qsize() == 1
