@@ -10,6 +10,7 @@ from typing import Any
 from runtime.artifact import write_atomically
 from runtime.errors import InputError, OutputError
 
+_KEYS = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+://)[^/]*@")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
@@ -27,8 +28,8 @@ def join(folder: str, name: str) -> str:
 
 
 def path_of(place: str) -> str:
-    """A place without the options of its store."""
-    return place.partition("?")[0] if is_url(place) else place
+    """A place as it may be shown: without the options of its store, and without keys (s3://key:secret@bucket)."""
+    return _KEYS.sub(r"\1", place.partition("?")[0]) if is_url(place) else place
 
 
 def suffix(place: str) -> str:

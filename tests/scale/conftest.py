@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Generator
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,13 @@ import pytest
 
 from runtime.scale.worker import Settings
 from tests.runtime.conftest import make_info, write_artifact
+from tests.scale.object_store import Handler
 
 # Read when Ray is loaded and when its nodes start.
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["RAY_DISABLE_IMPORT_WARNING"] = "1"
+# Arrow looks for the credentials of a machine in Amazon's cloud where nobody gives it any.
+os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 #: How soon a node that left is missed; Ray's own patience is half a minute.
 PATIENCE = {"health_check_period_ms": 500, "health_check_failure_threshold": 3, "health_check_initial_delay_ms": 1000}
 #: A node's share of memory for objects, the least that Ray accepts.
@@ -84,3 +89,18 @@ def second_node(cluster: Any) -> Generator[Any]:
     yield node
     if node in cluster.list_all_nodes():
         cluster.remove_node(node)
+
+
+@pytest.fixture
+def store() -> Generator[tuple[dict[str, bytes], str]]:
+    """Objects by bucket and key, and the options of a URL that lead to them."""
+    pytest.importorskip("pyarrow.fs", reason="Apache Arrow is not installed (extra ray)")
+    handler = type("Store", (Handler,), {"objects": {}})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    options = f"?endpoint_override=127.0.0.1:{server.server_address[1]}&scheme=http&region=us-east-1"
+    yield handler.objects, options  # pyright: ignore
+    server.shutdown()
+    thread.join()
+    server.server_close()

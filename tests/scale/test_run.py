@@ -74,6 +74,23 @@ def test_the_command_gives_the_bytes_of_one_process_and_keeps_them(
     }
 
 
+@pytest.mark.slow
+def test_a_bucket_becomes_another(
+    cluster: Any, folder: Callable[..., Path], settings: Settings, store: tuple[dict[str, bytes], str]
+) -> None:
+    objects, options = store
+    source = folder(12)
+    for name, data in outputs(source).items():
+        objects[f"bucket/in/{name}"] = data
+    source_url, out = f"s3://key:secret@bucket/in{options}", f"s3://key:secret@bucket/out{options}"
+    report = run.enhance([source_url], out, settings, address=cluster.address)
+    assert report.account.enhanced == 12 and not report.failures
+    assert cli.main(["enhance", "-q", str(source), "-o", str(source.parent / "alone"), *_words(settings)]) == 0
+    found = {key.removeprefix("bucket/out/"): data for key, data in objects.items() if key.startswith("bucket/out/")}
+    assert {name: data for name, data in found.items() if not name.startswith(".")} == outputs(source.parent / "alone")
+    assert run.enhance([source_url], out, settings, address=cluster.address).account.kept == 12
+
+
 def _started(address: str, source: Path, out: Path) -> tuple[subprocess.Popen[str], list[str]]:
     """The command in a process of its own and another working folder, until it has written a few pictures; its engine."""
     engine = write_artifact(out.parent / "blur.onnx", make_info(network="blur", halo=40), around=40)

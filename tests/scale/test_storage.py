@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Generator
-from html import escape
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from io import BytesIO
 from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import cv2
 import numpy as np
@@ -26,6 +19,7 @@ def test_places() -> None:
     assert storage.is_url("s3://bucket/a.png") and not storage.is_url("/a/b.png") and not storage.is_url("a:b.png")
     assert storage.join("/out", "a/b.png") == "/out/a/b.png"
     assert storage.join("s3://bucket/out/?region=x", "a/b.png") == "s3://bucket/out/a/b.png?region=x"
+    assert storage.path_of("s3://key:secret@bucket/a@b.png?region=x") == "s3://bucket/a@b.png"
     assert storage.suffix("s3://bucket/a.PNG?region=x.y") == ".png"
 
 
@@ -54,121 +48,6 @@ def test_stores_that_nobody_knows_are_named(tmp_path: Path) -> None:
     assert storage.digest("nowhere://bucket/a") is None
 
 
-def _joined(stream: Any) -> bytes:
-    """Pieces, each after a line with its size; lines after the last, up to an empty one, are passed over."""
-    whole = b""
-    while size := int(stream.readline().split(b";")[0], 16):
-        whole += stream.read(size)
-        stream.readline()
-    while stream.readline().strip():
-        pass
-    return whole
-
-
-class Handler(BaseHTTPRequestHandler):
-    """As much of S3 as one reader and one writer need; objects are kept in memory."""
-
-    protocol_version = "HTTP/1.1"
-    objects: dict[str, bytes]
-
-    def log_message(self, format: str, *args: object) -> None: ...
-
-    def _answer(self, status: int, body: bytes = b"", **headers: str) -> None:
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(body)), **headers}.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    @property
-    def _key(self) -> str:
-        return unquote(urlsplit(self.path).path).lstrip("/")
-
-    def do_HEAD(self) -> None:
-        data = self.objects.get(self._key)
-        if data is None:
-            self._answer(404)
-            return
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-
-    def do_GET(self) -> None:
-        query = parse_qs(urlsplit(self.path).query)
-        if "list-type" in query:
-            bucket = self._key.strip("/")
-            prefix = query.get("prefix", [""])[0]
-            keys = [key[len(bucket) + 1 :] for key in sorted(self.objects) if key.startswith(f"{bucket}/{prefix}")]
-            rows = "".join(
-                f"<Contents><Key>{escape(key)}</Key><Size>{len(self.objects[f'{bucket}/{key}'])}</Size></Contents>"
-                for key in keys[: int(query.get("max-keys", ["1000"])[0])]
-            )
-            text = (
-                f"<ListBucketResult><KeyCount>{len(keys)}</KeyCount><IsTruncated>false</IsTruncated>{rows}</ListBucketResult>"
-            )
-            self._answer(200, text.encode(), Content_Type="application/xml")
-            return
-        data = self.objects.get(self._key)
-        if data is None:
-            self._answer(404)
-            return
-        first, _, last = self.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")
-        part = data[int(first) : int(last) + 1 if last else None]
-        where = f"bytes {first}-{int(first) + len(part) - 1}/{len(data)}"
-        self._answer(206 if "Range" in self.headers else 200, part, Content_Range=where)
-
-    def _body(self) -> bytes:
-        """What was sent; in pieces for HTTP, and those again in pieces with their checksums for S3."""
-        if self.headers.get("Transfer-Encoding") == "chunked":
-            data = _joined(self.rfile)
-        else:
-            data = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-        return _joined(BytesIO(data)) if "aws-chunked" in self.headers.get("Content-Encoding", "") else data
-
-    def do_PUT(self) -> None:
-        query = parse_qs(urlsplit(self.path).query)
-        body = self._body()
-        if "readonly" in self._key:
-            self._answer(403)
-            return
-        if "partNumber" in query:
-            self.objects[f"{query['uploadId'][0]}#{int(query['partNumber'][0]):04d}"] = body
-        else:
-            self.objects[self._key] = body
-        self._answer(200, ETag='"tag"')
-
-    def do_POST(self) -> None:
-        query = parse_qs(urlsplit(self.path).query, keep_blank_values=True)
-        self._body()
-        if "readonly" in self._key:
-            self._answer(403)
-            return
-        if "uploads" in query:
-            text = f"<InitiateMultipartUploadResult><UploadId>up {escape(self._key)}</UploadId></InitiateMultipartUploadResult>"
-            self._answer(200, text.encode(), Content_Type="application/xml")
-            return
-        parts = [key for key in sorted(self.objects) if key.startswith(f"{query['uploadId'][0]}#")]
-        self.objects[self._key] = b"".join(self.objects.pop(part) for part in parts)
-        self._answer(200, b"<CompleteMultipartUploadResult><ETag>tag</ETag></CompleteMultipartUploadResult>")
-
-
-@pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Generator[tuple[dict[str, bytes], str]]:
-    """Objects by bucket and key, and the options of a URL that lead to them."""
-    pytest.importorskip("pyarrow.fs", reason="Apache Arrow is not installed (extra ray)")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    handler = type("Store", (Handler,), {"objects": {}})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    options = f"?endpoint_override=127.0.0.1:{server.server_address[1]}&scheme=http&region=us-east-1"
-    yield handler.objects, options  # pyright: ignore
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
 def _png(seed: int) -> bytes:
     return cv2.imencode(".png", np.random.default_rng(seed).integers(0, 90, (24, 32, 3), dtype=np.uint8))[1].tobytes()
 
@@ -195,7 +74,7 @@ def test_a_bucket_is_enhanced_into_another(store: tuple[dict[str, bytes], str], 
     objects["bucket/in/broken.png"] = b"no picture"
     source, out = f"s3://key:secret@bucket/in{options}", f"s3://key:secret@other/out{options}"
     found = find([source], out)
-    assert [storage.path_of(pair.target).partition("@")[2] for pair in found.pairs] == [
+    assert [storage.path_of(pair.target).removeprefix("s3://") for pair in found.pairs] == [
         "other/out/a.png", "other/out/below/b.png", "other/out/below/c.png", "other/out/broken.png"
     ]  # fmt: skip
     assert found.ignored == 1 and "films are read from and written to file systems" in found.failures[0].reason
