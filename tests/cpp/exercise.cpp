@@ -1,7 +1,9 @@
 // What all implementations must survive: exercise errors FOLDER | cycles FILE COUNT | views FILE | closing FILE | left FILE |
-// backends FILE...
+// gone FILE
 #include <retinexrt/retinexrt.hpp>
 
+#include <algorithm>
+#include <cstdio>
 #include <fstream>
 #include <functional>
 #include <future>
@@ -191,10 +193,15 @@ void left(const std::string& path) {
   std::cout << "left open\n";
 }
 
-// What opens each file if nothing is asked for.
-void backends(const std::string& path, char** more) {
-  std::cout << retinexrt::open(path)->backend() << '\n';
-  for (; *more != nullptr; ++more) std::cout << retinexrt::open(*more)->backend() << '\n';
+// An enhancer goes on after its file is gone.
+void gone(const std::string& path) {
+  const auto enhancer = retinexrt::open(path);
+  if (std::remove(path.c_str()) != 0) throw retinexrt::Error("Test", "the file cannot be removed");
+  const Image first = enhancer->enhance(pattern(33, 47).view());
+  for (int i = 0; i < 5; ++i) {
+    if (!same(first, enhancer->enhance(pattern(33, 47).view()))) throw retinexrt::Error("Test", "other bytes");
+  }
+  std::cout << "goes on\n";
 }
 
 void run(const std::string& what, const std::string& path, char** more) {
@@ -203,7 +210,7 @@ void run(const std::string& what, const std::string& path, char** more) {
   if (what == "views") return views(path);
   if (what == "closing") return closing(path);
   if (what == "left") return left(path);
-  if (what == "backends") return backends(path, more);
+  if (what == "gone") return gone(path);
   throw retinexrt::InputError("unknown exercise " + what);
 }
 

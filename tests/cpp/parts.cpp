@@ -1,15 +1,26 @@
-// An application whose parts were compiled with different engines: parts FILE
-#include <retinexrt/enhancer.hpp>
+// An application whose parts were compiled with different engines, this one with both: parts FILE...
+// Prints what opens each file in each part.
+#include <retinexrt/retinexrt.hpp>
 
 #include <iostream>
-#include <memory>
 
 std::unique_ptr<retinexrt::Enhancer> part_openvino(const std::string& path);
 std::unique_ptr<retinexrt::Enhancer> part_onnxruntime(const std::string& path);
 
-int main(int argc, char** argv) {
-  if (argc != 2) return 2;
-  const auto one = part_openvino(argv[1]), other = part_onnxruntime(argv[1]);
-  std::cout << one->backend() << ' ' << other->backend() << std::endl;
+int main(int, char** files) {
+  try {
+    for (++files; *files != nullptr; ++files) {
+      const auto one = part_openvino(*files), other = part_onnxruntime(*files), either = retinexrt::open(*files);
+      const retinexrt::Image image(16, 16);
+      for (const auto* enhancer : {&one, &other, &either}) {
+        (*enhancer)->enhance(image.view());
+        std::cout << (*enhancer)->backend() << ' ';
+      }
+      std::cout << std::endl;
+    }
+  } catch (const retinexrt::Error& error) {
+    std::cerr << error.kind() << ": " << error.what() << std::endl;
+    return 2;
+  }
   return 0;
 }

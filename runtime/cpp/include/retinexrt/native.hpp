@@ -84,6 +84,7 @@ class NativeEnhancer final : public Enhancer {
 
   void run(const std::uint8_t* image, std::uint8_t* out, int height, int width) override {
     const auto model = this->model();
+    check_batch();
     const auto whole = [&](const std::uint8_t* from, std::uint8_t* to, int rows, int columns) {
       model->run(from, to, rows, columns);
     };
@@ -138,6 +139,19 @@ class NativeEnhancer final : public Enhancer {
       throw ArtifactError(path + " takes " + info.input.dtype + " tensors, not pictures; export it again without --tensor-io");
     }
     return info;
+  }
+
+  // A graph may have been exported for batches of one size, and this is one picture.
+  void check_batch() const {
+    const auto& sizes = info_.input.shape;
+    if (sizes[0].value_or(1) == 1) return;
+    std::string low, high;
+    for (std::size_t i = 0; i < 3; ++i) {
+      const int least = i == 0 ? 1 : detail::minimum_size;
+      low += (i == 0 ? "" : "x") + std::to_string(sizes[i].value_or(least));
+      high += (i == 0 ? "" : "x") + (sizes[i] ? std::to_string(*sizes[i]) : "any");
+    }
+    throw InputError("a batch of 1 is outside of " + low + " to " + high + " (NxHxW)");
   }
 
   std::shared_ptr<detail::Model> model() const {
