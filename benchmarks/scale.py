@@ -248,7 +248,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("network", nargs="?", default="pdn", help="a network or an .onnx file (default: pdn)")
     parser.add_argument("--backend", default="onnxruntime", help="default: %(default)s")
-    parser.add_argument("--images", type=int, default=80, help="default: %(default)s")
+    parser.add_argument("--images", type=int, default=60, help="default: %(default)s")
     parser.add_argument("--size", default="400x600", metavar="HxW", help="default: %(default)s")
     parser.add_argument("--workers", type=_counts, default=[1, 2], help="real ones, for example 1,2 (default)")
     parser.add_argument("--simulated", type=_counts, default=[2, 4, 8], help="for example 2,4,8 (default)")

@@ -6,8 +6,9 @@ import argparse
 import os
 import sys
 from collections.abc import Generator, Iterable, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from runtime.errors import InputError
 from runtime.scale import cluster
@@ -35,9 +36,9 @@ def run(arguments: argparse.Namespace) -> int:
         gate=arguments.gate,
         tile=arguments.tile,
     )
-    progress = not arguments.quiet and sys.stderr.isatty()
+    shown = not arguments.quiet and sys.stderr.isatty()
     try:
-        with nullcontext() if progress else _without_chatter():
+        with _without_chatter() as stderr:
             report = enhance(
                 inputs,
                 arguments.out,
@@ -46,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
                 workers=arguments.workers,
                 gpus_per_worker=arguments.gpus_per_worker,
                 step=arguments.segment,
-                progress=progress,
+                progress=stderr if shown else None,
             )
     except KeyboardInterrupt:
         _say(["interrupted; what was finished is whole, and the same command goes on from there"])
@@ -57,13 +58,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _without_chatter() -> Generator[None]:
-    """Keep what Ray's native part writes to this process's stderr from whoever reads it: notes for Ray's developers."""
+def _without_chatter() -> Generator[TextIO]:
+    """Keep what Ray's native part writes to stderr, notes for Ray's developers, from whoever reads it; yields that stderr."""
     sys.stderr.flush()
     kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, 2)
     try:
-        yield
+        with os.fdopen(os.dup(kept), "w") as stderr:
+            yield stderr
     finally:
         os.dup2(kept, 2)
         os.close(nothing)

@@ -141,6 +141,11 @@ class Ledger:
         """Everything that was noted is in the journal."""
         self._journal.flush()
 
+    def progress(self) -> tuple[int, int]:
+        """Files that came to their end, and frames that went through the network."""
+        account = self._account
+        return account.enhanced + account.kept + len(account.failures), account.frames
+
     def account(self) -> Account:
         """What the run came to so far."""
         self._journal.flush()
@@ -254,6 +259,9 @@ class RemoteLedger:
         """Return when the ledger has heard everything."""
         self._ask(self._told)
         self._told = []
+
+    def progress(self) -> tuple[int, int]:
+        return self._ask(self._actor.progress.remote())
 
     def account(self) -> Account:
         return self._ask(self._actor.account.remote())

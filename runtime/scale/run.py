@@ -7,11 +7,15 @@ import logging
 import os
 import re
 import shutil
+import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
+
+from tqdm import tqdm
 
 from runtime.errors import BackendError, InputError, RetinexError
 from runtime.exposure import check_strength
@@ -57,13 +61,14 @@ def enhance(
     workers: int | None = None,
     gpus_per_worker: float | None = None,
     step: int = films.STEP,
-    progress: bool = False,
+    progress: TextIO | None = None,
     kind: type[Worker] = Worker,
 ) -> Report:
     """Enhance `inputs` (paths, folders, URLs, @lists) into `out` on a Ray cluster; see `cluster.joined` for `address`.
 
     `step` is the number of frames of a film's segments. Finished outputs of earlier runs are kept where the digests of
-    input, output and settings match. Raises RetinexError where nothing can be done at all; single failures are reported.
+    input, output and settings match. `progress` is where a bar is drawn; None: nowhere. Raises RetinexError where nothing
+    can be done at all; single failures are reported.
     """
     _check(settings, workers, gpus_per_worker, step)
     called = time.time()
@@ -81,9 +86,10 @@ def enhance(
         book = cluster.open_ledger(ray, folder)
         tasks = _tasks(found.pairs, read_journal(folder), step)
         ready, films_ = _films_to_do(tasks, first.digest, book)
-        for phase in (ready, films_):
-            if phase:
-                _run(ray, phase, settings, crew, book, progress, kind)
+        with _watched(book, len(found.pairs), progress):
+            for phase in (ready, films_):
+                if phase:
+                    _run(ray, phase, settings, crew, book, kind)
         account = book.account()
         if account.again:
             _sweep(pair.target for pair in found.pairs)
@@ -198,12 +204,37 @@ def _is_kept(task: Task, digest: str) -> bool:
     return storage.digest(task.target) == note.target_sha256
 
 
-def _run(
-    ray: Any, tasks: Sequence[Task], settings: Settings, crew: Crew, book: RemoteLedger, progress: bool, kind: type[Worker]
-) -> None:
+@contextmanager
+def _watched(book: RemoteLedger, files: int, shown: TextIO | None) -> Generator[None]:
+    """Draw what the ledger knows, twice a second, while the block runs."""
+    if shown is None:
+        yield
+        return
+    over = threading.Event()
+
+    def watch(bar: Any) -> None:
+        last = False
+        while not last:
+            last = over.wait(0.5)
+            ended, frames = book.progress()
+            bar.update(ended - bar.n)
+            if frames:
+                bar.set_postfix(frames=frames)
+
+    with tqdm(total=files, unit="file", file=shown, leave=False) as bar:
+        thread = threading.Thread(target=watch, args=(bar,), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join(5)
+
+
+def _run(ray: Any, tasks: Sequence[Task], settings: Settings, crew: Crew, book: RemoteLedger, kind: type[Worker]) -> None:
     """Hand tasks to a pool of workers until all have come back. Ray begins again what a lost worker had begun."""
     context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = progress
+    context.enable_progress_bars = False  # Ray Data's bars count rows and blocks, which mean nothing to whoever waits
     context.print_on_execution_start = False
     context.max_consecutive_actor_init_deaths = _LOST_STARTS
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)

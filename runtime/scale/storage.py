@@ -102,7 +102,9 @@ def _system(url: str) -> tuple[Any, str]:
     try:
         return fs.FileSystem.from_uri(url)
     except (ValueError, TypeError) as error:  # pyarrow's ArrowInvalid is a ValueError
-        raise InputError(f"{path_of(url)} is of no store that Apache Arrow opens ({error})") from error
+        raise InputError(
+            f"{path_of(url)} is of no store that Apache Arrow opens ({str(error).replace(url, path_of(url))})"
+        ) from error
 
 
 def _reason(error: OSError) -> str:

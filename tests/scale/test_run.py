@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -83,7 +84,9 @@ def test_a_bucket_becomes_another(
     for name, data in outputs(source).items():
         objects[f"bucket/in/{name}"] = data
     source_url, out = f"s3://key:secret@bucket/in{options}", f"s3://key:secret@bucket/out{options}"
-    report = run.enhance([source_url], out, settings, address=cluster.address)
+    drawn = io.StringIO()
+    report = run.enhance([source_url], out, settings, address=cluster.address, progress=drawn)
+    assert "12/12" in drawn.getvalue()
     assert report.account.enhanced == 12 and not report.failures
     assert cli.main(["enhance", "-q", str(source), "-o", str(source.parent / "alone"), *_words(settings)]) == 0
     found = {key.removeprefix("bucket/out/"): data for key, data in objects.items() if key.startswith("bucket/out/")}
