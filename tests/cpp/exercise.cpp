@@ -54,6 +54,13 @@ void errors(const std::string& folder) {
     options.threads = -1;
     retinexrt::open(folder + "/double.onnx", options);
   });
+  for (const char* precision : {"fp7", "bf16"}) {
+    expect(std::string("precision ") + precision, [&] {
+      retinexrt::Options options;
+      options.precision = precision;
+      retinexrt::open(folder + "/double.onnx", options);
+    });
+  }
   expect("negative device", [&] {
     retinexrt::Options options;
     options.device = -1;

@@ -14,6 +14,7 @@ import onnx
 import pytest
 
 from runtime import Enhancer, InputError, RetinexError, exposure
+from runtime.artifact import METADATA_KEY, ArtifactInfo
 from runtime.cuda import driver_found
 from tests.cpp.conftest import Images, Programs, call, read_ppm, run, write_ppm
 from tests.runtime.conftest import double, make_info, write_artifact
@@ -46,6 +47,18 @@ def test_a_network_gives_the_bytes_of_python(
     said = programs(f"enhance_{way}", artifact, write_ppm(tmp_path / "in.ppm", dark), out)
     assert backend_of(said) == {"native_onnxruntime": "onnxruntime"}.get(way, "openvino") or way == "embedded"
     check_same(said, out, artifact, dark)
+
+
+@every
+def test_bfloat16_where_the_artifact_says_so(
+    programs: Programs, exported: Callable[[str], Path], tmp_path: Path, dark: Images, way: str
+) -> None:
+    model = onnx.load(exported("pdn") / "pdn.onnx")
+    description = next(entry for entry in model.metadata_props if entry.key == METADATA_KEY)
+    description.value = replace(ArtifactInfo.from_json(description.value), cpu_precision="bf16").to_json()
+    artifact, out = tmp_path / "bf16.onnx", tmp_path / "out.ppm"
+    onnx.save(model, artifact)
+    check_same(programs(f"enhance_{way}", artifact, write_ppm(tmp_path / "in.ppm", dark), out), out, artifact, dark)
 
 
 @every
@@ -189,6 +202,7 @@ EXPECTED = {
     "not a model": "ArtifactError",
     "negative threads": "InputError",
     "negative device": "InputError",
+    "precision fp7": "InputError",
     "no halo": "ArtifactError",
     "no size": "ArtifactError",
     "no multiple": "ArtifactError",
@@ -225,6 +239,9 @@ def test_every_mistake_is_an_exception(programs: Programs, artifacts: Path, way:
     assert {name: kind for name, (kind, _) in found.items() if name in EXPECTED} == EXPECTED
     backend = "InputError" if way == "embedded" else "BackendUnavailableError"
     assert found["unknown backend"][0] == backend
+    # OpenVINO alone has the choice, and only on some CPUs.
+    bf16 = found.pop("precision bf16")[0]
+    assert bf16 == "BackendUnavailableError" or (bf16 == "nothing" and way != "native_onnxruntime")
     assert all(text for name, (_, text) in found.items() if name != "double")
 
 

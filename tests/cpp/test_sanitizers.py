@@ -63,10 +63,13 @@ def test_address_sanitizer(
     way: str,
 ) -> None:
     programs = sanitized("address,undefined")
-    enhance, exercise = programs.build(f"enhance_{way}"), programs.build(f"exercise_{way}")
-    image = write_ppm(tmp_path / "in.ppm", dark)
+    exercise = programs.build(f"exercise_{way}")
     environment = SANITIZERS | {"UBSAN_OPTIONS": "halt_on_error=1", "ASAN_OPTIONS": "detect_leaks=1"}
-    call([enhance, exported("pdn") / "pdn.onnx", image, tmp_path / "out.ppm", "0.5", "gate"], **environment)
+    if way == "native":  # one compilation of the example is enough
+        image = write_ppm(tmp_path / "in.ppm", dark)
+        enhance = programs.build("enhance_native")
+        call([enhance, exported("pdn") / "pdn.onnx", image, tmp_path / "out.ppm", "0.5", "gate"], **environment)
+    call([exercise, "views", exported("pdn") / "pdn.onnx"], **environment)
     call([exercise, "errors", artifacts], **environment)
     call([exercise, "views", artifacts / "blur.onnx"], **environment)
     call([exercise, "closing", artifacts / "double.onnx"], **environment)

@@ -155,8 +155,10 @@ class RETINEXRT_HIDDEN EmbeddedEnhancer final : public Enhancer {
     detail::with_python([&] {
       namespace py = detail::py;
       using py::literals::operator""_a;
-      py::object enhancer = enhancer_class()(py::str(source), "backend"_a = options.backend, "device"_a = options.device,
-                                             "threads"_a = options.threads == 0 ? py::object(py::none()) : py::int_(options.threads));
+      py::dict keywords("backend"_a = options.backend, "device"_a = options.device);
+      if (options.threads != 0) keywords["threads"] = options.threads;
+      if (!options.precision.empty()) keywords["precision"] = options.precision;
+      py::object enhancer = enhancer_class()(py::str(source), **keywords);
       info_ = parse_info(enhancer.attr("info").attr("to_json")().cast<std::string>(), source);
       backend_ = enhancer.attr("backend").cast<std::string>();
       device_ = enhancer.attr("device").cast<std::string>();

@@ -9,21 +9,9 @@
 #include "error.hpp"
 #include "exposure.hpp"
 #include "image.hpp"
+#include "options.hpp"
 
 namespace retinexrt {
-
-struct Options {
-  // "auto": the fastest that works here; else a name that `retinexrt doctor` shows.
-  std::string backend = "auto";
-  // Number of the GPU, for backends that use one.
-  int device = 0;
-  // CPU threads of one call; 0 leaves it to the backend.
-  int threads = 0;
-  // Embedded only: the Python whose packages are used, e.g. "/opt/app/.venv/bin/python". Only the first enhancer of a
-  // process can choose, and only where the application runs no interpreter of its own. Empty: the environment variable
-  // RETINEXRT_PYTHON, else the Python that CMake found.
-  std::string python;
-};
 
 // How much of the enhancement a picture gets.
 struct Amount {

@@ -54,7 +54,7 @@ class NativeEnhancer final : public Enhancer {
   explicit NativeEnhancer(const std::string& path, const Options& options = {}) {
     check_options(options);
     info_ = read_checked(path);
-    backend_ = choose(options.backend, info_);
+    backend_ = choose(options, info_);
     device_ = "cpu";
 #ifdef RETINEXRT_NATIVE_OPENVINO
     if (backend_ == "openvino") model_ = open<detail::OpenVinoModel>(path, options);
@@ -101,22 +101,30 @@ class NativeEnhancer final : public Enhancer {
     if (options.threads < 0) {
       throw InputError("threads is at least 1, or 0 for the backend's choice, found " + std::to_string(options.threads));
     }
+    if (!options.precision.empty() && options.precision != "fp32" && options.precision != "bf16") {
+      throw InputError("precision is \"fp32\" or \"bf16\", found '" + options.precision + "'");
+    }
     if (options.device < 0) {
       throw InputError("device is the number of a GPU, from 0 up, found " + std::to_string(options.device));
     }
   }
 
   // As Python chooses: OpenVINO is ahead on convolutions, and behind on networks that have none.
-  static std::string choose(const std::string& wanted, const ArtifactInfo& info) {
-    if (wanted != "auto") return wanted;
-    const auto found = native_backends();
+  static std::string choose(const Options& options, const ArtifactInfo& info) {
+    auto found = native_backends();
+    if (options.backend != "auto") found = {options.backend};
+    // ONNX Runtime computes in the artifact's precision.
+    if (!options.precision.empty()) found.erase(std::remove(found.begin(), found.end(), "onnxruntime"), found.end());
+    if (found.empty()) {
+      throw BackendUnavailableError("onnxruntime computes in the artifact's precision, and takes no other; leave precision empty");
+    }
     return info.has_weights ? found.front() : found.back();
   }
 
   template <class Opened>
   std::shared_ptr<detail::Model> open(const std::string& path, const Options& options) const {
     Opened::check_version();
-    return std::make_shared<Opened>(path, info_, options.threads);
+    return std::make_shared<Opened>(path, info_, options);
   }
 
   static ArtifactInfo read_checked(const std::string& path) {

@@ -14,15 +14,16 @@
 #include "error.hpp"
 #include "image.hpp"
 #include "model.hpp"
+#include "options.hpp"
 
 namespace retinexrt::detail {
 
 class OnnxRuntimeModel final : public Model {
  public:
-  OnnxRuntimeModel(const std::string& path, const ArtifactInfo& info, int threads)
+  OnnxRuntimeModel(const std::string& path, const ArtifactInfo& info, const Options& options)
       : input_(info.input.name), output_(info.output.name) {
     try {
-      load(path, threads);
+      load(path, options.threads);
     } catch (const std::exception& error) {
       throw ArtifactError("ONNX Runtime cannot load " + path + ": " + error.what());
     }

@@ -20,6 +20,7 @@
 #include "error.hpp"
 #include "image.hpp"
 #include "model.hpp"
+#include "options.hpp"
 
 namespace retinexrt::detail {
 
@@ -64,19 +65,21 @@ class CompiledOpenVino {
 // gets a faster one of its own; in bfloat16, where the results differ, one of its own at once.
 class OpenVinoModel final : public Model {
  public:
-  OpenVinoModel(const std::string& path, const ArtifactInfo& info, int threads)
+  OpenVinoModel(const std::string& path, const ArtifactInfo& info, const Options& options)
       : input_(info.input.name), output_(info.output.name) {
     try {
       model_ = core().read_model(path);
-      const bool bf16 = info.cpu_precision == "bf16" && can_bf16();
+      const bool bf16 = choose_bf16(options.precision, info);
       // Said, because the default of CPUs that have it is bfloat16; and one picture at a time on all cores.
       hints_ = {ov::hint::inference_precision(bf16 ? ov::element::bf16 : ov::element::f32),
                 ov::hint::performance_mode(ov::hint::PerformanceMode::LATENCY)};
-      if (threads > 0) hints_.insert(ov::inference_num_threads(threads));
+      if (options.threads > 0) hints_.insert(ov::inference_num_threads(options.threads));
       const auto& sizes = info.input.shape;
       const bool fixed = std::all_of(sizes.begin(), sizes.end(), [](const auto& size) { return size.has_value(); });
       patience_ = fixed ? std::numeric_limits<int>::max() : bf16 ? 0 : patience;
       if (patience_ > 0) any_ = compile(nullptr);
+    } catch (const Error&) {
+      throw;
     } catch (const std::exception& error) {
       throw ArtifactError("OpenVINO cannot load " + path + ": " + last_line(error.what()));
     }
@@ -114,9 +117,12 @@ class OpenVinoModel final : public Model {
     return shared;
   }
 
-  static bool can_bf16() {
+  static bool choose_bf16(const std::string& wanted, const ArtifactInfo& info) {
+    if ((wanted.empty() ? info.cpu_precision : wanted) != "bf16") return false;
     const auto found = core().get_property("CPU", ov::device::capabilities);
-    return std::find(found.begin(), found.end(), ov::device::capability::BF16) != found.end();
+    if (std::find(found.begin(), found.end(), ov::device::capability::BF16) != found.end()) return true;
+    if (wanted.empty()) return false;
+    throw BackendUnavailableError("this CPU has no bfloat16 arithmetic; leave precision empty");
   }
 
   // For all shapes, or for one.
