@@ -25,7 +25,7 @@ from runtime.onnx_file import read_info
 from train.networks.registry import NETWORKS
 
 ROOT = Path(__file__).resolve().parents[1]
-#: What people would use instead, as far as it is installed; bf16 is another precision, and has a table of its own.
+#: What people would use instead, as far as it is installed.
 _RIVALS = {"torch": "torch", "torch-compile": "torch", "onnxruntime": "onnxruntime", "openvino": "openvino"}
 #: Too slow on a CPU for a table: seconds to minutes per picture.
 _SLOW = ("dsn", "dsn-reverse")
@@ -67,9 +67,11 @@ def _latency(found: list[str], quick: bool) -> list[Step]:
         if name == _MAIN and rivals:
             planned.append(step(f"{name}.onnx", f"latency-{name}", "--against", rivals))
             if find_spec("openvino"):
-                against = ("--against", "openvino,openvino-bf16", "--mix")
-                planned.append(step(f"{name}.onnx", f"latency-{name}-bf16", *against))
-        elif name not in _SLOW:
+                # What is faster and not the same: other precisions, and the fast variants.
+                others = [word for fast in found if fast.endswith("-fast") for word in ("--engine", f"{fast}.onnx")]
+                against = ("--against", "openvino,openvino-bf16,retinexrt-bf16", "--mix")
+                planned.append(step(f"{name}.onnx", "latency-fast", *others, *against))
+        elif name not in _SLOW and not name.endswith("-fast"):
             planned.append(step(f"{name}.onnx", f"latency-{name}", "--rounds", "6", "--repeats", "2"))
     plans = [name for name in found if locate.find(f"{name}_fp16.plan")] if gpu_problem() is None else []
     against = ("--against", "torch,torch-compile") if find_spec("torch") else ()
@@ -82,7 +84,11 @@ def _quality(found: list[str], quick: bool) -> list[Step]:
         return []
     how = ("--first", "1", "--measures", "psnr") if quick else ("--record",)
     scored = [name for name in found if name not in _SLOW and _trained(name)]
-    return [Step(("benchmarks/quality.py", name, "--data", str(data / "LOL"), "--split", "val", *how)) for name in scored]
+    where = ("--data", str(data / "LOL"), "--split", "val")
+    planned = [Step(("benchmarks/quality.py", name, *where, *how)) for name in scored]
+    if _MAIN in scored and find_spec("openvino"):
+        planned.append(Step(("benchmarks/quality.py", _MAIN, *where, "--precision", "bf16", *how)))
+    return planned
 
 
 def _scaling(found: list[str], quick: bool) -> list[Step]:

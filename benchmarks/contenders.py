@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.timing import Sample
-from runtime.artifact import ArtifactInfo, sha256
+from runtime.artifact import ArtifactInfo, CpuPrecision, sha256
 from runtime.backends import read_info
 from runtime.errors import BackendUnavailableError, InputError
 
@@ -26,6 +26,7 @@ AGAINST: dict[str, str | None] = {
     "onnxruntime": None,
     "openvino": "fp32",
     "openvino-bf16": "bf16",
+    "retinexrt-bf16": "bf16",
 }
 _INSTALL = {"torch": "export", "onnxruntime": "cpu", "openvino": "openvino"}
 
@@ -34,7 +35,7 @@ _INSTALL = {"torch": "export", "onnxruntime": "cpu", "openvino": "openvino"}
 class Spec:
     """One way to run an artifact's network on pictures of one shape."""
 
-    #: "retinexrt", or a key of AGAINST.
+    #: "retinexrt", in the artifact's own precision, or a key of AGAINST.
     kind: str
     artifact: str
     height: int
@@ -49,6 +50,8 @@ class Spec:
         """What it computes in: "fp32", "fp16" or "bf16"."""
         if self.kind in ("torch", "torch-compile") and self.device == "cpu":
             return "fp32"
+        if self.kind == "retinexrt" and info.cpu_precision == "bf16" and info.plan is None:
+            return "bf16"
         return AGAINST.get(self.kind) or info.precision
 
 
@@ -72,6 +75,7 @@ def open_contender(spec: Spec) -> Contender:
     info = read_info(Path(spec.artifact))
     openers: dict[str, Callable[[Spec, ArtifactInfo], Contender]] = {
         "retinexrt": _open_enhancer,
+        "retinexrt-bf16": _open_enhancer,
         "torch": _open_torch,
         "torch-compile": _open_torch,
         "onnxruntime": _open_onnxruntime,
@@ -123,17 +127,18 @@ def _timed(enhance: Callable[[Images], Images], images: Images) -> Callable[[], 
 def _open_enhancer(spec: Spec, info: ArtifactInfo) -> Contender:
     from runtime import Enhancer
 
-    enhancer = Enhancer(spec.artifact, threads=spec.threads)
+    asked: CpuPrecision | None = "bf16" if spec.kind == "retinexrt-bf16" else None
+    enhancer = Enhancer(spec.artifact, threads=spec.threads, precision=asked)
     images = dark_pictures(spec.batch, spec.height, spec.width)
     out = np.empty_like(images)
     whole = _timed(lambda pictures: enhancer(pictures, out=out), images)
-    label = f"retinexrt {Path(spec.artifact).name}, {enhancer.backend}"
+    label = f"retinexrt {Path(spec.artifact).name}, {enhancer.backend}" + (", bf16" if enhancer.precision == "bf16" else "")
 
     def enhance(pictures: Images) -> Images:
         return np.asarray(enhancer(pictures))
 
     if not enhancer.device.startswith("cuda"):
-        return Contender(spec, label, info.precision, enhancer.device, whole, enhance, enhancer.close)
+        return Contender(spec, label, enhancer.precision, enhancer.device, whole, enhance, enhancer.close)
     phases = DevicePhases(enhancer, images)
 
     def run() -> Sample:
@@ -143,7 +148,7 @@ def _open_enhancer(spec: Spec, info: ArtifactInfo) -> Contender:
         phases.close()
         enhancer.close()
 
-    return Contender(spec, label, info.precision, enhancer.device, run, enhance, close)
+    return Contender(spec, label, enhancer.precision, enhancer.device, run, enhance, close)
 
 
 class DevicePhases:

@@ -27,6 +27,7 @@ if __package__ in (None, ""):  # run as a script: its folder is on the path, the
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks.measures import MEASURES, Picture, lpips_file
+from runtime.artifact import CpuPrecision
 from runtime.errors import InputError, RetinexError
 from train.errors import DataError, TrainError
 from train.pairs import Pair, find_pairs, listed_pairs, match_names, read_picture
@@ -159,7 +160,7 @@ def _run(arguments: argparse.Namespace) -> None:
     pairs = find(arguments.data, split)[: arguments.first]
     names = _chosen(arguments.measures)
     machine = record.environment()
-    enhance, described = _open(arguments.source, arguments.backend)
+    enhance, described = _open(arguments.source, arguments.backend, arguments.precision)
     bar = tqdm(pairs, desc=described["network"], unit="pictures", disable=not sys.stderr.isatty())
     results = measure(enhance, pairs, names, bar)
     bar.close()
@@ -181,24 +182,24 @@ def _run(arguments: argparse.Namespace) -> None:
     print(record.to_text(found) if arguments.json else table(summary), end="" if arguments.json else "\n")
     if arguments.record:
         suffix = f"-{split}" if split else ""
-        precision = "_fp16" if described.get("precision") == "fp16" else ""
+        precision = f"_{described['precision']}" if described.get("precision") in ("fp16", "bf16") else ""
         print(record.write(found, f"quality_{described['network']}{precision}{suffix}"), file=sys.stderr)
 
 
-def _open(source: str, backend: str) -> tuple[Callable[[Picture], Picture], dict[str, Any]]:
+def _open(source: str, backend: str, precision: CpuPrecision | None) -> tuple[Callable[[Picture], Picture], dict[str, Any]]:
     """The function to score, and what it is, for the record."""
     if source == INPUT:
         return (lambda picture: picture), {"network": INPUT, "artifact": None}
     from runtime import Enhancer
 
-    enhancer = Enhancer(source, backend=backend)
+    enhancer = Enhancer(source, backend=backend, precision=precision)
     info = enhancer.info
     if not info.trained:
         print(f"{info.network} is untrained: its figures say nothing", file=sys.stderr)
     described = {
         "network": info.network,
         "artifact": Path(source).name,
-        "precision": info.precision,
+        "precision": enhancer.precision,
         "trained": info.trained,
         "weights_sha256": info.weights_sha256,
         "backend": str(enhancer.backend),
@@ -227,8 +228,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--measures", nargs="+", metavar="M", help=f"some of: {', '.join(MEASURES)} (default: all)")
     parser.add_argument("--first", type=int, metavar="N", help="only the first N pairs")
     parser.add_argument("--backend", default="auto", help="as `retinexrt doctor` names them (default: auto)")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), help="of convolutions on the CPU (default: the artifact's)")
     parser.add_argument("--json", action="store_true", help="the whole record on stdout instead of a table")
-    parser.add_argument("--record", action="store_true", help="also write benchmarks/results/quality_NETWORK[-SPLIT].json")
+    parser.add_argument("--record", action="store_true", help="also write benchmarks/results/quality_NETWORK*.json")
     return parser
 
 

@@ -96,6 +96,11 @@ def _add_enhance(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backend", default="auto", help="auto, or a name that `retinexrt doctor` shows")
     parser.add_argument("--device", type=int, default=0, metavar="N", help="number of the GPU")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: the backend decides)")
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "bf16"),
+        help="of convolutions on the CPU (default: the artifact's); bf16 takes half the time",
+    )
     parser.add_argument("--strength", type=float, default=1.0, metavar="S", help="0: the input, 1: the network")
     parser.add_argument("--gate", action="store_true", help="leave pictures alone that are bright enough")
     parser.add_argument(

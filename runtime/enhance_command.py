@@ -41,6 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
         backend=arguments.backend,
         device=arguments.device,
         threads=arguments.threads,
+        precision=arguments.precision,
     ) as enhancer:
         if not enhancer.info.trained:
             _say(f"{enhancer.source} is untrained: its output is no picture")

@@ -32,6 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
         engine or arguments.network,
         backend=arguments.backend,
         threads=arguments.threads,
+        precision=arguments.precision,
         strength=arguments.strength,
         gate=arguments.gate,
         tile=arguments.tile,

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from runtime import pictures, pipeline, video
-from runtime.artifact import sha256
+from runtime.artifact import CpuPrecision, sha256
 from runtime.enhance_command import reason
 from runtime.enhancer import Enhancer, Tile
 from runtime.errors import ArtifactError, InputError
@@ -38,6 +38,7 @@ class Settings:
     source: str
     backend: str = "auto"
     threads: int | None = None
+    precision: CpuPrecision | None = None
     strength: float = 1.0
     gate: bool = False
     tile: Tile = "auto"
@@ -68,12 +69,13 @@ def probe(settings: Settings) -> Probe:
 
 def _open(settings: Settings) -> Enhancer:
     # Ray shows a worker no GPU but its own, which is then the first.
-    return Enhancer(settings.source, backend=settings.backend, threads=settings.threads)
+    return Enhancer(settings.source, backend=settings.backend, threads=settings.threads, precision=settings.precision)
 
 
 def _digest(enhancer: Enhancer, settings: Settings) -> str:
     """One name for everything that decides the bytes of a result."""
-    what = {"artifact": sha256(Path(enhancer.source)), "backend": enhancer.backend, **settings.options}
+    found = {"artifact": sha256(Path(enhancer.source)), "backend": enhancer.backend, "precision": enhancer.precision}
+    what = {**found, **settings.options}
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 

@@ -183,7 +183,7 @@ def test_every_contender_says_its_precision(exported: Exported) -> None:
     found = {kind: Spec(kind, "x", 1, 1).precision(info) for kind in ("retinexrt", *AGAINST)}
     assert found == {
         "retinexrt": "fp16", "torch": "fp32", "torch-compile": "fp32", "onnxruntime": "fp16", "openvino": "fp32",
-        "openvino-bf16": "bf16",
+        "openvino-bf16": "bf16", "retinexrt-bf16": "bf16",
     }  # fmt: skip
     assert Spec("torch", "x", 1, 1, device="cuda").precision(info) == "fp16"
 

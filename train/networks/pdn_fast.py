@@ -23,7 +23,7 @@ SPEC = replace(
     parameters=pdn.SPEC.parameters - _FEWER,
     paper=PaperFigures(source="our own variant of PDN (Huang et al., 2021)"),
     multiple=4 * pdn.GRID,
-    halo=80,
+    halo=64,
     islands=(*pdn.SPEC.islands, "reduce", "*_light.enlarge*"),
     contract=tuple({**rule, "reduced": 1} if rule["rule"] == "division" else rule for rule in pdn.SPEC.contract),
     cpu_precision="bf16",
