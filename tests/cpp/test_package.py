@@ -137,12 +137,43 @@ def test_a_missing_library_is_named_with_the_command_that_installs_it(tmp_path: 
     source = consumer(tmp_path / "consumer", "native")
     python = f"-DPython_EXECUTABLE={empty / 'bin' / 'python'}"
     command = ["cmake", "-S", source, "-B", tmp_path / "build", f"-Dretinexrt_DIR={CMAKE_DIR}", python]
-    nothing = ["-DCMAKE_DISABLE_FIND_PACKAGE_onnxruntime=ON", "-DCMAKE_FIND_USE_CMAKE_SYSTEM_PATH=OFF"]
-    done = run([*command, *nothing], onnxruntime_ROOT="")
+    done = run([*command, "-DCMAKE_FIND_USE_CMAKE_SYSTEM_PATH=OFF"], onnxruntime_ROOT="")
     assert done.returncode != 0
     said = " ".join(done.stderr.split())
     assert "pip install openvino" in said
     assert "onnxruntime_ROOT" in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("own", [False, True])
+def test_onnxruntime_is_found_where_it_was_unpacked_or_in_the_project(tmp_path: Path, own: bool) -> None:
+    """Without the real one: the configuration alone, beside one of its own that ends CMake, as in some of its archives."""
+    root = tmp_path / "onnxruntime"
+    for file, text in {
+        "include/onnxruntime_c_api.h": "",
+        "lib/libonnxruntime.so": "",
+        "lib/cmake/onnxruntime/onnxruntimeConfig.cmake": "message(FATAL_ERROR stop)",
+    }.items():
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).write_text(text)
+    source = consumer(tmp_path / "consumer", "native_onnxruntime")
+    listing = source / "CMakeLists.txt"
+    target = f"""
+add_library(onnxruntime::onnxruntime INTERFACE IMPORTED)
+set_target_properties(onnxruntime::onnxruntime PROPERTIES INTERFACE_INCLUDE_DIRECTORIES "{root / "include"}")
+find_package(retinexrt"""
+    if own:
+        listing.write_text(listing.read_text().replace("find_package(retinexrt", target))
+    with listing.open("a") as file:
+        file.write(
+            "get_target_property(found retinexrt::onnxruntime INTERFACE_LINK_LIBRARIES)\nmessage(STATUS found=${found}.)\n"
+        )
+    place = () if own else (f"-Donnxruntime_ROOT={root}",)
+    python = f"-DPython_EXECUTABLE={sys.executable}"
+    said = call(
+        ["cmake", "-S", source, "-B", tmp_path / "build", f"-Dretinexrt_DIR={CMAKE_DIR}", python, *place], onnxruntime_ROOT=""
+    )
+    assert f"found={'onnxruntime::onnxruntime' if own else root / 'lib' / 'libonnxruntime.so'}." in said
 
 
 @pytest.mark.slow

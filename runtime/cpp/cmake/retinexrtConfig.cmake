@@ -12,9 +12,9 @@
 # that is set, else the active virtual environment, else the environment that this file lies in. OpenVINO_DIR and
 # pybind11_DIR choose others than its own.
 #
-# ONNX Runtime is, in this order: the target onnxruntime::onnxruntime that the project has already; what
-# find_package(onnxruntime CONFIG) finds; ONNXRUNTIME_INCLUDE_DIR and ONNXRUNTIME_LIBRARY, both also sought below
-# onnxruntime_ROOT (a variable of CMake or of the environment), the library at last in the Python environment.
+# ONNX Runtime is the target onnxruntime::onnxruntime if the project has one already, as from find_package(onnxruntime); else
+# ONNXRUNTIME_INCLUDE_DIR and ONNXRUNTIME_LIBRARY, both also sought below onnxruntime_ROOT (a variable of CMake or of the
+# environment), the library at last in the Python environment.
 #
 # Without COMPONENTS, what can be made is made, and it is an error if no implementation can.
 
@@ -84,7 +84,8 @@ macro(_retinexrt_native_openvino)
   endif()
 endmacro()
 
-# Set `result` to a target of ONNX Runtime whose headers are there; empty where there is none.
+# Set `result` to a target of ONNX Runtime whose headers are there; empty where there is none. The configuration that ONNX
+# Runtime's own archives carry is not asked for: it names folders that they don't have, and ends CMake.
 function(_retinexrt_find_onnxruntime result)
   set(${result} "" PARENT_SCOPE)
   # A path kept from an earlier run may be gone.
@@ -94,25 +95,22 @@ function(_retinexrt_find_onnxruntime result)
   if(ONNXRUNTIME_LIBRARY AND NOT EXISTS "${ONNXRUNTIME_LIBRARY}")
     unset(ONNXRUNTIME_LIBRARY CACHE)
   endif()
-  if(NOT ONNXRUNTIME_INCLUDE_DIR AND NOT TARGET onnxruntime::onnxruntime)
-    find_package(onnxruntime QUIET CONFIG)
-  endif()
-  if(TARGET onnxruntime::onnxruntime)
-    # Some of ONNX Runtime's own archives name a folder that they don't have.
-    get_target_property(folders onnxruntime::onnxruntime INTERFACE_INCLUDE_DIRECTORIES)
-    foreach(folder IN LISTS folders)
-      if(EXISTS "${folder}/onnxruntime_c_api.h")
-        set(${result} onnxruntime::onnxruntime PARENT_SCOPE)
-        return()
-      endif()
-    endforeach()
-  endif()
   set(hints "${onnxruntime_ROOT}" "$ENV{onnxruntime_ROOT}")
+  if(TARGET onnxruntime::onnxruntime)
+    get_target_property(folders onnxruntime::onnxruntime INTERFACE_INCLUDE_DIRECTORIES)
+    if(folders)
+      list(APPEND hints ${folders})
+    endif()
+  endif()
   find_path(ONNXRUNTIME_INCLUDE_DIR onnxruntime_c_api.h HINTS ${hints}
     PATH_SUFFIXES include include/onnxruntime include/onnxruntime/core/session onnxruntime onnxruntime/core/session)
-  find_library(ONNXRUNTIME_LIBRARY onnxruntime HINTS ${hints} PATH_SUFFIXES lib lib64)
+  if(TARGET onnxruntime::onnxruntime)
+    set(library onnxruntime::onnxruntime)
+  else()
+    find_library(ONNXRUNTIME_LIBRARY onnxruntime HINTS ${hints} PATH_SUFFIXES lib lib64)
+    set(library "${ONNXRUNTIME_LIBRARY}")
+  endif()
   mark_as_advanced(ONNXRUNTIME_INCLUDE_DIR ONNXRUNTIME_LIBRARY)
-  set(library "${ONNXRUNTIME_LIBRARY}")
   if(NOT library)
     _retinexrt_onnxruntime_of_python(library)
   endif()
@@ -120,9 +118,9 @@ function(_retinexrt_find_onnxruntime result)
     return()
   endif()
   if(NOT TARGET retinexrt::onnxruntime)
-    add_library(retinexrt::onnxruntime UNKNOWN IMPORTED)
-    set_target_properties(retinexrt::onnxruntime PROPERTIES
-      IMPORTED_LOCATION "${library}" INTERFACE_INCLUDE_DIRECTORIES "${ONNXRUNTIME_INCLUDE_DIR}")
+    add_library(retinexrt::onnxruntime INTERFACE IMPORTED)
+    set_target_properties(retinexrt::onnxruntime PROPERTIES INTERFACE_INCLUDE_DIRECTORIES "${ONNXRUNTIME_INCLUDE_DIR}")
+    target_link_libraries(retinexrt::onnxruntime INTERFACE "${library}")
   endif()
   set(${result} retinexrt::onnxruntime PARENT_SCOPE)
 endfunction()
