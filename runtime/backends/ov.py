@@ -99,6 +99,10 @@ class OvSession:
         if threads is not None:
             self._options["INFERENCE_NUM_THREADS"] = threads
         self._path = path
+        try:
+            self._source: Any = self._core.read_model(str(path))
+        except RuntimeError as error:
+            raise ArtifactError(f"OpenVINO cannot load {path}: {_last_line(error)}") from error
         self._closed = False
         self._changing = threading.Lock()
         #: The shape of the last run, and how many runs in a row had it.
@@ -169,8 +173,9 @@ class OvSession:
             return model
 
     def _compile(self, shape: tuple[int, ...] | None = None) -> _Compiled:
+        # A copy of what was read once: the file may be gone or another by now.
+        model = self._source.clone()
         try:
-            model = self._core.read_model(str(self._path))
             if shape is not None:
                 model.reshape(list(shape))
             return _Compiled(self._core.compile_model(model, "CPU", self._options))

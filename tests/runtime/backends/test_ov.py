@@ -123,6 +123,17 @@ def test_a_file_that_openvino_refuses_is_an_artifact_error(artifacts: Path, tmp_
         ov.OvSession(tmp_path / "double.onnx", 1)
 
 
+def test_the_file_may_go_once_it_was_opened(artifacts: Path, tmp_path: Path, dark: NDArray[np.uint8]) -> None:
+    path = tmp_path / "double.onnx"
+    path.write_bytes((artifacts / "double.onnx").read_bytes())
+    session = ov.OvSession(path, 1)
+    path.write_bytes(b"")
+    path.unlink()
+    for _ in range(4):
+        assert np.array_equal(enhance(session, dark[None].copy()), double(dark[None]))
+    assert compiled(session)
+
+
 def test_two_closes_at_once_do_not_wait_for_one_another(session: ov.OvSession, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session._any, "_idle", Emptied())  # pyright: ignore[reportPrivateUsage]
     thread = threading.Thread(target=session.close, daemon=True)
