@@ -34,7 +34,7 @@ _ENGINES = _ROOT / "engines"
 _STEPS = str(Path(__file__).with_name("gpu_steps.py"))
 
 #: The cheapest first, so that a short budget still measures most of them.
-NETWORKS = ("pdn", "msrnet", "blnet", "sri", "msr", "msrcr", "dsn", "dsn-reverse")
+NETWORKS = ("pdn", "pdn-fast", "pdn-global", "pdn-global-fast", "msrnet", "blnet", "sri", "msr", "msrcr", "dsn", "dsn-reverse")
 FLAVOURS = ("tensorrt", "tensorrt_rtx")
 TORCH = ("torch-eager", "torch-compiled", "torch-graph")
 #: What a plan has to hold: the pictures of the comparison, from the smallest to the batches.

@@ -21,6 +21,7 @@ from benchmarks.scaling import slope
 from benchmarks.timing import DRIFT
 from runtime.artifact import write_atomically
 from runtime.errors import RetinexError
+from train.networks.registry import NETWORKS
 
 _HEAD = """# Results
 
@@ -334,6 +335,8 @@ def readme_figures(records: Mapping[str, Record]) -> str:
         settings, summary = record.configuration, record.results["summary"]
         name, precision = settings["network"], settings.get("precision")
         if not settings.get("trained", True) or settings.get("split") != "val" or precision not in ("fp32", "bf16"):
+            continue
+        if name not in NETWORKS:  # a trial
             continue
         key = (name, precision)
         figures = [format(summary[key]["mean"], form) if key in summary else "-" for key, form in _README.items()]

@@ -1,4 +1,4 @@
-"""README.md's commands and Python run as they stand, in a folder with a dark photograph."""
+"""README.md's commands and Python run as they stand, in a folder with a dark photograph and a dark film."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 from benchmarks.samples import sample_photographs
@@ -25,12 +26,18 @@ def _blocks(language: str) -> list[str]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder that looks like the project's, with night.jpg in it."""
+    """A folder that looks like the project's, with night.jpg and drive.mp4 in it."""
     for name in ("export", "engines", "benchmarks", "runtime", "train"):
         built = ("*.onnx", "*.plan", "*.json") if name == "engines" else ()
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", *built))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    assert cv2.imwrite(str(tmp_path / "night.jpg"), sample_photographs()[0][1][::2, ::2, ::-1])
+    photograph = sample_photographs()[0][1][::2, ::2, ::-1]
+    assert cv2.imwrite(str(tmp_path / "night.jpg"), photograph)
+    height, width = photograph.shape[0] // 2 * 2, photograph.shape[1] // 2 * 2
+    film = cv2.VideoWriter(str(tmp_path / "drive.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 10, (width, height))
+    for _ in range(3):
+        film.write(np.ascontiguousarray(photograph[:height, :width]))
+    film.release()
     return tmp_path
 
 
@@ -50,7 +57,7 @@ def test_commands(folder: Path) -> None:
     for command in commands:
         words = command.split()
         _run([sys.executable, *words[1:]] if words[0] == "python" else words, folder)
-    assert (folder / "out" / "night.jpg").exists()
+    assert (folder / "out" / "night.jpg").exists() and (folder / "out" / "drive.mp4").exists()
     assert (folder / "engines" / "pdn_fp16.plan").exists()
 
 

@@ -131,7 +131,7 @@ def test_slopes() -> None:
 
 
 def test_bench_runs_what_is_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    here = {"pdn.onnx", "dsn.onnx", "msr.onnx", "pdn_fp16.plan"}
+    here = {"pdn.onnx", "pdn-fast.onnx", "dsn.onnx", "msr.onnx", "pdn_fp16.plan"}
     monkeypatch.setattr("runtime.locate.find", lambda name: tmp_path / name if name in here else None)
     monkeypatch.setattr(bench, "_trained", lambda name: name == "pdn")
     monkeypatch.setattr(bench, "gpu_problem", lambda: "no driver")
@@ -139,9 +139,12 @@ def test_bench_runs_what_is_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     (tmp_path / "LOL" / "pairs.csv").touch()
     monkeypatch.setattr(bench, "data_folder", lambda: tmp_path)
     commands = [str(step) for step in bench.steps(quick=False)]
-    assert [command.split()[1] for command in commands].count("benchmarks/parity.py") == 3
+    assert [command.split()[1] for command in commands].count("benchmarks/parity.py") == 4
     assert not any("latency.py --engine dsn" in command for command in commands)
-    assert sum("quality.py" in command for command in commands) == 1
+    scored = [command for command in commands if "quality.py" in command]
+    assert len(scored) == 2 and sum("--precision bf16" in command for command in scored) == 1
+    (fast,) = (command for command in commands if "latency-fast" in command)
+    assert "--engine pdn.onnx --engine pdn-fast.onnx" in fast and "--mix" in fast
     assert not any(".plan" in command for command in commands)
     assert commands[-1] == "python benchmarks/report.py"
     monkeypatch.setattr(bench, "gpu_problem", lambda: None)
