@@ -20,6 +20,7 @@ if __package__ in (None, ""):  # run as a script: its folder is on the path, the
 
 from benchmarks.cases import data_folder
 from benchmarks.contenders import gpu_problem
+from benchmarks.report import FAST
 from runtime import locate
 from runtime.onnx_file import read_info
 from train.networks.registry import NETWORKS
@@ -69,8 +70,8 @@ def _latency(found: list[str], quick: bool) -> list[Step]:
             if find_spec("openvino"):
                 # What is faster and not the same: other precisions, and the fast variants.
                 others = [word for fast in found if fast.endswith("-fast") for word in ("--engine", f"{fast}.onnx")]
-                against = ("--against", "openvino,openvino-bf16,retinexrt-bf16", "--mix")
-                planned.append(step(f"{name}.onnx", "latency-fast", *others, *against))
+                against = ("--against", f"{rivals},openvino-bf16,retinexrt-bf16", "--mix")
+                planned.append(step(f"{name}.onnx", FAST, *others, *against))
         elif name not in _SLOW and not name.endswith("-fast"):
             planned.append(step(f"{name}.onnx", f"latency-{name}", "--rounds", "6", "--repeats", "2"))
     plans = [name for name in found if locate.find(f"{name}_fp16.plan")] if gpu_problem() is None else []

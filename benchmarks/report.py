@@ -353,6 +353,45 @@ def readme_figures(records: Mapping[str, Record]) -> str:
     )
 
 
+def fast_figures(records: Mapping[str, Record]) -> str:
+    """NOTES.md's table: everything faster than the exact network, its time against the best FP32 of the same run, its loss."""
+    by_kind = _by_kind(records)
+    record = by_kind["latency"].get(FAST)
+    if record is None:
+        return ""
+    (table,) = record.results
+    network = record.configuration["network"]
+    scores = {
+        (each.configuration["network"], each.configuration.get("precision")): each.results["summary"]
+        for each in by_kind["quality"].values()
+        if each.configuration.get("split") == "val"
+    }
+    exact = [row for row in table["rows"] if (row["network"], row["precision"]) == (network, "fp32")]
+    best = min(exact, key=lambda row: row["total"]["p50"])
+    base = scores.get((network, "fp32"))
+    lines: list[list[str]] = []
+    for row in sorted(table["rows"], key=lambda row: -row["total"]["p50"]):
+        line = [
+            row["label"],
+            row["precision"],
+            f"{row['total']['p50']:.1f}",
+            f"{best['total']['p50'] / row['total']['p50']:.2f}",
+        ]
+        found = scores.get((row["network"], row["precision"]))
+        for key, form in (("psnr", "+.2f"), ("ssim", "+.3f")):
+            known = base is not None and found is not None and key in base and key in found
+            line.append(format(found[key]["mean"] - base[key]["mean"], form) if known and found and base else "-")
+        lines.append(line)
+    return (
+        _table(["", "precision", "p50 ms", "times as fast", f"PSNR less {network}'s", f"SSIM less {network}'s"], lines)
+        + f"\n*Times as fast* as {best['label']}, the best FP32 of the same run, at {table['height']}x{table['width']}. "
+        + f"Measured by `{record.command}` on {_short_machine(record.environment)}; scores on LOL's validation scenes."
+    )
+
+
+#: The record of everything that is faster than the exact network.
+FAST = "latency-fast"
+
 #: Measures in README.md, and how they are printed.
 _README = {"psnr": ".2f", "ssim": ".3f", "lpips": ".3f"}
 
@@ -394,6 +433,7 @@ def main(argv: list[str] | None = None) -> int:
         for path in write(folder, records):
             print(path.relative_to(folder.parent))
         pages.insert(folder.parent / "README.md", "networks", readme_figures(records))
+        pages.insert(folder / "NOTES.md", "fast", fast_figures(records))
     except RetinexError as error:
         print(error, file=sys.stderr)
         return 2

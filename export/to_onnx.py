@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import logging
 import re
 import sys
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from runtime.artifact import MINIMUM_SIZE, SCHEMA, ArtifactInfo, Precision, TensorInfo, default_folder, write_atomically
+from runtime.artifact import MINIMUM_SIZE, SCHEMA, ArtifactInfo, Precision, TensorInfo, default_folder, sha256, write_atomically
 from runtime.errors import InputError, RetinexError
 from train.errors import TrainError
 from train.networks.registry import NETWORKS, NetworkSpec, get_spec
@@ -190,6 +191,23 @@ def write(exports: tuple[Export, Export], folder: Path) -> list[Path]:
     return paths
 
 
+def note_in_card(exports: tuple[Export, Export], paths: list[Path], weights: Path | None) -> None:
+    """Write the exported files' hashes, and what exported them, into the card beside the weights, if they have one."""
+    from train.networks.weights import default_path
+
+    info = exports[0].info
+    chosen = weights or default_path(get_spec(info.network))
+    card = None if chosen is None else chosen.with_suffix(".json")
+    if card is None or not card.is_file() or not info.trained:
+        return
+    try:
+        document = json.loads(card.read_text(encoding="utf-8"))
+        document["exported"] = {"tools": dict(info.tools), "sha256": {path.name: sha256(path) for path in paths}}
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{card} is no card: {error}") from error
+    write_atomically(card, (json.dumps(document, indent=2) + "\n").encode())
+
+
 def _size(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"(\d+)x(\d+)", text)
     if match is None:
@@ -211,6 +229,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--weights", type=Path, metavar="FILE", help="weights to export (default: train/weights/NAME.safetensors)"
     )
+    parser.add_argument("--card", action="store_true", help="note the hashes of the files in the card beside the weights")
     return parser
 
 
@@ -226,6 +245,8 @@ def main(argv: list[str] | None = None) -> int:
             started = time.perf_counter()
             exports = export_network(name, options)
             paths = write(exports, arguments.out or default_folder())
+            if arguments.card:
+                note_in_card(exports, paths, options.weights)
             _report(exports, paths, time.perf_counter() - started)
     except (RetinexError, TrainError) as error:
         print(error, file=sys.stderr)

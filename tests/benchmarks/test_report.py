@@ -161,6 +161,7 @@ def test_scaling_measures_time_and_memory(exported: Callable[[str], Path]) -> No
 def test_the_readme_shows_the_figures_of_the_tracked_records() -> None:
     readme = report.RESULTS.parents[1] / "README.md"
     assert pages.inserted(readme, "networks") == report.readme_figures(record.read_all())
+    assert pages.inserted(report.RESULTS.parent / "NOTES.md", "fast") == report.fast_figures(record.read_all())
 
 
 def test_the_readme_table_holds_what_was_measured_the_best_first(records: dict[str, Record]) -> None:

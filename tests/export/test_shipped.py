@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,17 @@ def test_it_holds_the_shipped_weights_and_keeps_its_contract(path: Path) -> None
     assert info.weights_sha256 == (None if weights is None else sha256(weights)), (
         f"{path.name} is of other weights; export it again with: python export/to_onnx.py {info.network} --out runtime/models"
     )
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_the_card_of_its_weights_names_it(path: Path) -> None:
+    _, info = load(path)
+    weights = default_path(get_spec(info.network))
+    if weights is not None:
+        card = json.loads(weights.with_suffix(".json").read_text())
+        assert card["exported"]["sha256"][path.name] == sha256(path), (
+            f"export it again with: python export/to_onnx.py {info.network} --out runtime/models --card"
+        )
 
 
 @pytest.mark.slow

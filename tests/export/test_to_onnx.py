@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +17,7 @@ import torch
 
 from export.files import load
 from export.to_onnx import Options, export_network, main
+from runtime.artifact import sha256
 from train.networks import NETWORKS, get_spec
 from train.networks.weights import build_seeded, save
 
@@ -145,3 +148,19 @@ sys.exit(f"imports {{heavy}}" if heavy else 0)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "pdn" in done.stdout
+
+
+def test_a_card_names_what_was_exported(tmp_path: Path) -> None:
+    for suffix in (".safetensors", ".json"):
+        shutil.copy(ROOT / "train" / "weights" / f"msrnet{suffix}", tmp_path)
+    weights, card = tmp_path / "msrnet.safetensors", tmp_path / "msrnet.json"
+    before = json.loads(card.read_text())
+    command = ["msrnet", "--weights", str(weights), "--size", "16x16", "--out", str(tmp_path), "--card"]
+    assert main(command) == 0
+    after = json.loads(card.read_text())
+    assert {key: value for key, value in after.items() if key != "exported"} == {
+        key: value for key, value in before.items() if key != "exported"
+    }
+    assert after["exported"]["sha256"] == {name: sha256(tmp_path / name) for name in ("msrnet.onnx", "msrnet_fp16.onnx")}
+    card.write_text("[]")
+    assert main(command) == 2
