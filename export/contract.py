@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from runtime.artifact import ArtifactInfo
 
 #: What may stand between the picture and the numerator of a division without making it another picture.
-_SAME_PICTURE = ("Cast", "Transpose", "Mul", "Pad", "Div", "Reshape")
+_SAME_PICTURE = ("Cast", "Transpose", "Pad", "Reshape")
+#: The same, by a constant number.
+_RANGE = ("Mul", "Div")
 _SLICES = ("Cast", "Slice", "Split", "Gather")
 
 
@@ -110,12 +112,16 @@ def _check_division(edges: Edges, rule: Rule) -> None:
 def _is_average(edges: Edges, node: onnx.NodeProto) -> bool:
     """Is this each channel's mean over squares of pixels, where cells of pixels are the channels of its input?"""
     import numpy as np
+    import onnx
 
     weight = edges.constant(node.input[1]) if node.op_type == "Conv" and len(node.input) == 2 else None
     if weight is None or weight.shape[0] != 3 or weight.shape[1] % 3:
         return False
+    attributes = {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
+    if any(attributes.get("pads", ())) or attributes.get("group", 1) != 1 or set(attributes.get("dilations", ())) - {1}:
+        return False
     side = weight.shape[2]
-    strides = next((list(attribute.ints) for attribute in node.attribute if attribute.name == "strides"), [1, 1])
+    strides = attributes.get("strides", [1, 1])
     wanted = np.repeat(np.eye(3), weight.shape[1] // 3, axis=1)[:, :, None, None] / (weight.shape[1] // 3 * side**2)
     return strides == [side, side] and weight.shape[3] == side and bool(np.allclose(weight, wanted, rtol=1e-3))
 
@@ -124,10 +130,18 @@ def _is_picture(edges: Edges, name: str) -> bool:
     """Does this come from the graph's input without anything that makes it another picture?"""
     while name not in edges.inputs:
         node = edges.source(name, through=())
-        if node is None or node.op_type not in _SAME_PICTURE:
+        if node is None or not (node.op_type in _SAME_PICTURE or _changes_range(edges, node)):
             return False
         name = node.input[0]
     return True
+
+
+def _changes_range(edges: Edges, node: onnx.NodeProto) -> bool:
+    """Does this multiply or divide everything by one constant number?"""
+    if node.op_type not in _RANGE:
+        return False
+    number = edges.constant(node.input[1])
+    return number is not None and number.size == 1
 
 
 def _check_noise_subtraction(edges: Edges, rule: Rule) -> None:

@@ -99,7 +99,7 @@ def _add_enhance(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision",
         choices=("fp32", "bf16"),
-        help="of convolutions on the CPU (default: the artifact's); bf16 takes half the time",
+        help="of convolutions on the CPU (default: the artifact's); bf16 is faster, and less exact",
     )
     parser.add_argument("--strength", type=float, default=1.0, metavar="S", help="0: the input, 1: the network")
     parser.add_argument("--gate", action="store_true", help="leave pictures alone that are bright enough")

@@ -26,8 +26,8 @@ class Enhancer:
     `source` is the name of a network ("pdn") or the path of an artifact (.onnx, .plan). `backend` is "auto", the fastest
     that works here, or a name that `retinexrt doctor` shows. `device` is the number of the GPU, for backends that use
     one. `color` is the channel order of the pictures that come in and go out. `threads` limits the CPU threads of one
-    call; None leaves it to the backend. `precision` is what convolutions are computed in on a CPU, "fp32" or "bf16": about
-    half the time, and about a code off; None leaves it to the artifact, which says "fp32" for all but the fast variants.
+    call; None leaves it to the backend. `precision` is what convolutions are computed in on a CPU, "fp32" or "bf16", which
+    is faster and a few codes off; None leaves it to the artifact, which says "fp32" for all but the fast variants.
     """
 
     def __init__(

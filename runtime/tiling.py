@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -54,6 +55,11 @@ class Span:
     stop: int
     core_start: int
     core_stop: int
+
+    @property
+    def size(self) -> int:
+        """Pixels that go in."""
+        return self.stop - self.start
 
     @property
     def kept(self) -> slice:
@@ -108,12 +114,12 @@ def run_exact(run: Run, image: Images, out: Images, info: ArtifactInfo) -> None:
     """Enhance an H x W x 3 picture tile by tile: the same values as in one piece. Needs a network with a finite halo."""
     assert info.halo is not None
     rows, columns = _grid(image, info.halo, info)
-    for row in rows:
-        for column in columns:
-            tile = np.ascontiguousarray(image[row.start : row.stop, column.start : column.stop])[None]
-            enhanced = np.empty_like(tile)
-            run(tile, enhanced)
-            out[row.core_start : row.core_stop, column.core_start : column.core_stop] = enhanced[0, row.kept, column.kept]
+    # One shape after the other: a backend may have to prepare for each.
+    for row, column in sorted(product(rows, columns), key=lambda tile: (tile[0].size, tile[1].size)):
+        tile = np.ascontiguousarray(image[row.start : row.stop, column.start : column.stop])[None]
+        enhanced = np.empty_like(tile)
+        run(tile, enhanced)
+        out[row.core_start : row.core_stop, column.core_start : column.core_stop] = enhanced[0, row.kept, column.kept]
 
 
 def run_approximate(run: Run, image: Images, out: Images, info: ArtifactInfo) -> None:

@@ -138,10 +138,10 @@ class OvSession:
     def close(self) -> None:
         """Free the models once the runs in progress are done; calling it again does nothing."""
         self._closed = True
-        if self._any is not None:
-            self._any.drop_idle()
         with self._changing:
-            self._any = None
+            if self._any is not None:
+                self._any.drop_idle()
+            self._any = self._source = None
             while self._fixed:
                 self._fixed.popitem()[1].drop_idle()
 
@@ -180,6 +180,8 @@ class OvSession:
                 model.reshape(list(shape))
             return _Compiled(self._core.compile_model(model, "CPU", self._options))
         except RuntimeError as error:
+            if shape is not None:  # the file was loaded before: it is this run that fails
+                raise BackendError(f"OpenVINO failed on {shape}: {_last_line(error)}") from error
             raise ArtifactError(f"OpenVINO cannot load {self._path}: {_last_line(error)}") from error
 
 

@@ -37,7 +37,7 @@ def _replace(graph: onnx.GraphProto, node: onnx.NodeProto, op_type: str, inputs:
 
 
 def _constant(graph: onnx.GraphProto, name: str, value: float) -> str:
-    graph.initializer.append(numpy_helper.from_array(np.float32(value), name))
+    graph.initializer.append(numpy_helper.from_array(np.array(value, np.float32), name))
     return name
 
 
@@ -101,6 +101,21 @@ def _weigh_a_cell(graph: onnx.GraphProto) -> None:
     tensor.CopyFrom(numpy_helper.from_array(weights, name))
 
 
+def _average_with_gaps(graph: onnx.GraphProto) -> None:
+    node = _node(graph, "Conv", "reduce")
+    kept = [each for each in node.attribute if each.name != "dilations"]
+    del node.attribute[:]
+    node.attribute.extend([*kept, helper.make_attribute("dilations", [2, 2])])
+
+
+def _divide_a_weighted_picture(graph: onnx.GraphProto) -> None:
+    """The picture, but with each pixel times its illumination."""
+    divide = _node(graph, "Div", "divide")
+    place = [node.name for node in graph.node].index(divide.name)
+    graph.node.insert(place, helper.make_node("Mul", list(divide.input), ["weighted"], name="weighted"))
+    divide.input[0] = "weighted"
+
+
 def _divide_the_picture_everywhere(graph: onnx.GraphProto) -> None:
     _node(graph, "Div", "coarse_divide").input[0] = _node(graph, "Div", "fine_divide").input[0]
 
@@ -148,6 +163,8 @@ BREAKS: list[tuple[str, str, Break, str]] = [
     ("pdn", "a rounded divisor", _round_the_clamped, "not clamped"),
     ("pdn", "a divisor that is the picture", _divide_by_the_picture, "what a convolution makes"),
     ("pdn", "a numerator that is no picture", _divide_what_a_relu_made, "does not divide the picture"),
+    ("pdn", "a numerator that is weighted", _divide_a_weighted_picture, "does not divide the picture"),
+    ("pdn-fast", "an average with gaps", _average_with_gaps, "does not divide the picture"),
     ("pdn-fast", "an average that weighs", _weigh_a_cell, "does not divide the picture"),
     ("pdn-fast", "no division of the average", _divide_the_picture_everywhere, "0 of the divisions"),
     ("pdn", "subtractions that nothing uses", _leave_the_subtractions_unused, "expected 2 Sub"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -79,10 +80,28 @@ def test_small_tiles_of_a_small_network(
     assert np.array_equal(enhancer(batch)[0], whole)
 
 
+def test_tiles_of_one_shape_follow_one_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backend may have to compile a model for each shape."""
+    monkeypatch.setattr(tiling, "_CORE", 48)
+    shapes: list[tuple[int, ...]] = []
+
+    def run(image: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
+        shapes.append(image.shape)
+        out[:] = image
+
+    image = _picture(200, 333)
+    out = np.zeros_like(image)
+    tiling.run_exact(run, image, out, make_info(halo=4, multiple=4))
+    assert np.array_equal(out, image)
+    changes = sum(one != other for one, other in pairwise(shapes))
+    assert 3 < changes + 1 == len(set(shapes)) < len(shapes)
+
+
 @pytest.mark.parametrize(
     ("name", "height", "width"),
     [
         ("pdn", 301, 403),
+        ("pdn-fast", 301, 403),
         ("msrnet", 131, 150),
         pytest.param("sri", 131, 150, marks=pytest.mark.slow),
         pytest.param("blnet", 401, 403, marks=pytest.mark.slow),

@@ -13,7 +13,7 @@ from train.networks import pdn, pdn_global
 from train.networks.registry import PaperFigures
 
 #: Two smaller noise frames and the enlarging convolution.
-_FEWER = 492_396 - 271_086
+_FEWER = pdn.SPEC.parameters - 271_086
 
 SPEC = replace(
     pdn.SPEC,

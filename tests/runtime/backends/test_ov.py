@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from runtime import ArtifactError, BackendUnavailableError, ClosedError, Enhancer, InputError
+from runtime import ArtifactError, BackendError, BackendUnavailableError, ClosedError, Enhancer, InputError
 from runtime.backends import ov
 from tests.runtime.conftest import double
 
@@ -121,6 +121,21 @@ def test_a_file_that_openvino_refuses_is_an_artifact_error(artifacts: Path, tmp_
     (tmp_path / "double.onnx").write_bytes(content)
     with pytest.raises(ArtifactError, match="OpenVINO cannot load"):
         ov.OvSession(tmp_path / "double.onnx", 1)
+
+
+def test_a_model_that_cannot_be_compiled_for_a_shape_fails_the_run(
+    session: ov.OvSession, dark: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full:
+        def compile_model(self, *_: Any) -> Any:
+            raise RuntimeError("somewhere inside\nno memory")
+
+    images = dark[None].copy()
+    for _ in range(2):
+        enhance(session, images)
+    monkeypatch.setattr(session, "_core", Full())
+    with pytest.raises(BackendError, match=r"failed on \(1, .*: no memory"):
+        enhance(session, images)
 
 
 def test_the_file_may_go_once_it_was_opened(artifacts: Path, tmp_path: Path, dark: NDArray[np.uint8]) -> None:
