@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -23,8 +23,8 @@ if __package__ in (None, ""):  # run as a script: its folder is on the path, the
 from benchmarks import cases, codes, contenders
 from benchmarks.cases import Case, Images, Kind
 from runtime import locate
-from runtime.artifact import ArtifactInfo, ParityInfo, Precision, sha256
-from runtime.backends import read_info
+from runtime.artifact import ArtifactInfo, CpuPrecision, ParityInfo, sha256
+from runtime.backends import CPU_PRECISIONS, read_info
 from runtime.errors import ArtifactError, BackendUnavailableError, InputError, RetinexError
 from train.errors import TrainError
 from train.networks.registry import NETWORKS, get_spec
@@ -37,13 +37,17 @@ _COSTLY = ("dsn", "dsn-reverse")
 _LAYERS = (49, 67)
 
 
+#: What convolutions were computed in.
+Computed = Literal["fp32", "fp16", "bf16"]
+
+
 @dataclass(frozen=True)
 class Measurement:
     """One artifact on one case."""
 
     #: What ran, e.g. "onnx fp16, ONNX Runtime".
     subject: str
-    precision: Precision
+    precision: Computed
     case: str
     kind: Kind
     shape: tuple[int, ...]
@@ -76,16 +80,19 @@ class Subject:
 
     label: str
     info: ArtifactInfo
+    precision: Computed
     run: Callable[[Images], Images]
     close: Callable[[], None]
 
 
-def limits(name: str, precision: Precision, kind: Kind) -> Limits:
-    """What the project promises. FP32 is held on every picture, FP16 on photographs."""
+def limits(name: str, precision: Computed, kind: Kind) -> Limits:
+    """What the project promises. FP32 is held on every picture, FP16 and bfloat16 on photographs."""
     if precision == "fp32":
         return Limits(max_codes=1)
     if kind == "hard":
         return Limits()
+    if precision == "bf16":
+        return Limits(p999_codes=6, psnr=45.0)
     return Limits(p999_codes=2, psnr=50.0) if name.startswith("dsn") else Limits(p999_codes=1, psnr=55.0)
 
 
@@ -215,7 +222,7 @@ def _open(path: Path, threads: int | None, required: bool) -> list[Subject]:
             problems.append(f"{probe.name}: {probe.reason}")
             continue
         try:
-            found.append(_subject(path, choice.backend.name, threads))
+            found += _subjects(path, choice.backend.name, threads)
         except BackendUnavailableError as error:
             problems.append(str(error))
     if not found and required:
@@ -223,16 +230,29 @@ def _open(path: Path, threads: int | None, required: bool) -> list[Subject]:
     return found
 
 
-def _subject(path: Path, backend: str, threads: int | None) -> Subject:
+def _subjects(path: Path, backend: str, threads: int | None) -> Iterable[Subject]:
+    """An artifact in its own precision and, where the backend has the choice and it asks for another, in that one."""
+    exact = _subject(path, backend, threads, "fp32" if backend in CPU_PRECISIONS else None)
+    yield exact
+    if backend in CPU_PRECISIONS and exact.info.cpu_precision != "fp32":
+        rounded = _subject(path, backend, threads, None)
+        if rounded.precision != exact.precision and exact.info.precision == "fp32":
+            yield rounded
+        else:  # this CPU has no choice, or the file is the FP16 one, which is computed like the other
+            rounded.close()
+
+
+def _subject(path: Path, backend: str, threads: int | None, precision: CpuPrecision | None) -> Subject:
     from runtime import Enhancer
 
-    enhancer = Enhancer(path, backend=backend, threads=threads)
+    enhancer = Enhancer(path, backend=backend, threads=threads, precision=precision)
     kind = "plan" if path.suffix == ".plan" else "onnx"
+    computed: Any = enhancer.precision
 
     def run(images: Images) -> Images:
         return np.asarray(enhancer(images, tile="off"))
 
-    return Subject(f"{kind} {enhancer.info.precision}, {_TITLES.get(backend, backend)}", enhancer.info, run, enhancer.close)
+    return Subject(f"{kind} {computed}, {_TITLES.get(backend, backend)}", enhancer.info, computed, run, enhancer.close)
 
 
 _TITLES = {
@@ -262,7 +282,7 @@ def _measure_case(case: Case, reference: Callable[[Images], Images], subjects: S
     expected = reference(case.images) if fitting else case.images
     for subject in fitting:
         difference = codes.compare(case.images, expected, subject.run(case.images))
-        yield Measurement(subject.label, subject.info.precision, case.name, case.kind, case.images.shape, difference)
+        yield Measurement(subject.label, subject.precision, case.name, case.kind, case.images.shape, difference)
 
 
 def _times(shape: Iterable[int]) -> str:

@@ -109,6 +109,20 @@ def test_artifacts_of_another_network_are_refused(exported: Exported, pictures: 
         parity.measure("msr", engines=[exported("pdn") / "pdn.onnx"], pictures=pictures)
 
 
+def test_bfloat16_is_compared_where_the_file_asks_for_it(pictures: list[cases.Case]) -> None:
+    openvino = pytest.importorskip("openvino")
+    if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        pytest.skip("this CPU has no bfloat16")
+    shipped = Path(parity.__file__).parents[1] / "runtime" / "models"
+    photographs = [case for case in pictures if case.kind == "photograph"]
+    found = parity.measure("pdn-fast", engines=[shipped / "pdn-fast.onnx"], pictures=photographs)
+    exact = [one for one in found if one.subject == "onnx fp32, OpenVINO"]
+    rounded = [one for one in found if one.subject == "onnx bf16, OpenVINO"]
+    assert len(exact) == len(rounded) == len(photographs) > 0
+    assert max(one.difference.max_codes for one in exact) <= 1 < max(one.difference.max_codes for one in rounded)
+    assert parity.judge("pdn-fast", found) == []
+
+
 def _measurement(kind: cases.Kind, precision: Any, histogram: dict[int, int]) -> parity.Measurement:
     return parity.Measurement(f"onnx {precision}", precision, "a", kind, (1, 16, 16, 3), codes.Difference(histogram))
 
