@@ -177,7 +177,7 @@ def figures(found: record.Record) -> str:
     real = [point for point in points if point.workers and point.wait is None]
     waiting = [point for point in points if point.wait]
     idle = next((point for point in points if point.wait == 0.0), None)
-    one, all_cores = plain[0], plain[-1]
+    one = plain[0]
     size = "x".join(str(side) for side in found.configuration["size"])
     lines = ["| | pictures/s | efficiency | start, s |", "|---|---:|---:|---:|"]
     lines += [f"| plain command, {_threads(point)} | {point.rate:.2f} | | {point.start:.1f} |" for point in plain]
@@ -195,14 +195,14 @@ def figures(found: record.Record) -> str:
             f"Ray adds {added:.1f} ms to each picture of one worker ({real[0].seconds / one.seconds - 1:+.1%}), ledger and "
             "journal included."
         )
-        lines.append(_break_even(real[-1], all_cores))
+        lines.append(_break_even(real[-1], min(plain, key=lambda point: point.seconds)))
     if idle is not None:
         lines.append(
             f"With a network that takes no time, {idle.workers} workers and one ledger pass {idle.rate:.0f} pictures/s through "
             "this machine: beyond that the way from file to file is the bound, not the network."
         )
-    load = found.environment.load
-    busy = f", load average {load}: the times are upper bounds" if found.environment.busy else ""
+    load = f", load average {found.environment.load}: the times are upper bounds, and ratios between them uncertain"
+    busy = load if found.environment.busy else ""
     lines.append(f"Measured by `{found.command}` on {found.environment.cores} cores of {found.environment.cpu}{busy}.")
     return "\n".join(lines)
 
@@ -215,7 +215,7 @@ def _method(waiting: Sequence[Point]) -> str:
 
 
 def _break_even(most: Point, plain: Point) -> str:
-    """From how many pictures on the workers are ahead of one process with all cores."""
+    """From how many pictures on the workers are ahead of one process, with as many threads as serve it best."""
     gain = plain.seconds / plain.images - most.seconds / most.images
     if gain <= 0:
         return (
@@ -248,11 +248,11 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("network", nargs="?", default="pdn", help="a network or an .onnx file (default: pdn)")
     parser.add_argument("--backend", default="onnxruntime", help="default: %(default)s")
-    parser.add_argument("--images", type=int, default=60, help="default: %(default)s")
-    parser.add_argument("--size", default="400x600", metavar="HxW", help="default: %(default)s")
+    parser.add_argument("--images", type=_count, default=60, help="default: %(default)s")
+    parser.add_argument("--size", type=_size, default=(400, 600), metavar="HxW", help="default: 400x600")
     parser.add_argument("--workers", type=_counts, default=[1, 2], help="real ones, for example 1,2 (default)")
     parser.add_argument("--simulated", type=_counts, default=[2, 4, 8], help="for example 2,4,8 (default)")
-    parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
+    parser.add_argument("--rounds", type=_count, default=3, help="default: %(default)s")
     parser.add_argument("--record", action="store_true", help="write benchmarks/results/scale.json and docs/scaling.md")
     parser.add_argument("--pages", action="store_true", help="only write docs/scaling.md anew, from the records")
     arguments = parser.parse_args(argv)
@@ -269,16 +269,15 @@ def _measure_and_tell(arguments: argparse.Namespace) -> int:
     path = locate.as_file(arguments.network) or locate.find(f"{arguments.network}.onnx")
     if path is None:
         raise locate.absent(arguments.network)
-    height, width = (int(side) for side in arguments.size.split("x"))
     machine = record.environment()
     settings = Settings(str(path), backend=arguments.backend)
     wanted = ways(arguments.workers, arguments.simulated, machine.cores)
-    points = measure(settings, wanted, arguments.images, (height, width), arguments.rounds)
+    points = measure(settings, wanted, arguments.images, arguments.size, arguments.rounds)
     configuration = {
         "artifact": path.name,
         "network": read_info(path).network,
         "backend": arguments.backend,
-        "size": (height, width),
+        "size": arguments.size,
         "rounds": arguments.rounds,
     }
     found = record.make(NAME, configuration, {"points": points}, machine)
@@ -295,8 +294,19 @@ def _write_pages() -> int:
     return 0
 
 
+def _count(text: str) -> int:
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 1 up, found {text}")
+    return int(text)
+
+
 def _counts(text: str) -> list[int]:
-    return [int(word) for word in text.split(",") if word]
+    return [_count(word) for word in text.split(",") if word]
+
+
+def _size(text: str) -> tuple[int, int]:
+    height, width = (_count(side) for side in text.split("x"))
+    return height, width
 
 
 if __name__ == "__main__":

@@ -35,6 +35,8 @@ def main() -> int:
     parser.add_argument("--model", default="pdn", help="name of the model's folder in the repository (default: %(default)s)")
     parser.add_argument("--server", default="localhost:8001", help="address of gRPC (default: %(default)s)")
     arguments = parser.parse_args()
+    if not cv2.haveImageWriter(arguments.result):
+        sys.exit(f"{arguments.result} has no ending that OpenCV writes")
     dark = cv2.imread(arguments.picture)
     if dark is None:
         sys.exit(f"{arguments.picture} is no picture that OpenCV reads")
@@ -44,7 +46,8 @@ def main() -> int:
             bright = enhance(client, arguments.model, dark[..., ::-1])
     except triton.InferenceServerException as error:
         sys.exit(f"{arguments.server}: {error.message()}")
-    cv2.imwrite(arguments.result, bright[..., ::-1])
+    if not cv2.imwrite(arguments.result, bright[..., ::-1]):
+        sys.exit(f"cannot write {arguments.result}")
     return 0
 
 

@@ -67,7 +67,7 @@ def joined(address: str, cpus: int | None) -> Generator[Any]:
         if address == "local":
             ray.init(address="local", include_dashboard=False, num_cpus=cpus, **options)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise BackendError(f"no Ray cluster at {address}: {str(error).splitlines()[0]}") from error
+        raise BackendError(f"no Ray cluster at {address}: {(str(error).splitlines() or [type(error).__name__])[0]}") from error
     try:
         yield ray
     finally:
@@ -116,20 +116,27 @@ def _runtime_env() -> dict[str, Any]:
 
 def crew(ray: Any, workers: int | None, gpus_per_worker: float | None, threads: int | None, backend: str) -> Crew:
     """Divide the cluster: a GPU for each worker where there are any, else as many CPUs as a worker has threads."""
-    resources: dict[str, float] = ray.cluster_resources()
-    gpus = resources.get("GPU", 0.0)
+    nodes: list[dict[str, float]] = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    gpus = max((node.get("GPU", 0.0) for node in nodes), default=0.0)
     share = gpus_per_worker if gpus_per_worker is not None else 1.0 if gpus >= 1 and backend not in _ON_CPU else 0.0
     if share > gpus:
-        raise InputError(f"--gpus-per-worker {share:g}: the cluster has {gpus:g} GPUs")
+        raise InputError(f"--gpus-per-worker {share:g}: no node of the cluster has more than {gpus:g} GPUs")
     cpus = threads or 1
-    if cpus > resources.get("CPU", 0.0):
-        raise InputError(f"a worker of {cpus} threads needs as many CPUs, the cluster has {resources.get('CPU', 0.0):g}")
-    most = int(resources["CPU"] // cpus)
-    if share:
-        most = min(most, int(gpus / share + 1e-9))
+    largest = max((node.get("CPU", 0.0) for node in nodes), default=0.0)
+    if cpus > largest:
+        raise InputError(f"a worker of {cpus} threads needs as many CPUs, no node of the cluster has more than {largest:g}")
+    most = sum(_room(node, cpus, share) for node in nodes)
+    if not most:
+        raise InputError(f"no node of the cluster has room for a worker of {cpus} CPUs and {share:g} GPUs")
     if workers is not None and workers > most:
         raise InputError(f"--workers {workers}: the cluster has room for {most} (each takes {cpus} CPUs and {share:g} GPUs)")
     return Crew(workers or most, cpus, share)
+
+
+def _room(node: dict[str, float], cpus: int, share: float) -> int:
+    """How many workers fit on a node; Ray places none across two."""
+    room = int(node.get("CPU", 0.0) // cpus)
+    return min(room, int(node.get("GPU", 0.0) / share + 1e-9)) if share else room
 
 
 def open_ledger(ray: Any, folder: str) -> RemoteLedger:

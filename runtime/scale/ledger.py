@@ -34,7 +34,7 @@ class Note:
     target: str
     source_sha256: str
     target_sha256: str
-    #: Digest of artifact, backend and options.
+    #: Digest of what decides the bytes beside the input: artifact, backend, versions and options.
     settings: str
 
 
@@ -205,9 +205,9 @@ def read_journal(folder: str) -> dict[str, Note]:
     for line in _lines(folder):
         try:
             note = Note(**json.loads(line))
+            place = note.target if storage.is_url(note.target) else storage.join(folder, note.target)
         except (ValueError, TypeError):
             continue  # cut off when a run was stopped
-        place = note.target if storage.is_url(note.target) else storage.join(folder, note.target)
         found[storage.path_of(place)] = note
     return found
 

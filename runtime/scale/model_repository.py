@@ -99,6 +99,8 @@ def _open(source: str) -> Artifact:
     if path is None:
         raise locate.absent(source)
     info = read_info(path)
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", info.network):  # it names a folder
+        raise ArtifactError(f"{path} is of a network {info.network!r}, expected a name of letters, digits, - and _")
     if not info.image_io:
         raise ArtifactError(f"{path} takes {info.input.dtype} tensors, not pictures; export it again without --tensor-io")
     if info.plan is not None:
@@ -181,7 +183,7 @@ def _bounds(info: ArtifactInfo, options: Options) -> tuple[int, tuple[int, int] 
         most = high[axis]
         if size is not None and (size[axis - 1] < low[axis] or (most is not None and size[axis - 1] > most)):
             raise InputError(f"--size: {info.network} takes a {what} of {low[axis]} to {most or 'any'}, found {size[axis - 1]}")
-    if info.plan is None and isinstance(info.input.shape[0], int):
+    if isinstance(info.input.shape[0], int):  # of a graph, or of the graph that a plan was built from
         if options.batch not in (None, 1) or info.input.shape[0] != 1:
             raise InputError(f"{info.network} was exported for batches of {info.input.shape[0]}; export it with a free N")
         return 0, size
@@ -240,7 +242,7 @@ def file_name(artifact: Artifact) -> str:
 
 
 def _write_model(folder: Path, artifacts: Sequence[Artifact], config: str) -> Written:
-    """Write the files of a model, its configuration last: a server that polls sees no version without its files."""
+    """Write the files of a model; its version appears last, and whole, to a server that polls."""
     newest = max(_versions(folder), default=0)
     same = newest > 0 and _holds(folder / str(newest), artifacts)
     version = newest if same else newest + 1

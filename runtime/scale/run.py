@@ -81,7 +81,7 @@ def enhance(
         settings = replace(settings, backend=first.backend, digest=first.digest)
         folder = _home(found.pairs, out)
         _sweep(pair.target for pair in found.pairs)
-        if not storage.is_url(folder):
+        if found.pairs and not storage.is_url(folder):
             _make(folder)
         book = cluster.open_ledger(ray, folder)
         tasks = _tasks(found.pairs, read_journal(folder), step)

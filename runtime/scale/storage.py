@@ -1,16 +1,21 @@
-"""Where bytes lie: a path, or the URL of an object store (s3://, gs://, ...), through the file systems of Apache Arrow."""
+"""Where bytes lie: a path, or the URL of an object store (s3://, gs://, ...), through the file systems of Apache Arrow.
+
+Names in URLs are those of the objects, as they are: nothing in them is percent-encoded, and `#` is a letter like others.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from runtime.artifact import write_atomically
 from runtime.errors import InputError, OutputError
 
-_KEYS = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+://)[^/]*@")
+#: Keys before the bucket; those of S3 may hold slashes, and its buckets no colon.
+_KEYS = re.compile(r"^(?:(s3://)[^/@]*:[^@]*@|([A-Za-z][A-Za-z0-9+.-]+://)[^/]*@)")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
@@ -29,7 +34,7 @@ def join(folder: str, name: str) -> str:
 
 def path_of(place: str) -> str:
     """A place as it may be shown: without the options of its store, and without keys (s3://key:secret@bucket)."""
-    return _KEYS.sub(r"\1", place.partition("?")[0]) if is_url(place) else place
+    return _KEYS.sub(lambda found: found[1] or found[2], place.partition("?")[0]) if is_url(place) else place
 
 
 def suffix(place: str) -> str:
@@ -46,7 +51,7 @@ def read(place: str) -> bytes:
         with system.open_input_stream(path) as stream:
             return bytes(stream.read())
     except IsADirectoryError:
-        raise InputError(f"{place} is a folder, expected a picture") from None
+        raise InputError(f"{path_of(place)} is a folder, expected a file") from None
     except OSError as error:
         raise InputError(f"cannot read {path_of(place)}: {_reason(error)}") from error
 
@@ -95,16 +100,25 @@ def names_below(url: str) -> list[str] | None:
 
 def _system(url: str) -> tuple[Any, str]:
     """The file system of a URL, and the path there."""
+    scheme, _, rest = url.partition("://")
+    place, mark, options = rest.partition("?")
+    bucket, _, path = place.partition("/")
+    try:
+        system, base = _opened(f"{scheme}://{bucket}{mark}{options}")
+    except (ValueError, TypeError, NotImplementedError) as error:  # as Arrow's own are
+        why = "" if "@" in place or mark else f" ({error})"  # which may show keys
+        raise InputError(f"{path_of(url)} is of no store that Apache Arrow opens{why}") from error
+    return system, f"{base.rstrip('/')}/{path}".rstrip("/")
+
+
+@lru_cache(maxsize=64)
+def _opened(root: str) -> tuple[Any, str]:
+    """The file system of a bucket; one for all its objects, as each has connections of its own."""
     try:
         from pyarrow import fs  # pyright: ignore[reportMissingTypeStubs]
     except ImportError as error:
-        raise InputError(f"{path_of(url)} needs Apache Arrow; install it with: pip install 'retinexrt[ray]'") from error
-    try:
-        return fs.FileSystem.from_uri(url)
-    except (ValueError, TypeError) as error:  # pyarrow's ArrowInvalid is a ValueError
-        raise InputError(
-            f"{path_of(url)} is of no store that Apache Arrow opens ({str(error).replace(url, path_of(url))})"
-        ) from error
+        raise InputError(f"{path_of(root)} needs Apache Arrow; install it with: pip install 'retinexrt[ray]'") from error
+    return fs.FileSystem.from_uri(root)
 
 
 def _reason(error: OSError) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -63,6 +64,7 @@ def find(inputs: Sequence[str], out: str) -> Found:
     """
     named = [text for text in inputs if not text.startswith("@")]
     listed = [entry for text in inputs if text.startswith("@") for entry in _entries(text[1:])]
+    _check(named, listed, out)
     pairs: list[Pair] = []
     failures: list[Failure] = []
     ignored = 0
@@ -76,9 +78,19 @@ def find(inputs: Sequence[str], out: str) -> Found:
         pairs += more.pairs
         failures += more.failures
         ignored += more.ignored
-    pairs += _of_list(listed, out)
-    kept, refused = _possible(pairs)
-    return Found(kept, failures + refused, ignored)
+    more = _of_list(listed, out)
+    kept, refused = _possible([*pairs, *more.pairs])
+    return Found(kept, failures + more.failures + refused, ignored)
+
+
+def _check(named: Sequence[str], listed: Sequence[str], out: str) -> None:
+    """Refuse what would not mean what it seems to."""
+    for place in (*named, *listed, out):
+        if place.startswith("file:"):
+            raise InputError(f"{place} is a path; write it as one")
+    urls = listed or any(storage.is_url(place) for place in (*named, out))
+    if urls and jobs.is_file_name(Path(storage.path_of(out))) and not Path(out).is_dir():
+        raise InputError(f"lists and URLs go into a folder, and -o {storage.path_of(out)} is named like a file")
 
 
 def _moved(target: Path, out: str) -> str:
@@ -91,13 +103,11 @@ def _entries(path: str) -> list[str]:
     lines = (line.strip() for line in storage.read(path).decode(errors="replace").splitlines())
     found = [line for line in lines if line and not line.startswith("#")]
     if not found:
-        raise InputError(f"{path} lists nothing")
+        raise InputError(f"{storage.path_of(path)} lists nothing")
     return [line if storage.is_url(line) else str(Path(line).absolute()) for line in found]
 
 
-def _of_list(entries: Sequence[str], out: str) -> list[Pair]:
-    if not entries:
-        return []
+def _of_list(entries: Sequence[str], out: str) -> Found:
     if len({storage.is_url(entry) for entry in entries}) > 1:
         raise InputError("a list holds paths or URLs, not both")
     parts = [storage.path_of(entry).split("/") for entry in entries]
@@ -105,7 +115,15 @@ def _of_list(entries: Sequence[str], out: str) -> list[Pair]:
     columns = zip(*(words[:-1] for words in parts), strict=False)
     shared = len(list(takewhile(lambda column: len(set(column)) == 1, columns)))
     names = ["/".join(words[shared:]) for words in parts]
-    return [Pair(entry, storage.join(out, written_as(name))) for entry, name in zip(entries, names, strict=True)]
+    found = Found([], [], 0)
+    for entry, name in zip(entries, names, strict=True):
+        if not name or name.endswith("/"):
+            found.failures.append(Failure(storage.path_of(entry), "is a folder; a list holds files"))
+        elif ".." in name.split("/"):  # which would lead out of the output folder
+            found.failures.append(Failure(storage.path_of(entry), "has .. in its path; write it without"))
+        else:
+            found.pairs.append(Pair(entry, storage.join(out, written_as(name))))
+    return found
 
 
 def _below(url: str, out: str) -> Found:
@@ -130,18 +148,23 @@ def written_as(name: str) -> str:
 def _possible(pairs: Iterable[Pair]) -> tuple[list[Pair], list[Failure]]:
     """Without those that would become what another becomes or is, and without films in object stores."""
     pairs = list(dict.fromkeys(pairs))
-    sources = {storage.path_of(pair.source) for pair in pairs}
+    sources = {_real(pair.source) for pair in pairs}
     taken: dict[str, str] = {}
     kept: list[Pair] = []
     failures: list[Failure] = []
     for pair in pairs:
         source, target = storage.path_of(pair.source), storage.path_of(pair.target)
-        if target in sources:
+        if _real(pair.target) in sources:
             failures.append(Failure(source, f"would write over the input {target}; choose another folder"))
-        elif taken.setdefault(target, source) != source:
-            failures.append(Failure(source, f"would become {target}, and so would {taken[target]}"))
+        elif taken.setdefault(_real(pair.target), source) != source:
+            failures.append(Failure(source, f"would become {target}, and so would {taken[_real(pair.target)]}"))
         elif pair.is_film and (storage.is_url(pair.source) or storage.is_url(pair.target)):
             failures.append(Failure(source, "films are read from and written to file systems; mount the store, or copy it"))
         else:
             kept.append(pair)
     return kept, failures
+
+
+def _real(place: str) -> str:
+    """A place by which two names of one file are one: a path without links."""
+    return storage.path_of(place) if storage.is_url(place) else os.path.realpath(place)

@@ -10,13 +10,14 @@ import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
 import cv2
 import numpy as np
 
-from runtime import pictures, pipeline, video
+from runtime import __version__, pictures, pipeline, video
 from runtime.artifact import CpuPrecision, sha256
 from runtime.enhance_command import reason
 from runtime.enhancer import Enhancer, Tile
@@ -74,9 +75,22 @@ def _open(settings: Settings) -> Enhancer:
 
 def _digest(enhancer: Enhancer, settings: Settings) -> str:
     """One name for everything that decides the bytes of a result."""
-    found = {"artifact": sha256(Path(enhancer.source)), "backend": enhancer.backend, "precision": enhancer.precision}
+    found = {
+        "artifact": sha256(Path(enhancer.source)),
+        "backend": enhancer.backend,
+        "device": enhancer.device,
+        "precision": enhancer.precision,
+        "threads": settings.threads,
+        "versions": [__version__, cv2.__version__, _version(enhancer.backend)],
+    }
     what = {**found, **settings.options}
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+
+def _version(backend: str) -> str:
+    """The version of what runs an artifact; a plan runs only on the version that built it."""
+    module = {"onnxruntime": "onnxruntime", "onnxruntime-cuda": "onnxruntime", "openvino": "openvino"}.get(backend)
+    return str(import_module(module).__version__) if module else ""
 
 
 class Book(Protocol):
@@ -111,7 +125,7 @@ class Worker:
         if settings.digest not in ("", self._digest):
             raise ArtifactError(
                 f"{self._enhancer.source} on {self._name} is another artifact than the first worker found, or runs on another "
-                "backend; every node needs the same"
+                "backend or with other versions; every node needs the same"
             )
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
@@ -171,8 +185,12 @@ class Worker:
         if not task.noted:
             return False
         note = Note(**json.loads(task.noted))
-        fits = note.source_sha256 == source_sha256 and note.settings == self._digest
+        fits = note.source_sha256 == source_sha256 and note.settings == self._settings_of(task)
         return fits and storage.digest(task.target) == note.target_sha256
+
+    def _settings_of(self, task: Task) -> str:
+        """What decides the content of a task's output; of a segment also how long it is."""
+        return f"{self._digest} to {task.last}" if task.kind == "segment" else self._digest
 
     def _do_film(self, task: Task) -> None:
         """Do a film or a segment of one."""
@@ -190,7 +208,7 @@ class Worker:
         count = films.enhance_segment(
             self._enhancer, task.source, path, task.first, task.last, **self._settings.options
         )  # fmt: skip
-        note = Note(str(path), source, storage.digest(str(path)) or "", self._digest)
+        note = Note(str(path), source, storage.digest(str(path)) or "", self._settings_of(task))
         self._finish(task, "enhanced", images=count, note=note)
 
     def _film(self, task: Task) -> None:
@@ -199,6 +217,7 @@ class Worker:
         replay = films.Replay(self._enhancer, task.target, task.step)
         whole = False
         try:
+            digest = self._film_digest(task.source)  # before it is read: what replaces it meanwhile is another film
             # It is called as an Enhancer is, and that is all that a film needs.
             text = video.enhance(replay, source, target, **self._settings.options)  # pyright: ignore[reportArgumentType]
             whole = True
@@ -212,7 +231,7 @@ class Worker:
         if task.step and replay.fresh:
             again = f"{replay.fresh} frames were enhanced while it was put together"
             text = f"{text}; {again}" if text else again
-        note = Note(task.target, self._film_digest(task.source), storage.digest(task.target) or "", self._digest)
+        note = Note(task.target, digest, storage.digest(task.target) or "", self._digest)
         self._finish(task, "enhanced", text, replay.fresh, note)
 
     def _film_digest(self, source: str) -> str:

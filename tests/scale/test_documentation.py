@@ -71,16 +71,23 @@ def test_where_it_pays_is_computed_from_the_points() -> None:
     assert "Ray adds 10.0 ms to each picture of one worker (+2.0%)" in text
     # 5.5 seconds more to start, 45 ms less for each picture.
     assert "is ahead of the plain command with 2 threads from 122 pictures on" in text
+    # It is held against the faster of the two: of 45 ms, not of 245.
+    busy = scale.figures(_record([_point(0, 1, 30.0, 0.5), _point(0, 2, 50.0, 0.5), _point(2, 1, 25.5, 6.0)]))
+    assert "is ahead of the plain command with 1 thread from 122 pictures on" in busy
     slower = scale.figures(_record([*plain, _point(2, 1, 31.0, 6.0), _point(2, 1, 0.25, 6.0, 0.0)]))
     assert "a cluster pays from the second machine on" in slower
     assert "pass 400 pictures/s" in slower
 
 
-def _latency(device: str, milliseconds: float) -> record.Record:
+def _row(device: str, milliseconds: float, network: str = "pdn", kind: str = "retinexrt") -> dict[str, Any]:
     row: dict[str, Any] = {"device": device, "total": {"p50": milliseconds}, "gmac": 16.0, "megabytes": 800.0}
-    configuration = {"network": "pdn"}
+    return row | {"network": network, "kind": kind}
+
+
+def _latency(device: str, milliseconds: float, *more: dict[str, Any]) -> record.Record:
+    rows = [_row(device, milliseconds), *more]
     made = record.make(
-        "latency", configuration, [{"height": 400, "width": 600, "batch": 1, "rows": [row]}], record.environment()
+        "latency", {"network": "pdn"}, [{"height": 400, "width": 600, "batch": 1, "rows": rows}], record.environment()
     )
     return replace(made, environment=replace(made.environment, cores=2, cpu="a processor"))
 
@@ -90,6 +97,15 @@ def test_machines_are_counted_from_measured_times() -> None:
     # 4 a second are 345,600 a day; a million needs 2.9 such machines, a billion in 30 days 96.5.
     assert "| `pdn` | 250 | 4.00 | 345,600 | 3 | 97 | 834 |" in text
     assert "2 cores of a processor" in text
+
+
+def test_every_network_has_one_row_its_fastest() -> None:
+    more = (_row("cpu", 50.0, "pdn-fast"), _row("cpu", 10.0, kind="openvino"))
+    lines = sizing.figures({"latency-fast": _latency("cpu", 260.0, *more), "latency-pdn": _latency("cpu", 250.0)}).splitlines()
+    assert [line.split("|")[1:3] for line in lines if "`" in line and "|" in line] == [
+        [" `pdn` ", " 250 "],
+        [" `pdn-fast` ", " 50 "],
+    ]
 
 
 def test_gpus_are_estimated_until_one_is_measured() -> None:

@@ -20,6 +20,7 @@ from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
 from runtime import Enhancer, cli, locate
 from runtime.artifact import PlanInfo, Profile, sha256
+from runtime.backends import read_info
 from runtime.errors import ArtifactError, IncompatiblePlanError, InputError, ManifestError
 from runtime.manifest import digest, manifest_path, to_text
 from runtime.scale.model_repository import Options, write
@@ -100,14 +101,28 @@ def test_a_file_of_one_shape_says_so(tmp_path: Path) -> None:
     assert list(config.model_warmup[0].inputs["image"].dims) == [1, 64, 96, 3] and config.model_warmup[0].batch_size == 1
 
 
+def test_a_plan_of_a_graph_of_one_shape_has_no_batches(tmp_path: Path) -> None:
+    """Its first dimension is a number, and Triton wants one that is free where it batches."""
+    path = plan(tmp_path / "one.plan", largest=(1, 1088, 1920, 3))
+    info = read_info(path)
+    assert info.plan is not None
+    fixed = replace(info, input=replace(info.input, shape=(1, "H", "W", 3)))
+    manifest_path(path).write_text(to_text(replace(fixed, plan=replace(info.plan, digest=digest(fixed)))))
+    write([str(path)], tmp_path / "models")
+    config = read(tmp_path / "models" / "double_fp16_plan")
+    assert config.max_batch_size == 0 and list(config.input[0].dims) == [1, -1, -1, 3]
+    assert list(config.model_warmup[0].inputs["image"].dims) == [1, 400, 600, 3]
+
+
 def test_plans_for_several_gpus_are_one_model(tmp_path: Path) -> None:
     plans = [plan(tmp_path / "a.plan", "8.6"), plan(tmp_path / "b.plan", "8.9")]
     (model,) = write([str(path) for path in plans], tmp_path / "models")
     folder = tmp_path / "models" / "double_fp16_plan"
     config = read(folder)
     assert model.name == config.name and config.backend == "tensorrt"
-    assert dict(config.cc_model_filenames) == {"8.6": "model_sm86.plan", "8.9": "model_sm89.plan"}
-    for path, name in zip(plans, config.cc_model_filenames.values(), strict=True):
+    files = {"8.6": "model_sm86.plan", "8.9": "model_sm89.plan"}
+    assert dict(config.cc_model_filenames) == files
+    for path, name in zip(plans, files.values(), strict=True):
         assert (folder / "1" / name).read_bytes() == path.read_bytes()
     assert config.max_batch_size == 4
     assert config.instance_group[0].kind == model_config_pb2.ModelInstanceGroup.KIND_GPU
@@ -148,6 +163,7 @@ def test_what_a_server_could_not_run_is_refused(tmp_path: Path) -> None:
     tensors = make_info(input=replace(make_info().input, dtype="float32"))
     refused(ArtifactError, "not pictures", write_artifact(tmp_path / "tensors.onnx", tensors))
     refused(ArtifactError, "no artifact of a network", "absent")
+    refused(ArtifactError, "expected a name", write_artifact(tmp_path / "out.onnx", make_info(network="../outside")))
     assert not models.exists()
 
 
@@ -212,6 +228,8 @@ def test_the_clients_example(server: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     expected = Enhancer("pdn", backend="onnxruntime", color="bgr")(dark)
     assert np.array_equal(cv2.imread(str(tmp_path / "bright.png")), expected)
+    ending = subprocess.run([*command, str(tmp_path / "bright")], capture_output=True, text=True, check=False)
+    assert ending.returncode == 1 and ending.stderr.endswith("bright has no ending that OpenCV writes\n")
     wrong = [*command, str(tmp_path / "x.png"), "--server", server, "--model", "absent"]
     done = subprocess.run(wrong, capture_output=True, text=True, check=False)
     assert done.returncode == 1 and done.stderr == f"{server}: Request for unknown model: 'absent' is not found\n"

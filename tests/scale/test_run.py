@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from runtime import cli
+from runtime.errors import InputError
 from runtime.scale import run
 from runtime.scale.worker import Settings
 from tests.runtime.conftest import make_info, write_artifact
@@ -159,19 +160,33 @@ def test_what_is_wrong_is_said_in_one_line(
     for case, words in cases.items():
         assert cli.main(["enhance", *words, "-o", str(tmp_path / "out")]) == 2, case
         assert capfd.readouterr().err.count("\n") == 1, case
+    # What was to be a picture does not become a folder where there is nothing to enhance.
+    words = ["--ray", cluster.address, str(tmp_path / "absent.png"), "-o", str(tmp_path / "bright.png")]
+    assert cli.main(["enhance", *words]) == 1
+    assert "absent.png: does not exist" in capfd.readouterr().err and not (tmp_path / "bright.png").exists()
 
 
 def test_workers_are_counted_out(settings: Settings) -> None:
     """Where there is a GPU each worker gets its share of one; elsewhere as many CPUs as it has threads."""
 
     class Ray:
-        def __init__(self, **resources: float) -> None:
-            self.resources = resources
+        def __init__(self, *nodes: dict[str, float], **resources: float) -> None:
+            self.resources = [*nodes, resources]
 
-        def cluster_resources(self) -> dict[str, float]:
-            return self.resources
+        def nodes(self) -> list[dict[str, Any]]:
+            left = {"Alive": False, "Resources": {"CPU": 100.0, "GPU": 100.0}}
+            return [left, *({"Alive": True, "Resources": found} for found in self.resources)]
 
     crew = run.cluster.crew
+    # No worker lies across two nodes.
+    assert crew(Ray({"CPU": 3}, CPU=3), None, None, 2, "auto") == run.Crew(2, 2, 0)
+    assert crew(Ray({"CPU": 8}, CPU=8, GPU=2), None, None, None, "auto") == run.Crew(2, 1, 1)
+    with pytest.raises(InputError, match="no node of the cluster has more than 3"):
+        crew(Ray({"CPU": 3}, CPU=3), None, None, 4, "auto")
+    with pytest.raises(InputError, match="no node of the cluster has more than 1 GPUs"):
+        crew(Ray({"CPU": 3, "GPU": 1}, CPU=3, GPU=1), None, 2, None, "auto")
+    with pytest.raises(InputError, match="room for a worker of 4 CPUs and 1 GPUs"):
+        crew(Ray({"CPU": 8}, CPU=2, GPU=1), None, None, 4, "auto")
     assert crew(Ray(CPU=8), None, None, None, "auto") == run.Crew(8, 1, 0)
     assert crew(Ray(CPU=8), None, None, 3, "auto") == run.Crew(2, 3, 0)
     assert crew(Ray(CPU=64, GPU=4), None, None, None, "auto") == run.Crew(4, 1, 1)

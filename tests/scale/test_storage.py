@@ -40,6 +40,42 @@ def test_a_list_keeps_the_structure_below_the_folder_that_it_shares(tmp_path: Pa
         find([f"@{tmp_path / 'empty.txt'}"], str(out))
 
 
+def test_a_list_leads_nowhere_else(tmp_path: Path) -> None:
+    """No entry is written outside of the output folder, or over an input under another name."""
+    (tmp_path / "list.txt").write_text("s3://bucket/in/a.png\ns3://bucket/in/../../../../b.png\ns3://bucket/in/below/\n")
+    found = find([f"@{tmp_path / 'list.txt'}"], str(tmp_path / "out"))
+    assert [pair.target for pair in found.pairs] == [str(tmp_path / "out" / "a.png")]
+    assert [failure.reason.split(";")[0] for failure in found.failures] == ["has .. in its path", "is a folder"]
+    (tmp_path / "list.txt").write_text("s3://bucket/\n")
+    assert [failure.name for failure in find([f"@{tmp_path / 'list.txt'}"], str(tmp_path)).failures] == ["s3://bucket/"]
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").write_bytes(b"")
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    (tmp_path / "list.txt").write_text(f"{tmp_path / 'link' / 'a.png'}\n")
+    found = find([f"@{tmp_path / 'list.txt'}"], str(tmp_path / "in"))
+    assert not found.pairs and found.failures[0].reason.startswith("would write over the input")
+
+
+def test_what_would_not_mean_what_it_seems_to_is_refused(tmp_path: Path) -> None:
+    for source, out in (
+        (f"file://{tmp_path}", str(tmp_path / "out")),
+        ("s3://bucket/a.png", str(tmp_path / "bright.png")),
+        (str(tmp_path / "a.png"), "s3://key:secret@bucket/bright.png"),
+    ):
+        with pytest.raises(InputError, match=r"is a path|is named like a file") as raised:
+            find([source], out)
+        assert "secret" not in str(raised.value)
+
+
+def test_keys_are_not_shown(tmp_path: Path) -> None:
+    """Not even those that make a URL malformed."""
+    for place in ("s3://key:sec/ret@bucket/a.png", "nowhere://key:secret@bucket/a.png", "s3://key:se cret@bucket/a.png"):
+        with pytest.raises(InputError, match="of no store") as raised:
+            storage.read(place)
+        assert "ret@" not in str(raised.value) and "sec" not in str(raised.value) and "se c" not in str(raised.value)
+    assert storage.path_of("hdfs://host:8020/a@b.png") == "hdfs://host:8020/a@b.png"
+
+
 def test_stores_that_nobody_knows_are_named(tmp_path: Path) -> None:
     found = find(["nowhere://bucket/a"], str(tmp_path))
     assert found.failures[0].reason.startswith("nowhere://bucket/a is of no store")
@@ -63,6 +99,17 @@ def test_objects_are_read_and_written_whole(store: tuple[dict[str, bytes], str])
         storage.read(f"s3://key:secret@bucket/absent{options}")
     with pytest.raises(OutputError, match="cannot write"):
         storage.write(f"s3://key:secret@bucket/readonly/a.png{options}", data)
+
+
+def test_names_of_objects_are_taken_as_they_are(store: tuple[dict[str, bytes], str]) -> None:
+    objects, options = store
+    names = ["a b.png", "a#b.png", "a%20b.png", "ä/ö.png", "a+b@c.png"]
+    for name in names:
+        place = storage.join(f"s3://key:secret@bucket/in{options}", name)
+        storage.write(place, name.encode())
+        assert storage.read(place) == name.encode()
+    assert sorted(objects) == sorted(f"bucket/in/{name}" for name in names)
+    assert storage.names_below(f"s3://key:secret@bucket/in{options}") == sorted(names)
 
 
 def test_a_bucket_is_enhanced_into_another(store: tuple[dict[str, bytes], str], settings: Settings) -> None:

@@ -6,9 +6,11 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import onnxruntime
 import pytest
 
 from runtime import Enhancer, pictures, video
@@ -18,7 +20,7 @@ from runtime.scale import films, ledger, worker
 from runtime.scale.ledger import JOURNAL, Ledger, Note, Outcome, read_journal
 from runtime.scale.tasks import Task
 from runtime.scale.worker import ATTEMPTS, Settings, Worker, packed, probe, unpacked
-from tests.runtime.conftest import double
+from tests.runtime.conftest import double, make_info, write_artifact
 from tests.scale.conftest import outputs
 from tests.scale.test_run import film
 
@@ -86,6 +88,19 @@ def test_what_is_finished_is_not_done_again(folder: Callable[..., Path], setting
     assert again(replace(settings, strength=0.5)) == (4, 0)
 
 
+def test_all_that_decides_bytes_is_in_the_digest(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = write_artifact(tmp_path / "other.onnx", make_info(), around=1)
+    more: list[dict[str, Any]] = [
+        {}, {"source": str(other)}, {"threads": 2}, {"strength": 0.5}, {"gate": True}, {"tile": "off"},
+    ]  # fmt: skip
+    found = [probe(replace(settings, **changes)).digest for changes in more]
+    for module in (worker, cv2, onnxruntime):
+        monkeypatch.setattr(module, "__version__", "another")
+        found.append(probe(settings).digest)
+    assert len(set(found)) == len(found)
+    assert probe(settings).digest == found[-1]
+
+
 def test_suspects_are_done_alone_and_given_up_after_a_few(
     folder: Callable[..., Path], settings: Settings, tmp_path: Path
 ) -> None:
@@ -122,7 +137,9 @@ def test_the_journal_survives_being_cut(tmp_path: Path) -> None:
     assert book.account().enhanced == 3
     path = tmp_path / JOURNAL
     assert len(path.read_text().splitlines()) == 3
-    path.write_bytes(path.read_bytes()[:-20])
+    path.write_bytes(
+        b'{"target": 1, "source_sha256": "", "target_sha256": "", "settings": ""}\nnull\n' + path.read_bytes()[:-20]
+    )
     assert set(read_journal(str(tmp_path))) == {str(tmp_path / "0.png"), str(tmp_path / "1.png")}
     # What is appended after a line that was cut is not lost with it.
     Ledger(str(tmp_path)).finish("w", Outcome(2, "picture", "x", "enhanced", note=Note(str(tmp_path / "2.png"), "a", "b", "c")))
@@ -187,6 +204,12 @@ def test_films_through_a_worker(settings: Settings, tmp_path: Path) -> None:
     assert len(list(films.segments_folder(str(target)).iterdir())) == 3
     # A run that was stopped here finds the segments again.
     notes = read_journal(str(target.parent))
+    longer = Ledger(str(tmp_path))
+    first = str(films.segment_path(str(target), 0))
+    Worker(settings, longer)(_row([replace(parts[0], last=9, noted=json.dumps(notes[first].__dict__))]))
+    assert longer.account().frames == 9  # of another length it is another segment
+    Worker(settings, Ledger(str(target.parent)))(_row(parts[:1]))
+    notes = read_journal(str(target.parent))
     later = Ledger(str(target.parent))
     noted = [json.dumps(notes[str(films.segment_path(str(target), part.first))].__dict__) for part in parts]
     Worker(settings, later)(_row([replace(part, noted=note) for part, note in zip(parts, noted, strict=True)]))
@@ -195,7 +218,7 @@ def test_films_through_a_worker(settings: Settings, tmp_path: Path) -> None:
     one(_row([Task(3, "film", str(source), str(target), last=30, step=10), broken]))
     account = book.account()
     assert account.enhanced == 1 and account.frames == 30 and list(outputs(target.parent)) == ["film.mp4"]
-    assert [failure.reason.endswith("or it is damaged") for failure in account.failures] == [True]
+    assert ["No such file" in failure.reason for failure in account.failures] == [True]
     assert not films.segments_folder(str(target)).exists()
 
 
