@@ -79,7 +79,8 @@ def _latency(records: Mapping[str, Record], plots: dict[str, str]) -> Iterable[s
         for table in record.results:
             shape = f"{table['height']}x{table['width']}"
             pictures = "one picture" if table["batch"] == 1 else f"{table['batch']} pictures at once"
-            yield f"### {record.configuration['network']}, {shape}, {pictures}\n"
+            more = " and what is faster, but not the same" if name == FAST else ""
+            yield f"### {record.configuration['network']}{more}, {shape}, {pictures}\n"
             plot = f"{name}-{shape}"
             plots[plot] = _latency_bars(record, table)
             yield f"![Latency of {record.configuration['network']} at {shape}](plots/{plot}.svg)\n"

@@ -176,3 +176,31 @@ def test_the_readme_table_holds_what_was_measured_the_best_first(records: dict[s
     assert found[0] == "|network|PSNR, dB|SSIM|LPIPS|CPU, ms|"
     assert found[2:4] == ["|`sri`|21.50|0.812|0.200|-|", "|`blnet`|20.14|-|0.313|40|"]
     assert "dsn" not in "".join(found) and "4 cores of a CPU" in found[-1]
+
+
+def test_what_is_faster_is_held_against_the_best_exact_one(records: dict[str, Record]) -> None:
+    rows = (
+        _row("ours", "retinexrt", 40.0),
+        _row("theirs", "torch", 32.0),
+        _row("fast", "retinexrt", 8.0, network="pdn-fast", precision="bf16"),
+        _row("other", "openvino-bf16", 16.0, precision="bf16"),
+    )
+    exact = records["quality_blnet"]
+    fast = replace(
+        exact,
+        configuration={**exact.configuration, "network": "pdn-fast", "precision": "bf16"},
+        results={"summary": {"psnr": {"mean": 19.9}, "ssim": {"mean": 0.7}}},
+    )
+    table = _record("latency", {"network": "blnet", "trained": True}, [Table(400, 600, 1, rows, ())])
+    found = {**records, "latency-fast": table, "quality_fast": fast}
+    lines = report.fast_figures(found).splitlines()
+    assert lines[0] == "||precision|p50 ms|times as fast|PSNR less blnet's|SSIM less blnet's|"
+    assert lines[2:6] == [
+        "|ours|fp32|40.0|0.80|+0.00|-|",
+        "|theirs|fp32|32.0|1.00|+0.00|-|",
+        "|other|bf16|16.0|2.00|-|-|",
+        "|fast|bf16|8.0|4.00|-0.24|-|",
+    ]
+    assert "as theirs, the best FP32 of the same run" in lines[-1]
+    titles = [line for line in report.generate(found)["RESULTS.md"].splitlines() if line.startswith("### blnet")]
+    assert len(titles) == len(set(titles)) == 2
