@@ -8,7 +8,7 @@
 
 int main(int argc, char** argv) {
   if (argc != 5) {
-    std::cerr << "usage: " << argv[0] << " ARTIFACT HEIGHT WIDTH\n";
+    std::cerr << "usage: " << argv[0] << " ARTIFACT HEIGHT WIDTH BACKEND\n";
     return 2;
   }
   try {

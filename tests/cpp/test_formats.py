@@ -14,6 +14,8 @@ import pytest
 
 from runtime import manifest
 from runtime.artifact import ArtifactInfo, PlanInfo, Profile
+from runtime.errors import ArtifactError
+from runtime.onnx_file import read_info
 from tests.cpp.conftest import Images, Programs, call, read_ppm, run, write_ppm
 from tests.runtime.conftest import double, make_info, write_artifact
 
@@ -25,6 +27,14 @@ def test_an_onnx_file_describes_itself(programs: Programs, tmp_path: Path) -> No
         tmp_path / "blur.onnx", make_info(network="blur", halo=4, multiple=4, title='a "title" \u00e9\U0001f319')
     )
     assert programs("formats", "onnx", path) == "blur|fp32|image|enhanced|4|4|-1|no plan\n"
+
+
+def test_a_precision_that_cpus_do_not_have_is_refused(programs: Programs, tmp_path: Path) -> None:
+    path = write_artifact(tmp_path / "double.onnx", make_info(cpu_precision="fp8"))
+    said = programs.fails("formats", "onnx", path)
+    assert said.startswith("ArtifactError: ") and "cpu_precision" in said
+    with pytest.raises(ArtifactError, match="cpu_precision"):
+        read_info(path)
 
 
 @pytest.mark.parametrize("size", [0, 1, 55, 56, 63, 64, 65, 1000])

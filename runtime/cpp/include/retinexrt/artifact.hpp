@@ -122,6 +122,7 @@ inline ArtifactInfo to_info(const json::Value& document, const std::string& text
   info.precision = document.at("precision").text();
   // Newer than the first documents.
   if (document.object().count("cpu_precision") != 0) info.cpu_precision = document.at("cpu_precision").text();
+  if (info.cpu_precision != "fp32" && info.cpu_precision != "bf16") throw json::JsonError("cpu_precision is no precision");
   info.trained = document.at("trained").boolean();
   info.has_weights = !info.trained || !document.at("weights_sha256").is_null();
   info.input = to_tensor(document.at("input"));

@@ -45,8 +45,8 @@ class Enhancer {
   }
 
   // Write the enhanced picture into `out`, of the same size; strides and colour orders may differ, and it may be `image`
-  // itself. Nothing is allocated from the second call of a thread and a size on, and nothing is copied where rows follow
-  // one another, the colours are RGB and the two do not overlap.
+  // itself. No buffer is made from the second call of a thread and a size on (the engine may make its own), and nothing is
+  // copied where rows follow one another, the colours are RGB and the two do not overlap.
   void enhance_into(const ImageView& image, const MutableImageView& out, const Amount& amount = {}) {
     check(image, amount);
     detail::check_view(out, "out");

@@ -6,6 +6,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "artifact.hpp"
@@ -21,6 +22,7 @@ constexpr std::int64_t whole_pixels_light = 16 * 1088 * 1920;  // of a network w
 // A tile along one axis: [start, stop) goes in, [core_start, core_stop) is kept.
 struct Span {
   int start, stop, core_start, core_stop;
+  int size() const { return stop - start; }
 };
 
 inline int round_up(int size, int multiple) { return (size + multiple - 1) / multiple * multiple; }
@@ -66,21 +68,26 @@ inline void run_tiles(const Run& run, const ArtifactInfo& info, const std::uint8
   };
   std::vector<std::uint8_t> tile, enhanced;
   const auto columns = cut(width, 2);
-  const std::size_t row = row_bytes(width);
+  std::vector<std::pair<Span, Span>> tiles;
   for (const Span& y : cut(height, 1)) {
-    for (const Span& x : columns) {
-      const int rows = y.stop - y.start, cols = x.stop - x.start;
-      const std::size_t line = row_bytes(cols);
-      tile.resize(line * std::size_t(rows));
-      enhanced.resize(tile.size());
-      for (int i = 0; i < rows; ++i) {
-        std::copy_n(image + std::size_t(y.start + i) * row + row_bytes(x.start), line, tile.data() + std::size_t(i) * line);
-      }
-      run(tile.data(), enhanced.data(), rows, cols);
-      for (int i = y.core_start; i < y.core_stop; ++i) {
-        const std::uint8_t* kept = enhanced.data() + std::size_t(i - y.start) * line + row_bytes(x.core_start - x.start);
-        std::copy_n(kept, row_bytes(x.core_stop - x.core_start), out + std::size_t(i) * row + row_bytes(x.core_start));
-      }
+    for (const Span& x : columns) tiles.emplace_back(y, x);
+  }
+  // One shape after the other: an engine may have to prepare for each.
+  std::stable_sort(tiles.begin(), tiles.end(), [](const auto& one, const auto& other) {
+    return std::pair(one.first.size(), one.second.size()) < std::pair(other.first.size(), other.second.size());
+  });
+  const std::size_t row = row_bytes(width);
+  for (const auto& [y, x] : tiles) {
+    const std::size_t line = row_bytes(x.size());
+    tile.resize(line * std::size_t(y.size()));
+    enhanced.resize(tile.size());
+    for (int i = 0; i < y.size(); ++i) {
+      std::copy_n(image + std::size_t(y.start + i) * row + row_bytes(x.start), line, tile.data() + std::size_t(i) * line);
+    }
+    run(tile.data(), enhanced.data(), y.size(), x.size());
+    for (int i = y.core_start; i < y.core_stop; ++i) {
+      const std::uint8_t* kept = enhanced.data() + std::size_t(i - y.start) * line + row_bytes(x.core_start - x.start);
+      std::copy_n(kept, row_bytes(x.core_stop - x.core_start), out + std::size_t(i) * row + row_bytes(x.core_start));
     }
   }
 }
