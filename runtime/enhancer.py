@@ -77,7 +77,7 @@ class Enhancer:
 
     @property
     def precision(self) -> str:
-        """What convolutions are computed in: "fp32", "fp16" or "bf16"."""
+        """Of convolutions: "bf16" where they are computed in it, else the artifact's own, "fp32" or "fp16"."""
         return self._precision
 
     @property

@@ -43,7 +43,7 @@ class Session(Protocol):
     backend: str
     #: "cpu" or "cuda:0".
     device: str
-    #: What convolutions are computed in: "fp32", "fp16" or "bf16".
+    #: "bf16" where convolutions are computed in it, else the artifact's own: "fp32" or "fp16".
     precision: str
     info: ArtifactInfo
 
