@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Generator, Iterable, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TextIO
 
@@ -60,12 +60,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 @contextmanager
 def _without_chatter() -> Generator[TextIO]:
-    """Keep what Ray's native part writes to stderr, notes for Ray's developers, from whoever reads it; yields that stderr."""
+    """Keep what Ray writes, notes for its developers and tracebacks of what is reported anyway, from whoever reads stderr and
+    stdout; yields that stderr.
+    """
     sys.stderr.flush()
     kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, 2)
     try:
-        with os.fdopen(os.dup(kept), "w") as stderr:
+        with os.fdopen(os.dup(kept), "w") as stderr, os.fdopen(os.dup(nothing), "w") as stdout, redirect_stdout(stdout):
             yield stderr
     finally:
         os.dup2(kept, 2)

@@ -137,6 +137,12 @@ class Ledger:
         self._load(worker).seconds += seconds
         self._account.ended = time.time()
 
+    def refuse(self, node: str, why: str) -> None:
+        """A worker could not begin. Others are begun in its place: a node is named once for each reason."""
+        remark = Failure(node, why)
+        if remark not in self._account.remarks:
+            self._account.remarks.append(remark)
+
     def flush(self) -> None:
         """Everything that was noted is in the journal."""
         self._journal.flush()
@@ -254,6 +260,9 @@ class RemoteLedger:
 
     def spend(self, worker: str, seconds: float) -> None:
         self._told.append(self._actor.spend.remote(worker, seconds))
+
+    def refuse(self, node: str, why: str) -> None:
+        self._told.append(self._actor.refuse.remote(node, why))
 
     def flush(self) -> None:
         """Return when the ledger has heard everything."""

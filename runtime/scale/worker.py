@@ -21,7 +21,7 @@ from runtime import __version__, pictures, pipeline, video
 from runtime.artifact import CpuPrecision, sha256
 from runtime.enhance_command import reason
 from runtime.enhancer import Enhancer, Tile
-from runtime.errors import ArtifactError, InputError
+from runtime.errors import ArtifactError, InputError, RetinexError
 from runtime.pictures import Picture
 from runtime.scale import films, storage
 from runtime.scale.ledger import Note, Outcome, State
@@ -93,6 +93,18 @@ def _version(backend: str) -> str:
     return str(import_module(module).__version__) if module else ""
 
 
+def _open_alike(settings: Settings) -> tuple[Enhancer, str]:
+    """What the settings name, and its digest, which is the one that they name."""
+    enhancer = _open(settings)
+    digest = _digest(enhancer, settings)
+    if settings.digest not in ("", digest):
+        raise ArtifactError(
+            f"{enhancer.source} is another artifact here than where the first worker looked, or runs on another backend or "
+            "with other versions; every node needs the same"
+        )
+    return enhancer, digest
+
+
 class Book(Protocol):
     """The ledger, near or far."""
 
@@ -100,6 +112,7 @@ class Book(Protocol):
     def alone(self, number: int) -> int: ...
     def finish(self, worker: str, outcome: Outcome) -> None: ...
     def spend(self, worker: str, seconds: float) -> None: ...
+    def refuse(self, node: str, why: str) -> None: ...
     def flush(self) -> None: ...
 
 
@@ -118,15 +131,14 @@ class Worker:
         cv2.setNumThreads(settings.threads or 1)
         self._settings = settings
         self._book = book
-        self._enhancer = _open(settings)
-        self._digest = _digest(self._enhancer, settings)
+        try:
+            self._enhancer, self._digest = _open_alike(settings)
+        except RetinexError as error:
+            book.refuse(platform.node(), str(error))
+            book.flush()
+            raise
         self._name = f"{platform.node()}, process {os.getpid()}"
         self._films: dict[tuple[str, int, int], str] = {}
-        if settings.digest not in ("", self._digest):
-            raise ArtifactError(
-                f"{self._enhancer.source} on {self._name} is another artifact than the first worker found, or runs on another "
-                "backend or with other versions; every node needs the same"
-            )
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Do what one row names; what became of it stands in the ledger."""

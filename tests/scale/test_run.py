@@ -19,7 +19,7 @@ import pytest
 
 from runtime import cli
 from runtime.errors import InputError
-from runtime.scale import run
+from runtime.scale import command, run
 from runtime.scale.worker import Settings
 from tests.runtime.conftest import make_info, write_artifact
 from tests.scale.conftest import outputs
@@ -164,6 +164,15 @@ def test_what_is_wrong_is_said_in_one_line(
     words = ["--ray", cluster.address, str(tmp_path / "absent.png"), "-o", str(tmp_path / "bright.png")]
     assert cli.main(["enhance", *words]) == 1
     assert "absent.png: does not exist" in capfd.readouterr().err and not (tmp_path / "bright.png").exists()
+
+
+def test_ray_is_not_heard(capfd: pytest.CaptureFixture[str]) -> None:
+    with command._without_chatter() as stderr:  # pyright: ignore[reportPrivateUsage]
+        os.write(2, b"of the native part")
+        print("a traceback")
+        print("a bar", file=stderr)
+    print("after it")
+    assert capfd.readouterr() == ("after it\n", "a bar\n")
 
 
 def test_workers_are_counted_out(settings: Settings) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -124,8 +125,14 @@ def test_workers_with_another_artifact_refuse(settings: Settings, tmp_path: Path
     found = probe(settings)
     assert found.backend == "onnxruntime" and found.trained
     Worker(replace(settings, digest=found.digest), Ledger(str(tmp_path)))
-    with pytest.raises(ArtifactError, match="another artifact"):
-        Worker(replace(settings, digest=found.digest, gate=True), Ledger(str(tmp_path)))
+    book = Ledger(str(tmp_path))
+    for _ in range(2):
+        with pytest.raises(ArtifactError, match="another artifact"):
+            Worker(replace(settings, digest=found.digest, gate=True), book)
+    with pytest.raises(ArtifactError, match="does not exist"):
+        Worker(replace(settings, source=str(tmp_path / "absent.onnx")), book)
+    # Others may do their work, so the report says it: once for each reason.
+    assert [remark.name for remark in book.account().remarks] == [platform.node()] * 2
 
 
 def test_the_journal_survives_being_cut(tmp_path: Path) -> None:
