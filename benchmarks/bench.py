@@ -30,8 +30,9 @@ ROOT = Path(__file__).resolve().parents[1]
 _RIVALS = {"torch": "torch", "torch-compile": "torch", "onnxruntime": "onnxruntime", "openvino": "openvino"}
 #: Too slow on a CPU for a table: seconds to minutes per picture.
 _SLOW = ("dsn", "dsn-reverse")
-#: The network that everything is measured of.
+#: The network that everything is measured of, and what a trial of INT8 makes of it.
 _MAIN = "pdn"
+_TRIAL = Path("out") / "pdn-int8.onnx"
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,9 @@ class Step:
 def steps(quick: bool, only: list[str] | None = None) -> list[Step]:
     """Everything to run, in order. `quick` keeps to small sizes and few rounds, and writes nothing."""
     found = [name for name in NETWORKS if locate.find(f"{name}.onnx") and (only is None or name in only)]
-    planned = [*_parity(found, quick), *_latency(found, quick), *_quality(found, quick), *_scaling(found, quick)]
+    trial = _trial(found)
+    planned = [*_parity(found, quick), *trial, *_latency(found, quick, bool(trial)), *_quality(found, quick, bool(trial))]
+    planned += _scaling(found, quick)
     return planned if quick or not planned else [*planned, Step(("benchmarks/report.py",))]
 
 
@@ -56,7 +59,21 @@ def _parity(found: list[str], quick: bool) -> list[Step]:
     return [Step(("benchmarks/parity.py", name, *how)) for name in found]
 
 
-def _latency(found: list[str], quick: bool) -> list[Step]:
+def _trial(found: list[str]) -> list[Step]:
+    """Make the INT8 file that is measured beside the others."""
+    data = _pairs()
+    if _MAIN not in found or data is None or not find_spec("onnxruntime") or not find_spec("onnx"):
+        return []
+    return [Step(("benchmarks/quantise.py", _MAIN, "--data", str(data), "--out", str(_TRIAL.parent)))]
+
+
+def _pairs() -> Path | None:
+    """The folder of pairs that quality is scored on."""
+    data = data_folder()
+    return data / "LOL" if data is not None and (data / "LOL" / "pairs.csv").is_file() else None
+
+
+def _latency(found: list[str], quick: bool, trial: bool) -> list[Step]:
     def step(engine: str, record: str, *more: str) -> Step:
         quickly = ("--rounds", "2", "--repeats", "1", "--warm-up", "1", "--size", "64x80", "--no-memory")
         how = quickly if quick else ("--record", record)
@@ -70,6 +87,7 @@ def _latency(found: list[str], quick: bool) -> list[Step]:
             if find_spec("openvino"):
                 # What is faster and not the same: other precisions, and the fast variants.
                 others = [word for fast in found if fast.endswith("-fast") for word in ("--engine", f"{fast}.onnx")]
+                others += ["--engine", str(_TRIAL)] if trial else []
                 against = ("--against", f"{rivals},openvino-bf16,retinexrt-bf16", "--mix")
                 planned.append(step(f"{name}.onnx", FAST, *others, *against))
         elif name not in _SLOW and not name.endswith("-fast"):
@@ -79,16 +97,18 @@ def _latency(found: list[str], quick: bool) -> list[Step]:
     return [*planned, *(step(f"{name}_fp16.plan", f"latency-{name}-gpu", *against) for name in plans)]
 
 
-def _quality(found: list[str], quick: bool) -> list[Step]:
-    data = data_folder()
-    if data is None or not (data / "LOL" / "pairs.csv").is_file():
+def _quality(found: list[str], quick: bool, trial: bool) -> list[Step]:
+    data = _pairs()
+    if data is None:
         return []
     how = ("--first", "1", "--measures", "psnr") if quick else ("--record",)
     scored = [name for name in found if name not in _SLOW and _trained(name)]
-    where = ("--data", str(data / "LOL"), "--split", "val")
+    where = ("--data", str(data), "--split", "val")
     planned = [Step(("benchmarks/quality.py", name, *where, *how)) for name in scored]
     if _MAIN in scored and find_spec("openvino"):
         planned.append(Step(("benchmarks/quality.py", _MAIN, *where, "--precision", "bf16", *how)))
+    if trial:
+        planned.append(Step(("benchmarks/quality.py", str(_TRIAL), *where, *how)))
     return planned
 
 

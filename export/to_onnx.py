@@ -241,6 +241,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         for name in names:
             get_spec(name)
+        if arguments.card and (options.size or options.tensor_io):
+            raise InputError("--card is of the files for any picture; leave out --size and --tensor-io")
         for name in names:
             started = time.perf_counter()
             exports = export_network(name, options)

@@ -25,6 +25,9 @@ SCHEMA = 1
 #: The key of the JSON document among an ONNX file's metadata properties.
 METADATA_KEY = "retinexrt"
 
+#: The ending of files that are being written; what a killed process left is known by it.
+TEMPORARY = ".part"
+
 #: No picture smaller than this, in either direction, is accepted by any artifact.
 MINIMUM_SIZE = 16
 
@@ -232,7 +235,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=TEMPORARY)
         temporary = Path(name)
         with os.fdopen(handle, "wb") as file:
             file.write(data)

@@ -14,6 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from runtime import pipeline
+from runtime.artifact import TEMPORARY
 from runtime.backends.session import Images
 from runtime.enhancer import Enhancer
 from runtime.errors import InputError, OutputError
@@ -70,7 +71,7 @@ def _workspace(target: Path) -> tempfile.TemporaryDirectory[str]:
     """A folder beside the target, so that moving the result into place is a rename."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        return tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.")
+        return tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.", suffix=TEMPORARY)
     except OSError as error:
         raise OutputError(f"cannot write {target}: {error.strerror}") from error
 

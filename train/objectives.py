@@ -98,7 +98,7 @@ def _pdn_joint(network: Any, batch: Batch, autocast: Autocast) -> Terms:
 
 def _reduced(image: Tensor, like: Tensor) -> Tensor:
     """Averaged down to the size of `like`, which it already has but in the fast variants."""
-    return nn.functional.adaptive_avg_pool2d(image, like.shape[2:]) if image.shape != like.shape else image
+    return nn.functional.adaptive_avg_pool2d(image, (like.shape[2], like.shape[3])) if image.shape != like.shape else image
 
 
 def _msrnet(network: Any, batch: Batch, autocast: Autocast) -> Terms:

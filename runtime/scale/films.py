@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 
 from runtime import pipeline
+from runtime.artifact import TEMPORARY
 from runtime.backends.session import Images
 from runtime.errors import InputError, OutputError
 
@@ -70,7 +71,7 @@ def enhance_segment(enhancer: Any, source: str, path: Path, first: int, last: in
     count = 0
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=TEMPORARY)
         temporary = Path(name)
         try:
             with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w") as archive:

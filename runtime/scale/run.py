@@ -17,6 +17,7 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
+from runtime.artifact import TEMPORARY
 from runtime.errors import BackendError, InputError, RetinexError
 from runtime.exposure import check_strength
 from runtime.jobs import Failure
@@ -32,8 +33,8 @@ _MOST_TOGETHER, _TURNS = 64, 8
 _BLOCKS = 4096
 #: Workers of nodes that leave while they start, in a row, before the run is given up.
 _LOST_STARTS = 8
-#: What a killed worker leaves: temporary files and folders beside its target, as tempfile names them.
-_LEFTOVER = re.compile(r"\.(.+)\.[a-z0-9_]{8}")
+#: What a killed worker leaves: temporary files and folders beside its target.
+_LEFTOVER = re.compile(rf"\.(.+)\.[a-z0-9_]{{8}}{re.escape(TEMPORARY)}")
 
 
 @dataclass(frozen=True)

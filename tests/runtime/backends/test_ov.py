@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -21,13 +22,6 @@ SHIPPED = Path(ov.__file__).parents[1] / "models"
 needs_bf16 = pytest.mark.skipif(
     "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"), reason="this CPU has no bfloat16"
 )
-
-
-class Emptied(SimpleQueue[Any]):
-    """A queue of which another thread takes the last entry after it was asked whether it is empty."""
-
-    def empty(self) -> bool:
-        return False
 
 
 @pytest.fixture
@@ -149,12 +143,40 @@ def test_the_file_may_go_once_it_was_opened(artifacts: Path, tmp_path: Path, dar
     assert compiled(session)
 
 
-def test_two_closes_at_once_do_not_wait_for_one_another(session: ov.OvSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session._any, "_idle", Emptied())  # pyright: ignore[reportPrivateUsage]
-    thread = threading.Thread(target=session.close, daemon=True)
-    thread.start()
-    thread.join(timeout=20)
-    assert not thread.is_alive()
+def test_many_may_close_at_once_while_others_run(session: ov.OvSession, dark: NDArray[np.uint8]) -> None:
+    """Each run either comes to its end or says that the session is closed."""
+    begun = threading.Barrier(9)
+    surprises: list[BaseException] = []
+
+    def run(side: int) -> None:
+        images = dark[None, :side, :side].copy()
+        begun.wait()
+        try:
+            for _ in range(200):
+                assert np.array_equal(enhance(session, images), double(images))
+        except ClosedError:
+            pass
+        except BaseException as error:
+            surprises.append(error)
+
+    def close() -> None:
+        begun.wait()
+        time.sleep(0.02)
+        try:
+            session.close()
+        except BaseException as error:
+            surprises.append(error)
+
+    threads = [threading.Thread(target=run, args=(16 + side,), daemon=True) for side in range(4)]
+    threads += [threading.Thread(target=close, daemon=True) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    begun.wait()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert not any(thread.is_alive() for thread in threads) and surprises == []
+    with pytest.raises(ClosedError):
+        enhance(session, dark[None].copy())
 
 
 def test_a_run_that_outlives_its_session_leaves_no_request(
