@@ -18,6 +18,7 @@ from pathlib import Path
 if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from benchmarks import record
 from benchmarks.cases import data_folder
 from benchmarks.contenders import gpu_problem
 from benchmarks.report import FAST
@@ -147,7 +148,7 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.dry_run:
         print("\n".join(map(str, planned)))
         return 0
-    if hasattr(os, "getloadavg") and os.getloadavg()[0] > 0.5 * (os.cpu_count() or 1):
+    if (load := record.load()) is not None and load > 0.5 * (os.cpu_count() or 1):
         print("this machine is busy: times will be upper bounds, and the records say so", file=sys.stderr)
     failed: list[Step] = []
     for number, step in enumerate(planned, 1):

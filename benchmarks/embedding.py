@@ -170,7 +170,7 @@ def figures(found: record.Record) -> str:
             size, time = f"{table['height']}x{table['width']}", row["time"]
             lines.append(f"| {size} | {_NAMES[row['way']]} | {time['p50']:.2f} | {time['p90']:.2f} | {ratios} |")
     machine, how = found.environment, found.configuration
-    load = f"; its load average was {machine.load}, so the times are upper bounds" if machine.busy else ""
+    load = f"; {machine.load:g} of them were busy, so the times are upper bounds" if machine.busy else ""
     versions = " and ".join(f"{name} {machine.packages.get(name, '')}" for name in how["backend"].split(", "))
     lines.append(
         f"\n`{how['artifact']}` on {versions}, {machine.cores} cores, one call on memory "

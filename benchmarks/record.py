@@ -11,6 +11,7 @@ import platform
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass
 from datetime import UTC, datetime
@@ -76,7 +77,7 @@ class Environment:
     system: str
     python: str
     packages: Mapping[str, str]
-    #: Runnable processes over the last minute, of all cores together; None where the system doesn't say.
+    #: Cores that others kept busy just before, of all together; None where the system doesn't say.
     load: float | None
     gpus: tuple[Gpu, ...] = ()
 
@@ -113,9 +114,26 @@ def environment() -> Environment:
         system=f"{platform.system()} {platform.machine()}",
         python=platform.python_version(),
         packages={name: found for name in _PACKAGES if (found := _version(name))},
-        load=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        load=load(),
         gpus=gpus(),
     )
+
+
+def load(seconds: float = 0.5) -> float | None:
+    """Cores that are busy while this process sleeps. (An average over a minute still holds the benchmark before this one.)"""
+    clock = Path("/proc/stat")
+    if not clock.is_file():
+        return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+    before = _clock(clock)
+    time.sleep(seconds)
+    passed = [after - at for after, at in zip(_clock(clock), before, strict=True)]
+    idle, whole = passed[3] + passed[4], max(sum(passed), 1)
+    return round((os.cpu_count() or 1) * (1 - idle / whole), 2)
+
+
+def _clock(stat: Path) -> list[int]:
+    """Time spent by all cores: user, nice, system, idle, waiting for a device, interrupts (2), stolen."""
+    return [int(word) for word in stat.read_text().split("\n", 1)[0].split()[1:9]]
 
 
 def make(kind: str, configuration: Mapping[str, Any], results: Any, environment: Environment) -> Record:

@@ -192,8 +192,8 @@ def figures(found: record.Record) -> str:
     if real:
         added = (real[0].seconds - one.seconds) / one.images * 1e3
         lines.append(
-            f"Ray adds {added:.1f} ms to each picture of one worker ({real[0].seconds / one.seconds - 1:+.1%}), ledger and "
-            "journal included."
+            f"One worker takes {added:+.1f} ms a picture against the plain command ({real[0].seconds / one.seconds - 1:+.1%}), "
+            "ledger and journal included."
         )
         lines.append(_break_even(real[-1], min(plain, key=lambda point: point.seconds)))
     if idle is not None:
@@ -201,7 +201,7 @@ def figures(found: record.Record) -> str:
             f"With a network that takes no time, {idle.workers} workers and one ledger pass {idle.rate:.0f} pictures/s through "
             "this machine: beyond that the way from file to file is the bound, not the network."
         )
-    load = f", load average {found.environment.load}: the times are upper bounds, and ratios between them uncertain"
+    load = f", load {found.environment.load}: the times are upper bounds, and ratios between them uncertain"
     busy = load if found.environment.busy else ""
     lines.append(f"Measured by `{found.command}` on {found.environment.cores} cores of {found.environment.cpu}{busy}.")
     return "\n".join(lines)

@@ -151,7 +151,7 @@ def figures(found: record.Record) -> str:
         for one in photographs
     ]
     load = found.environment.load
-    busy = f", load average {load}" if found.environment.busy else ""
+    busy = f", load {load}" if found.environment.busy else ""
     lines.append(f"Measured by `{found.command}` on {found.environment.cores} cores{busy}.")
     return "\n".join(lines)
 

@@ -83,3 +83,11 @@ def test_tracked_records_hold_no_path_and_no_surprise() -> None:
     for path in record.RESULTS.glob("*.json"):
         record.read(path)
         assert not re.search(r'"/[\w.]+/', path.read_text()), f"{path.name} holds an absolute path"
+
+
+def test_the_load_is_what_others_do_at_the_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([[100, 0, 50, 800, 10, 0, 0, 0], [130, 5, 65, 840, 20, 0, 0, 0]])
+    monkeypatch.setattr(record, "_clock", lambda stat: next(times))
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    monkeypatch.setattr(record.Path, "is_file", lambda self: True)
+    assert record.load(seconds=0) == pytest.approx(4 * 0.5)

@@ -64,7 +64,8 @@ def test_address_sanitizer(
 ) -> None:
     programs = sanitized("address,undefined")
     exercise = programs.build(f"exercise_{way}")
-    environment = SANITIZERS | {"UBSAN_OPTIONS": "halt_on_error=1", "ASAN_OPTIONS": "detect_leaks=1"}
+    leaks = {"ASAN_OPTIONS": "detect_leaks=1", "LSAN_OPTIONS": f"suppressions={HERE / 'lsan.supp'}"}
+    environment = SANITIZERS | leaks | {"UBSAN_OPTIONS": "halt_on_error=1"}
     if way == "native":  # one compilation of the example is enough
         image = write_ppm(tmp_path / "in.ppm", dark)
         enhance = programs.build("enhance_native")

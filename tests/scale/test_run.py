@@ -122,12 +122,16 @@ def test_a_run_that_was_killed_goes_on(
     process.kill()
     process.communicate()
     before = len(_finished(out))
-    (out / "0" / ".001.png.abcd_123").write_bytes(b"what a killed worker had begun to write")
+    (out / "0" / ".001.png.abcd_123.part").write_bytes(b"what a killed worker had begun to write")
+    ours = out / "0" / ".001.png.metadata"
+    ours.write_bytes(b"somebody's own")
     assert 3 <= before < 60
     assert cli.main(["enhance", "--ray", cluster.address, str(source), "-o", str(out), *how]) == 0
     enhanced, kept = (int(word) for word in capfd.readouterr().err.split("\n")[0].split()[:4] if word.isdigit())
     # What was on its way from worker to ledger when the command was killed is done again.
     assert enhanced + kept == 60 and kept >= before - 2
+    assert ours.read_bytes() == b"somebody's own"
+    ours.unlink()
     assert len(outputs(out)) == 60
 
 
