@@ -133,8 +133,8 @@ def _remarks(record: Record, table: Mapping[str, Any]) -> Iterable[str]:
     if others:
         best = min(others, key=lambda row: row["ratio"]["value"])
         times = best["ratio"]["value"]
-        words = f"{times:.2f} times the time of" if times >= 1 else f"faster: {times:.2f} times the time of"
-        yield f"The best alternative in {first['precision']}, {best['label']}, takes {words} {first['label']}.\n"
+        what = f"The best alternative in {first['precision']}, {best['label']}"
+        yield f"{what}, takes {times:.2f} times the time of {first['label']}.\n"
     for row in table["rows"]:
         if not row["warm_up"]["settled"] or abs(row["drift"]) > DRIFT:
             yield f"{row['label']} never settled (drift {row['drift']:+.0%}): read its figures as upper bounds.\n"

@@ -68,7 +68,7 @@ def test_where_it_pays_is_computed_from_the_points() -> None:
     assert "| plain command, 1 thread | 2.00 | | 0.5 |" in text
     assert "| Ray, 1 worker | 1.96 | 98% | 6.0 |" in text and "| Ray, 2 workers | 3.92 | 98% | 6.0 |" in text
     assert "| Ray, 4 workers, simulated | 66.7 | 83% | 6.0 |" in text
-    assert "Ray adds 10.0 ms to each picture of one worker (+2.0%)" in text
+    assert "One worker takes +10.0 ms a picture against the plain command (+2.0%)" in text
     # 5.5 seconds more to start, 45 ms less for each picture.
     assert "is ahead of the plain command with 2 threads from 122 pictures on" in text
     # It is held against the faster of the two: of 45 ms, not of 245.
