@@ -101,12 +101,17 @@ def _started(address: str, source: Path, out: Path) -> tuple[subprocess.Popen[st
     how = ["--engine", str(engine), "--backend", "onnxruntime", "--threads", "1"]
     command = [sys.executable, "-m", "runtime", "enhance", "--ray", address, str(source), "-o", str(out), *how]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(command, cwd=out.parent, env=environment, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, cwd=out.parent, env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=_heed)
     end = time.monotonic() + 60
     while len(_finished(out)) < 3 and process.poll() is None and time.monotonic() < end:
         time.sleep(0.02)
     assert process.poll() is None
     return process, how
+
+
+def _heed() -> None:
+    """A shell starts what runs in its background with interrupts ignored, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _finished(out: Path) -> list[str]:
@@ -137,7 +142,7 @@ def test_a_run_that_was_killed_goes_on(
 
 @pytest.mark.slow
 def test_ctrl_c_ends_a_cluster_of_ones_own(folder: Callable[..., Path], tmp_path: Path) -> None:
-    process, _ = _started("local", folder(60), tmp_path / "out")
+    process, _ = _started("local", folder(600), tmp_path / "out")  # so many that the signal comes before the end
     others = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=60)[1]
