@@ -16,6 +16,9 @@ from train.darkening import darken
 from train.errors import DataError
 from train.pairs import PairStore, Picture
 
+#: Mean of LOL's bright training pictures, of 1.
+USUAL_MEAN = 0.46
+
 #: Height and width of the overview of a whole dark picture: LOL's 400 x 600 averaged over 8 x 8 pixels.
 OVERVIEW = (50, 75)
 
@@ -32,6 +35,8 @@ class Cut:
     #: The dark picture is multiplied by a factor drawn log-uniformly from this range; the bright one stays.
     exposure: tuple[float, float] = (1.0, 1.0)
     flips: bool = True
+    #: How far a bright picture's mean is drawn to `USUAL_MEAN` by a factor: 0 not at all, 1 wholly.
+    level: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,7 @@ class _RawBatch:
     high: Tensor
     overview: Tensor
     gain: Tensor
+    level: Tensor
 
 
 class Batches:
@@ -79,12 +85,15 @@ class Batches:
         random = np.random.default_rng([self._seed, step])
         size = min(self._cut.batch, len(self._store))
         samples = [self._sample(int(index), random) for index in random.choice(len(self._store), size, replace=False)]
-        low, high, overview, gain = (torch.from_numpy(np.stack(part)) for part in zip(*samples, strict=True))
+        parts = [torch.from_numpy(np.stack(part)) for part in zip(*samples, strict=True)]
         if self._device.type == "cuda":
-            low, high, overview, gain = (part.pin_memory() for part in (low, high, overview, gain))
-        return _RawBatch(low, high, overview, gain)
+            parts = [part.pin_memory() for part in parts]
+        return _RawBatch(*parts)
 
-    def _sample(self, index: int, random: np.random.Generator) -> tuple[Picture, Picture, NDArray[np.float32], np.float32]:
+    def _sample(
+        self, index: int, random: np.random.Generator
+    ) -> tuple[Picture, Picture, NDArray[np.float32], np.float32, np.float32]:
+        """One pair's dark and bright crop, its overview, and the factors on the dark and the bright picture."""
         low, high = self._store[index]
         window = self._window(high.shape[0], high.shape[1], random, self._store.pairs[index].name)
         if low is None:
@@ -94,7 +103,8 @@ class Batches:
         if self._cut.flips:
             crops = _flip(crops, random)
         gain = np.exp(random.uniform(*np.log(self._cut.exposure)))
-        return crops[0], crops[1], overview, np.float32(gain)
+        level = (255 * USUAL_MEAN / max(float(high.mean()), 1.0)) ** self._cut.level
+        return crops[0], crops[1], overview, np.float32(gain), np.float32(level)
 
     def _window(self, height: int, width: int, random: np.random.Generator, name: str) -> tuple[slice, slice]:
         if min(height, width) < self._cut.crop:
@@ -104,14 +114,14 @@ class Batches:
         return slice(top, top + side), slice(left, left + side)
 
     def _to_device(self, raw: _RawBatch) -> Batch:
-        gain = raw.gain.to(self._device, non_blocking=True).view(-1, 1, 1, 1)
+        gain, level = (part.to(self._device, non_blocking=True).view(-1, 1, 1, 1) for part in (raw.gain, raw.level))
         # N x H x W x 3 seen as N x 3 x H x W is the channels-last layout that convolutions like best.
         low, high, overview = (
             part.to(self._device, non_blocking=True).permute(0, 3, 1, 2) for part in (raw.low, raw.high, raw.overview)
         )
         return Batch(
             low=(low.float() * (gain / 255)).clamp(max=1.0),
-            high=high.float() / 255,
+            high=(high.float() * (level / 255)).clamp(max=1.0),
             overview=(overview * (gain / 255)).clamp(max=1.0),
         )
 

@@ -162,7 +162,7 @@ class Trainer:
 
     def _batches(self) -> Batches:
         recipe = self.recipe
-        cut = Cut(recipe.batch, recipe.crop, recipe.zoom, recipe.exposure, recipe.flips)
+        cut = Cut(recipe.batch, recipe.crop, recipe.zoom, recipe.exposure, recipe.flips, recipe.level)
         store = self.train_store
         if self._stage.data == "synthetic":
             store = PairStore([Pair(None, pair.high) for pair in store.pairs])

@@ -41,6 +41,9 @@ class Recipe:
     zoom: tuple[float, float] = (1.0, 1.0)
     exposure: tuple[float, float] = (1.0, 1.0)
     flips: bool = True
+    #: How far a bright picture's mean is drawn to the usual one: how bright a scene was photographed can't be seen in its
+    #: dark picture, so a network that is asked for it learns noise, or the training scenes by heart.
+    level: float = 0.0
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 0.0
     #: "cosine": down to 1 % over each stage; "steps": times `decay` at each of `milestones`; "constant".

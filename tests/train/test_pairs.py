@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from train.batches import OVERVIEW, Batches, Cut
+from train.batches import OVERVIEW, USUAL_MEAN, Batches, Cut
 from train.darkening import darken
 from train.errors import DataError
 from train.pairs import Pair, PairStore, find_pairs, read_picture
@@ -160,6 +160,32 @@ def test_exposure_scales_the_dark_picture_only(tmp_path: Path) -> None:
     assert batch.low.mean().item() == pytest.approx(60 / 255)
     assert batch.overview.mean().item() == pytest.approx(60 / 255)
     assert batch.high.mean().item() == pytest.approx(200 / 255)
+
+
+@pytest.mark.parametrize(("level", "mean"), [(0.0, 0.4), (0.5, (0.4 * USUAL_MEAN) ** 0.5), (1.0, USUAL_MEAN)])
+def test_a_level_draws_the_bright_picture_to_the_usual_mean(tmp_path: Path, level: float, mean: float) -> None:
+    """By the mean of the whole picture: a crop of its dark half stays darker than usual."""
+    bright = np.zeros((40, 40, 3), np.uint8)
+    bright[20:] = 204
+    for name in ("low", "high"):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), bright)
+    store = PairStore([Pair(tmp_path / "low.png", tmp_path / "high.png")])
+    whole = Batches(store, Cut(batch=1, crop=40, level=level), 0, CPU).batch(0)
+    assert whole.high.mean().item() == pytest.approx(mean, abs=1e-5)
+    assert whole.low.mean().item() == pytest.approx(0.4)
+    crops = [Batches(store, Cut(batch=1, crop=4, level=level), seed, CPU).batch(0).high.mean().item() for seed in range(8)]
+    assert min(crops) == 0.0 and max(crops) == pytest.approx(2 * mean, abs=1e-5)
+
+
+def test_a_black_picture_and_what_a_level_clips_stay_in_range(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "low.png"), np.zeros((32, 32, 3), np.uint8))
+    for value in (0, 240):
+        bright = np.zeros((32, 32, 3), np.uint8)
+        bright[:4] = value
+        cv2.imwrite(str(tmp_path / "high.png"), bright)
+        store = PairStore([Pair(tmp_path / "low.png", tmp_path / "high.png")])
+        high = Batches(store, Cut(batch=1, crop=32, level=1.0), 0, CPU).batch(0).high
+        assert high.isfinite().all() and high.max().item() == (1.0 if value else 0.0)
 
 
 def test_both_pictures_are_flipped_alike(tmp_path: Path) -> None:
