@@ -158,12 +158,12 @@ class OvSession:
         with self._changing:
             if self._closed:
                 raise ClosedError("the session is closed")
+            last, times = self._recent
+            self._recent = (shape, times + 1 if shape == last else 1)
             model = self._fixed.get(shape)
             if model is not None:
                 self._fixed.move_to_end(shape)
                 return model
-            last, times = self._recent
-            self._recent = (shape, times + 1 if shape == last else 1)
             waits = self._patience is None or self._recent[1] <= self._patience
             if self._any is not None and (waits or _pixels(shape) > _KEPT):
                 return self._any

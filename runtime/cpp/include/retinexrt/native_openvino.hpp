@@ -137,13 +137,13 @@ class OpenVinoModel final : public Model {
 
   Shared model_for(const ov::Shape& shape) {
     const std::lock_guard<std::mutex> lock(mutex_);
+    in_a_row_ = shape == recent_ ? std::min(in_a_row_ + 1, patience + 1) : 1;
+    recent_ = shape;
     for (auto found = fixed_.begin(); found != fixed_.end(); ++found) {
       if (found->first != shape) continue;
       std::rotate(found, found + 1, fixed_.end());  // the latest is the last
       return fixed_.back().second;
     }
-    in_a_row_ = shape == recent_ ? std::min(in_a_row_ + 1, patience + 1) : 1;
-    recent_ = shape;
     if (any_ && (in_a_row_ <= patience_ || pixels(shape) > kept_pixels)) return any_;
     Shared made = compile(&shape);
     fixed_.emplace_back(shape, made);
