@@ -64,6 +64,14 @@ def as_file(source: str) -> Path | None:
     return None
 
 
+def onnx_file(source: str) -> Path:
+    """The ONNX file of a network, or the artifact that `source` is a path of."""
+    path = as_file(source) or find(f"{source}.onnx")
+    if path is None:
+        raise absent(source)
+    return path
+
+
 def absent(name: str, verb: str = "export") -> ArtifactError:
     """The error for a network of which no artifact was found; `verb` is the command that makes one."""
     known = ", ".join(network_names()) or "none"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -216,6 +216,19 @@ def read_journal(folder: str) -> dict[str, Note]:
             continue  # cut off when a run was stopped
         found[storage.path_of(place)] = note
     return found
+
+
+def is_kept(noted: str, target: str, settings: str, source_sha256: Callable[[], str | None]) -> bool:
+    """Whether the output of this very input is there, as an earlier run with the same settings wrote it.
+
+    `noted`: what the journal says of it, as JSON; empty: nothing. The input is read only where the settings agree.
+    """
+    if not noted:
+        return False
+    note = Note(**json.loads(noted))
+    if note.settings != settings or note.source_sha256 != source_sha256():
+        return False
+    return note.target_sha256 == storage.digest(target)
 
 
 def _lines(folder: str) -> Iterator[str]:

@@ -95,9 +95,7 @@ def _check(options: Options) -> None:
 
 def _open(source: str) -> Artifact:
     """Read what an artifact says, and refuse what Triton could not run; a plan is hashed, not loaded."""
-    path = locate.as_file(source) or locate.find(f"{source}.onnx")
-    if path is None:
-        raise locate.absent(source)
+    path = locate.onnx_file(source)
     info = read_info(path)
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", info.network):  # it names a folder
         raise ArtifactError(f"{path} is of a network {info.network!r}, expected a name of letters, digits, - and _")

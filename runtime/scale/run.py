@@ -12,6 +12,7 @@ import time
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -23,7 +24,7 @@ from runtime.exposure import check_strength
 from runtime.jobs import Failure
 from runtime.scale import cluster, films, storage
 from runtime.scale.cluster import Crew
-from runtime.scale.ledger import Account, Note, Outcome, RemoteLedger, read_journal
+from runtime.scale.ledger import Account, Note, Outcome, RemoteLedger, is_kept, read_journal
 from runtime.scale.tasks import Pair, Task, find
 from runtime.scale.worker import Probe, Settings, Worker, packed, probe
 
@@ -186,7 +187,11 @@ def _tasks(pairs: Sequence[Pair], notes: dict[str, Note], step: int) -> list[Tas
 
 def _films_to_do(tasks: Sequence[Task], digest: str, book: RemoteLedger) -> tuple[list[Task], list[Task]]:
     """What can be begun, and the films to put together after it; films that an earlier run finished are told to the book."""
-    done = {task.target for task in tasks if task.kind == "film" and _is_kept(task, digest)}
+    done = {
+        task.target
+        for task in tasks
+        if task.kind == "film" and is_kept(task.noted, task.target, digest, partial(storage.digest, task.source))
+    }
     for task in tasks:
         if task.kind == "film" and task.target in done:
             book.finish("", Outcome(task.number, "film", task.source, "kept"))
@@ -194,15 +199,6 @@ def _films_to_do(tasks: Sequence[Task], digest: str, book: RemoteLedger) -> tupl
     # A film in one piece need not wait for any segment.
     ready = [task for task in left if task.kind != "film" or not task.step]
     return ready, [task for task in left if task.kind == "film" and task.step]
-
-
-def _is_kept(task: Task, digest: str) -> bool:
-    if not task.noted:
-        return False
-    note = Note(**json.loads(task.noted))
-    if note.settings != digest or storage.digest(task.source) != note.source_sha256:
-        return False
-    return storage.digest(task.target) == note.target_sha256
 
 
 @contextmanager

@@ -85,8 +85,7 @@ def names_below(url: str) -> list[str] | None:
 
     Hidden names are passed over, as in folders.
     """
-    from pyarrow import fs  # pyright: ignore[reportMissingTypeStubs]
-
+    fs, _ = _arrow(url)
     try:
         system, path = _system(url)
         if system.get_file_info(path).type == fs.FileType.File:
@@ -103,9 +102,10 @@ def _system(url: str) -> tuple[Any, str]:
     scheme, _, rest = url.partition("://")
     place, mark, options = rest.partition("?")
     bucket, _, path = place.partition("/")
+    _, arrow_error = _arrow(url)
     try:
         system, base = _opened(f"{scheme}://{bucket}{mark}{options}")
-    except (ValueError, TypeError, NotImplementedError) as error:  # as Arrow's own are
+    except (arrow_error, ValueError, TypeError) as error:
         why = "" if "@" in place or mark else f" ({error})"  # which may show keys
         raise InputError(f"{path_of(url)} is of no store that Apache Arrow opens{why}") from error
     return system, f"{base.rstrip('/')}/{path}".rstrip("/")
@@ -114,11 +114,18 @@ def _system(url: str) -> tuple[Any, str]:
 @lru_cache(maxsize=64)
 def _opened(root: str) -> tuple[Any, str]:
     """The file system of a bucket; one for all its objects, as each has connections of its own."""
-    try:
-        from pyarrow import fs  # pyright: ignore[reportMissingTypeStubs]
-    except ImportError as error:
-        raise InputError(f"{path_of(root)} needs Apache Arrow; install it with: pip install 'retinexrt[ray]'") from error
+    from pyarrow import fs  # pyright: ignore[reportMissingTypeStubs]
+
     return fs.FileSystem.from_uri(root)
+
+
+def _arrow(url: str) -> tuple[Any, type[Exception]]:
+    """The file systems of Apache Arrow, and its errors."""
+    try:
+        from pyarrow import ArrowException, fs  # pyright: ignore[reportMissingTypeStubs]
+    except ImportError as error:
+        raise InputError(f"{path_of(url)} needs Apache Arrow; install it with: pip install 'retinexrt[ray]'") from error
+    return fs, ArrowException
 
 
 def _reason(error: OSError) -> str:

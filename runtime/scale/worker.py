@@ -24,7 +24,7 @@ from runtime.enhancer import Enhancer, Tile
 from runtime.errors import ArtifactError, InputError, RetinexError
 from runtime.pictures import Picture
 from runtime.scale import films, storage
-from runtime.scale.ledger import Note, Outcome, State
+from runtime.scale.ledger import Note, Outcome, State, is_kept
 from runtime.scale.tasks import Task
 
 #: How often a task is begun with nothing beside it before it is held to be what kills workers.
@@ -175,7 +175,7 @@ class Worker:
     def _load(self, task: Task) -> Loaded:
         data = storage.read(task.source)
         digest = hashlib.sha256(data).hexdigest()
-        if self._is_kept(task, digest):
+        if is_kept(task.noted, task.target, self._digest, lambda: digest):
             return Loaded(digest, None)
         return Loaded(digest, pictures.decode(data, storage.path_of(task.source)))
 
@@ -192,18 +192,6 @@ class Worker:
         note = Note(task.target, made.sha256, hashlib.sha256(data).hexdigest(), self._digest)
         return self._outcome(task, "enhanced", images=1, note=note)
 
-    def _is_kept(self, task: Task, source_sha256: str) -> bool:
-        """Whether an earlier run left the output of this very input, and it is still what was written."""
-        if not task.noted:
-            return False
-        note = Note(**json.loads(task.noted))
-        fits = note.source_sha256 == source_sha256 and note.settings == self._settings_of(task)
-        return fits and storage.digest(task.target) == note.target_sha256
-
-    def _settings_of(self, task: Task) -> str:
-        """What decides the content of a task's output; of a segment also how long it is."""
-        return f"{self._digest} to {task.last}" if task.kind == "segment" else self._digest
-
     def _do_film(self, task: Task) -> None:
         """Do a film or a segment of one."""
         try:
@@ -214,13 +202,14 @@ class Worker:
     def _segment(self, task: Task) -> None:
         path = films.segment_path(task.target, task.first)
         source = self._film_digest(task.source)
-        if self._is_kept(replace(task, target=str(path)), source):
+        settings = f"{self._digest} to {task.last}"  # its length is part of it
+        if is_kept(task.noted, str(path), settings, lambda: source):
             self._finish(task, "kept")
             return
         count = films.enhance_segment(
             self._enhancer, task.source, path, task.first, task.last, **self._settings.options
         )  # fmt: skip
-        note = Note(str(path), source, storage.digest(str(path)) or "", self._settings_of(task))
+        note = Note(str(path), source, storage.digest(str(path)) or "", settings)
         self._finish(task, "enhanced", images=count, note=note)
 
     def _film(self, task: Task) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import cv2
@@ -21,6 +22,14 @@ def test_places() -> None:
     assert storage.join("s3://bucket/out/?region=x", "a/b.png") == "s3://bucket/out/a/b.png?region=x"
     assert storage.path_of("s3://key:secret@bucket/a@b.png?region=x") == "s3://bucket/a@b.png"
     assert storage.suffix("s3://bucket/a.PNG?region=x.y") == ".png"
+
+
+def test_an_object_store_without_arrow_is_told_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("pyarrow", "pyarrow.fs"):
+        monkeypatch.setitem(sys.modules, name, None)
+    for look in (storage.read, storage.names_below):
+        with pytest.raises(InputError, match=r"needs Apache Arrow; install it with: pip install 'retinexrt\[ray\]'"):
+            look("s3://bucket/a.png")
 
 
 def test_a_list_keeps_the_structure_below_the_folder_that_it_shares(tmp_path: Path) -> None:
