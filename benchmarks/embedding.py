@@ -20,6 +20,8 @@ if __package__ in (None, ""):  # run as a script: its folder is on the path, the
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks import record
+from benchmarks.arguments import size
+from benchmarks.pages import insert
 from benchmarks.timing import Ratio, Sample, Spread, drift, ratio, spread, take_turns, warm_up
 from runtime import locate
 from runtime.errors import BackendError, BackendUnavailableError, RetinexError
@@ -41,7 +43,6 @@ _NAMES = {
     "native_onnxruntime": "C++, native, ONNX Runtime",
 }
 PAGE = ROOT / "docs" / "embedding.md"
-_BEGIN, _END = "<!-- figures -->", "<!-- end of figures -->"
 
 
 @dataclass(frozen=True)
@@ -179,18 +180,12 @@ def figures(found: record.Record) -> str:
     return "\n".join(lines)
 
 
-def document() -> None:
-    """Copy the record's figures into the page."""
-    text = PAGE.read_text()
-    head, rest = text.split(_BEGIN)
-    tail = rest.split(_END)[1]
-    PAGE.write_text(f"{head}{_BEGIN}\n{figures(record.read(record.RESULTS / 'embedding.json'))}\n{_END}{tail}")
-
-
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("network", nargs="?", default="pdn", help="a network or an .onnx file (default: pdn)")
-    parser.add_argument("--size", action="append", metavar="HxW", help="may be given again (default: 16x16 and 400x600)")
+    parser.add_argument(
+        "--size", type=size, action="append", metavar="HxW", help="may be given again (default: 16x16, 400x600)"
+    )
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=5, help="samples of a turn")
     parser.add_argument("--record", action="store_true", help="write benchmarks/results/embedding.json and the page")
@@ -199,10 +194,8 @@ def main(arguments: list[str]) -> None:
     if options.serve:
         serve(options.serve[0], int(options.serve[1]), int(options.serve[2]), options.serve[3])
         return
-    artifact = locate.as_file(options.network) or locate.find(f"{options.network}.onnx")
-    if artifact is None:
-        raise locate.absent(options.network)
-    sizes = [tuple(int(side) for side in size.split("x")) for size in options.size or ["16x16", "400x600"]]
+    artifact = locate.onnx_file(options.network)
+    sizes = options.size or [(16, 16), (400, 600)]
     machine = record.environment()
     programs = build()
     tables = [measure(programs, artifact, height, width, options.rounds, options.repeats) for height, width in sizes]
@@ -212,8 +205,9 @@ def main(arguments: list[str]) -> None:
         configuration = {
             "artifact": artifact.name, "backend": ", ".join(backends), "rounds": options.rounds, "repeats": options.repeats
         }  # fmt: skip
-        print(record.write(record.make("embedding", configuration, tables, machine), "embedding").name)
-        document()
+        found = record.make("embedding", configuration, tables, machine)
+        print(record.write(found, "embedding").name)
+        insert(PAGE, "embedding", figures(found))
 
 
 if __name__ == "__main__":

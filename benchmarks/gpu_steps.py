@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from benchmarks.arguments import size
 from runtime.errors import BackendUnavailableError, RetinexError
 
 Images = NDArray[np.uint8]
@@ -244,11 +245,6 @@ def words(artifact: Path) -> dict[str, Any]:
     }
 
 
-def _size(text: str) -> tuple[int, int]:
-    height, _, width = text.partition("x")
-    return int(height), int(width)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="gpu_steps.py", description="One step of benchmarks/gpu.py.")
     parser.add_argument("step", choices=("reference", "measure", "words"))
@@ -257,7 +253,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--subject", choices=SUBJECTS)
     parser.add_argument("--artifact", type=Path)
     parser.add_argument("--work", type=Path)
-    parser.add_argument("--size", type=_size, default=(400, 600), metavar="HxW")
+    parser.add_argument("--size", type=size, default=(400, 600), metavar="HxW")
     given = parser.parse_args(argv)
     try:
         if given.step == "reference":

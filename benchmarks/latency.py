@@ -7,7 +7,6 @@ ran in the same minutes, taking turns, so that the ratios hold on a noisy machin
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ if __package__ in (None, ""):  # run as a script: its folder is on the path, the
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks import claims, floor, footprint, record, timing
+from benchmarks.arguments import size
 from benchmarks.contenders import AGAINST, Contender, Spec, describe, gpu_problem, open_contender
 from runtime import locate
 from runtime.artifact import ArtifactInfo
@@ -272,20 +272,13 @@ def _times(shape: Sequence[int]) -> str:
     return "x".join(str(side) for side in shape)
 
 
-def _size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d+)x(\d+)", text)
-    if match is None:
-        raise argparse.ArgumentTypeError(f"expected HEIGHTxWIDTH, for example 400x600, not {text!r}")
-    return int(match[1]), int(match[2])
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="latency.py", description="Time artifacts beside what people would use instead.")
     parser.add_argument(
         "--engine", type=Path, action="append", required=True, metavar="FILE", help=".onnx or .plan, as given or in engines/"
     )
     parser.add_argument("--against", default="", metavar="LIST", help=f"comma-separated: {', '.join(AGAINST)}")
-    parser.add_argument("--size", type=_size, nargs="+", action="extend", metavar="HxW", help="default: 400x600")
+    parser.add_argument("--size", type=size, nargs="+", action="extend", metavar="HxW", help="default: 400x600")
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="pictures per run (default: 1)")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: each library's own choice)")
     parser.add_argument("--rounds", type=int, default=Method.rounds, metavar="N", help="default: %(default)s")

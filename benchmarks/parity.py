@@ -8,7 +8,6 @@ numbers, `judge` compares them with limits.
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ if __package__ in (None, ""):  # run as a script: its folder is on the path, the
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks import cases, codes, contenders
+from benchmarks.arguments import size
 from benchmarks.cases import Case, Images, Kind
 from runtime import locate
 from runtime.artifact import ArtifactInfo, CpuPrecision, ParityInfo, sha256
@@ -357,13 +357,6 @@ def _figures(difference: codes.Difference) -> dict[str, Any]:
     }
 
 
-def _size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d+)x(\d+)", text)
-    if match is None:
-        raise argparse.ArgumentTypeError(f"expected HEIGHTxWIDTH, for example 97x131, not {text!r}")
-    return int(match[1]), int(match[2])
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="parity.py",
@@ -374,7 +367,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("networks", nargs="+", metavar="NAME|all")
     parser.add_argument("--engine", type=Path, action="append", metavar="FILE", help=".onnx or .plan (default: all found)")
     parser.add_argument("--weights", type=Path, metavar="FILE", help="torch's weights (default: those in train/weights/)")
-    parser.add_argument("--size", type=_size, metavar="HxW", help="crop photographs to this (default: by network)")
+    parser.add_argument("--size", type=size, metavar="HxW", help="crop photographs to this (default: by network)")
     parser.add_argument("--photographs", type=int, metavar="N", help="how many (default: by network)")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads of the artifacts (default: the backend's)")
     parser.add_argument("--every", action="store_true", help="one line per picture")

@@ -23,6 +23,7 @@ if __package__ in (None, ""):  # run as a script: its folder is on the path, the
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks import record, sizing
+from benchmarks.arguments import count, counts, size
 from benchmarks.pages import insert
 from runtime import locate
 from runtime.backends import read_info
@@ -248,11 +249,11 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("network", nargs="?", default="pdn", help="a network or an .onnx file (default: pdn)")
     parser.add_argument("--backend", default="onnxruntime", help="default: %(default)s")
-    parser.add_argument("--images", type=_count, default=60, help="default: %(default)s")
-    parser.add_argument("--size", type=_size, default=(400, 600), metavar="HxW", help="default: 400x600")
-    parser.add_argument("--workers", type=_counts, default=[1, 2], help="real ones, for example 1,2 (default)")
-    parser.add_argument("--simulated", type=_counts, default=[2, 4, 8], help="for example 2,4,8 (default)")
-    parser.add_argument("--rounds", type=_count, default=3, help="default: %(default)s")
+    parser.add_argument("--images", type=count, default=60, help="default: %(default)s")
+    parser.add_argument("--size", type=size, default=(400, 600), metavar="HxW", help="default: 400x600")
+    parser.add_argument("--workers", type=counts, default=[1, 2], help="real ones, for example 1,2 (default)")
+    parser.add_argument("--simulated", type=counts, default=[2, 4, 8], help="for example 2,4,8 (default)")
+    parser.add_argument("--rounds", type=count, default=3, help="default: %(default)s")
     parser.add_argument("--record", action="store_true", help="write benchmarks/results/scale.json and docs/scaling.md")
     parser.add_argument("--pages", action="store_true", help="only write docs/scaling.md anew, from the records")
     arguments = parser.parse_args(argv)
@@ -266,9 +267,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _measure_and_tell(arguments: argparse.Namespace) -> int:
-    path = locate.as_file(arguments.network) or locate.find(f"{arguments.network}.onnx")
-    if path is None:
-        raise locate.absent(arguments.network)
+    path = locate.onnx_file(arguments.network)
     machine = record.environment()
     settings = Settings(str(path), backend=arguments.backend)
     wanted = ways(arguments.workers, arguments.simulated, machine.cores)
@@ -292,21 +291,6 @@ def _write_pages() -> int:
     for name, text in pages().items():
         insert(PAGE, name, text)
     return 0
-
-
-def _count(text: str) -> int:
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a number from 1 up, found {text}")
-    return int(text)
-
-
-def _counts(text: str) -> list[int]:
-    return [_count(word) for word in text.split(",") if word]
-
-
-def _size(text: str) -> tuple[int, int]:
-    height, width = (_count(side) for side in text.split("x"))
-    return height, width
 
 
 if __name__ == "__main__":

@@ -171,9 +171,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    path = locate.as_file(arguments.network) or locate.find(f"{arguments.network}.onnx")
-    if path is None:
-        raise locate.absent(arguments.network)
+    path = locate.onnx_file(arguments.network)
     machine = record.environment()
     cost = measure_overhead(path, 400, 600, arguments.rounds, arguments.repeats)
     photographs = [measure_photograph(path, backend) for backend in ("onnxruntime", "openvino")]

@@ -12,15 +12,14 @@ from functools import partial
 from train.networks import pdn, pdn_global
 from train.networks.registry import PaperFigures
 
-#: Two smaller noise frames and the enlarging convolution.
-_FEWER = pdn.SPEC.parameters - 271_086
+_PARAMETERS = 271_086
 
 SPEC = replace(
     pdn.SPEC,
     name="pdn-fast",
     title="Progressive dual network, fast variant",
     build=partial(pdn.PDN, fast=True),
-    parameters=pdn.SPEC.parameters - _FEWER,
+    parameters=_PARAMETERS,
     paper=PaperFigures(source="our own variant of PDN (Huang et al., 2021)"),
     multiple=4 * pdn.GRID,
     halo=64,
@@ -35,7 +34,7 @@ GLOBAL = replace(
     name="pdn-global-fast",
     title="Progressive dual network with a global exposure head, fast variant",
     build=partial(pdn_global.PDNGlobal, fast=True),
-    parameters=pdn_global.SPEC.parameters - _FEWER,
+    parameters=_PARAMETERS + pdn_global.SPEC.parameters - pdn.SPEC.parameters,  # and the head
     multiple=4 * pdn.GRID,
     islands=(*pdn_global.SPEC.islands, "reduce", "*_light.enlarge*"),
     contract=SPEC.contract,
