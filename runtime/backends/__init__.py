@@ -22,9 +22,12 @@ class Backend:
     #: Endings after the network's name.
     endings: tuple[str, ...]
 
-    def probe(self) -> Probe:
-        """Look at this machine. Imports the backend's package where it is installed; never raises."""
-        return import_module(self.module).probe()
+    def probe(self, device: int = 0) -> Probe:
+        """Look at this machine, and at that GPU. Imports the backend's package where it is installed.
+
+        Raises nothing but InputError, where there are GPUs and `device` is none of them.
+        """
+        return import_module(self.module).probe(device)
 
     def open(self, path: Path, device: int, threads: int | None, precision: CpuPrecision | None = None) -> Session:
         module = import_module(self.module)
@@ -135,7 +138,7 @@ def open_session(
         if precision is not None and choice.backend.name not in CPU_PRECISIONS:
             obstacles.append(f"{choice.backend.name}: computes in the artifact's precision, and takes no other")
             continue
-        probe = choice.backend.probe()
+        probe = choice.backend.probe(device)
         if not probe.usable:
             install = f"; install it with: {probe.install}" if probe.install else ""
             obstacles.append(f"{probe.name}: {probe.reason}{install}")

@@ -18,8 +18,8 @@ INSTALL = "pip install 'retinexrt[cpu]'"
 _PROVIDER = "CPUExecutionProvider"
 
 
-def probe() -> Probe:
-    """Whether ONNX Runtime can be imported and has its CPU provider."""
+def probe(device: int = 0) -> Probe:
+    """Whether ONNX Runtime can be imported and has its CPU provider; `device` has no meaning here."""
     try:
         ort = _import()
     except BackendUnavailableError as error:

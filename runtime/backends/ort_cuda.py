@@ -63,8 +63,8 @@ def _import() -> Any:
     return ort
 
 
-def probe() -> Probe:
-    """Look for a driver, for the package with the CUDA provider, then for a GPU."""
+def probe(device: int = 0) -> Probe:
+    """Look for a driver, for the package with the CUDA provider, then for that GPU."""
     if not driver_found():
         return Probe(NAME, False, "there is no NVIDIA driver here", install="")
     if "onnxruntime" not in sys.modules and find_spec("onnxruntime") is None:
@@ -73,8 +73,8 @@ def probe() -> Probe:
     if ort is None:
         return Probe(NAME, False, obstacle, INSTALL)
     try:
-        properties = open_cuda().properties(0)
-    except (BackendError, InputError) as error:
+        properties = open_cuda().properties(device)
+    except BackendError as error:
         return Probe(NAME, False, str(error), INSTALL)
     return Probe(NAME, True, f"onnxruntime {ort.__version__} on {properties.name} ({properties.sm})", INSTALL)
 

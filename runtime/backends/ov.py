@@ -23,8 +23,8 @@ _PATIENCE = 2
 _KEPT = 1 << 20
 
 
-def probe() -> Probe:
-    """Whether OpenVINO can be imported and finds a CPU it supports."""
+def probe(device: int = 0) -> Probe:
+    """Whether OpenVINO can be imported and finds a CPU it supports; `device` has no meaning here."""
     try:
         ov = _import()
     except BackendUnavailableError as error:

@@ -37,9 +37,9 @@ def open_session(path: Path, *, device: int, threads: int | None) -> TensorRTSes
     return open_plan(path, "tensorrt", device)
 
 
-def probe() -> Probe:
+def probe(device: int = 0) -> Probe:
     """Can TensorRT plans run here?"""
-    return probe_flavour("tensorrt")
+    return probe_flavour("tensorrt", device)
 
 
 def open_plan(path: Path, flavour: Flavour, device: int, cuda: Cuda | None = None) -> TensorRTSession:
@@ -68,8 +68,8 @@ def _import(flavour: Flavour) -> Any:
         raise BackendUnavailableError(f"{flavour} can't be imported ({error}); install it with: {INSTALL[flavour]}") from error
 
 
-def probe_flavour(flavour: Flavour) -> Probe:
-    """Look for a driver, for the package, then for a GPU that it supports."""
+def probe_flavour(flavour: Flavour, device: int) -> Probe:
+    """Look for a driver, for the package, then for that GPU, and whether it is supported."""
 
     def answer(usable: bool, reason: str) -> Probe:
         return Probe(flavour, usable, reason, INSTALL[flavour])
@@ -80,10 +80,10 @@ def probe_flavour(flavour: Flavour) -> Probe:
         return answer(False, f"the package {flavour} is not installed")
     try:
         trt = import_module(flavour)
-        properties = open_cuda().properties(0)
+        properties = open_cuda().properties(device)
     except (ImportError, OSError) as error:
         return answer(False, f"{flavour} can't be imported ({error})")
-    except (BackendError, InputError) as error:
+    except BackendError as error:
         return answer(False, str(error))
     # What TensorRT-RTX can target. TensorRT itself builds for the GPU at hand, whatever such a list of its names.
     supported = getattr(trt, "ComputeCapability", None) if flavour == "tensorrt_rtx" else None

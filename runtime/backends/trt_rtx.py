@@ -13,6 +13,6 @@ def open_session(path: Path, *, device: int, threads: int | None) -> TensorRTSes
     return open_plan(path, "tensorrt_rtx", device)
 
 
-def probe() -> Probe:
+def probe(device: int = 0) -> Probe:
     """Can TensorRT-RTX plans run here?"""
-    return probe_flavour("tensorrt_rtx")
+    return probe_flavour("tensorrt_rtx", device)

@@ -80,13 +80,13 @@ def test_auto_goes_past_what_does_not_open(engines: Path, monkeypatch: pytest.Mo
     import runtime.backends.trt as trt
 
     write_plan(engines)
-    monkeypatch.setattr(trt, "probe", lambda: Probe("tensorrt", True, "here", ""))
+    monkeypatch.setattr(trt, "probe", lambda device: Probe("tensorrt", True, "here", ""))
 
     def refuse(path: Path, *, device: int, threads: int | None) -> None:
         raise IncompatiblePlanError("built for another GPU")
 
     monkeypatch.setattr(trt, "open_session", refuse)
-    monkeypatch.setattr(ov, "probe", lambda: Probe("openvino", False, "absent", "x"))
+    monkeypatch.setattr(ov, "probe", lambda device: Probe("openvino", False, "absent", "x"))
     assert Enhancer("double").backend == "onnxruntime"
     with pytest.raises(IncompatiblePlanError, match="another GPU"):
         Enhancer("double", backend="tensorrt")
@@ -99,7 +99,7 @@ def test_a_name_stands_for_one_set_of_weights(engines: Path, monkeypatch: pytest
 
     write_artifact(engines / "double.onnx", make_info(weights_sha256="1" * 64))
     write_plan(engines)
-    monkeypatch.setattr(trt, "probe", lambda: Probe("tensorrt", True, "here", ""))
+    monkeypatch.setattr(trt, "probe", lambda device: Probe("tensorrt", True, "here", ""))
     assert Enhancer("double").backend in ("openvino", "onnxruntime")
     with pytest.raises(IncompatiblePlanError, match=r"double_fp16\.plan holds other weights than .*retinexrt build double"):
         Enhancer("double", backend="tensorrt")
@@ -140,7 +140,7 @@ def test_auto_goes_past_what_fails_to_open(engines: Path, monkeypatch: pytest.Mo
         raise error
 
     plan = write_plan(engines)
-    monkeypatch.setattr(trt, "probe", lambda: Probe("tensorrt", True, "here", ""))
+    monkeypatch.setattr(trt, "probe", lambda device: Probe("tensorrt", True, "here", ""))
     monkeypatch.setattr(trt, "open_session", fail)
     assert Enhancer("double").backend in ("openvino", "onnxruntime")
     for source, backend in (("double", "tensorrt"), (plan, "auto")):
@@ -159,7 +159,7 @@ def test_auto_goes_past_damage_and_tensors(engines: Path, monkeypatch: pytest.Mo
     image = make_info().input
     tensors = make_info(input=replace(image, dtype="float32"), precision="fp16")
     write_artifact(engines / "double_fp16.onnx", tensors)
-    monkeypatch.setattr(ort_cuda, "probe", lambda: Probe("onnxruntime-cuda", True, "here", ""))
+    monkeypatch.setattr(ort_cuda, "probe", lambda device: Probe("onnxruntime-cuda", True, "here", ""))
     monkeypatch.setattr(ort_cuda, "open_session", ort.open_session)
     assert Enhancer("double").source == str(engines / "double.onnx")
     (engines / "double.onnx").write_bytes(b"damaged")
@@ -171,7 +171,7 @@ def test_auto_goes_past_damage_and_tensors(engines: Path, monkeypatch: pytest.Mo
 
 def test_nothing_usable_lists_every_obstacle(engines: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name in ((ort, "onnxruntime"), (ov, "openvino")):
-        monkeypatch.setattr(module, "probe", lambda name=name: Probe(name, False, f"no {name}", f"pip install {name}"))
+        monkeypatch.setattr(module, "probe", lambda device, name=name: Probe(name, False, f"no {name}", f"pip install {name}"))
     with pytest.raises(BackendUnavailableError, match=r"no openvino; install it with: pip install openvino\. onnxruntime: no"):
         Enhancer("double")
 

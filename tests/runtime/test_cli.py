@@ -268,7 +268,7 @@ def test_doctor_explains_and_names_the_next_faster(
     import runtime.backends.ov as ov
     from runtime.backends.session import Probe
 
-    monkeypatch.setattr(ov, "probe", lambda: Probe("openvino", False, "it is not installed", "pip install openvino-x"))
+    monkeypatch.setattr(ov, "probe", lambda device: Probe("openvino", False, "it is not installed", "pip install openvino-x"))
     assert cli.main(["doctor", str(artifacts / "double.onnx")]) == 0
     report = capsys.readouterr().out
     assert "no  openvino" in report and "it is not installed" in report

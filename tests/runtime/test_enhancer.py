@@ -331,7 +331,7 @@ def test_an_unusable_backend_is_no_silent_fallback(artifacts: Path, monkeypatch:
     import runtime.backends.ov as ov
     from runtime.backends.session import Probe
 
-    monkeypatch.setattr(ov, "probe", lambda: Probe("openvino", False, "it is not there", "pip install openvino"))
+    monkeypatch.setattr(ov, "probe", lambda device: Probe("openvino", False, "it is not there", "pip install openvino"))
     with pytest.raises(BackendUnavailableError, match="it is not there; install it with: pip install openvino"):
         Enhancer(artifacts / "double.onnx", backend="openvino")
     assert Enhancer(artifacts / "double.onnx").backend == "onnxruntime"

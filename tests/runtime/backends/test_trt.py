@@ -578,3 +578,15 @@ def test_probes_say_what_was_found(
     assert trt.probe().usable, "TensorRT builds for the GPU at hand"
     assert not trt_rtx.probe().usable
     assert "doesn't support compute capability 9.0" in trt_rtx.probe().reason
+
+
+def test_probes_look_at_the_gpu_that_is_asked_for(
+    cuda: FakeCuda, tensorrt: FakeTensorRT, rtx: FakeTensorRT, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trt, "open_cuda", lambda: cuda)
+    monkeypatch.setattr(trt, "driver_found", lambda: True)
+    cuda.devices, cuda.sm_of = 2, {0: "9.0", 1: "8.9"}
+    assert [trt_rtx.probe(device).usable for device in (0, 1)] == [False, True]
+    for probe in (trt.probe, trt_rtx.probe):
+        with pytest.raises(InputError, match="there is no GPU 2; this machine has 2, numbered from 0"):
+            probe(2)

@@ -44,6 +44,8 @@ class FakeCuda:
 
     def __init__(self, sm: str = "8.9", devices: int = 1) -> None:
         self.sm = sm
+        #: Of devices that are not like that.
+        self.sm_of: dict[int, str] = {}
         self.devices = devices
         self._local = threading.local()
         self._lock = threading.RLock()
@@ -107,7 +109,7 @@ class FakeCuda:
     def properties(self, device: int) -> DeviceProperties:
         if not 0 <= device < self.devices:
             raise InputError(f"there is no GPU {device}; this machine has {self.devices}, numbered from 0")
-        return DeviceProperties("Fake GPU", self.sm, 8 << 30, "13.0")
+        return DeviceProperties("Fake GPU", self.sm_of.get(device, self.sm), 8 << 30, "13.0")
 
     def current_context(self, device: int) -> int:
         if self.current_by_application is not None:
