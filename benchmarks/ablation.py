@@ -1,0 +1,153 @@
+"""`python benchmarks/ablation.py --data DIR --record`: what each means against a wrong overall brightness gives by itself.
+
+The fast PDN is trained from scratch with and without its global exposure head, and each with dark pictures as they are,
+with exposures other than theirs, some and many, and with truths drawn to the usual brightness beside that: as many steps,
+the same seed, all else alike. What is finished in --out is not trained again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from benchmarks import record
+from benchmarks.arguments import count
+from runtime.errors import RetinexError
+from train.errors import TrainError
+
+if TYPE_CHECKING:
+    import torch
+
+    from train.validation import Scores
+
+NAME = "ablation"
+NETWORKS = {"pdn-fast": "none", "pdn-global-fast": "yes"}
+
+
+@dataclass(frozen=True)
+class Means:
+    """What is done about brightness in training."""
+
+    exposure: tuple[float, float]
+    level: float
+
+
+MEANS = (Means((1.0, 1.0), 0.0), Means((0.5, 2.0), 0.0), Means((0.15, 6.0), 0.0), Means((0.15, 6.0), 1.0))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One training and its scores on the validation scenes."""
+
+    network: str
+    means: Means
+    scores: Scores
+
+
+def measure(data: Path, out: Path, steps: int, device: torch.device) -> list[Row]:
+    """Train every network with every means."""
+    rows: list[Row] = []
+    for network in NETWORKS:
+        for means in MEANS:
+            low, high = means.exposure
+            folder = out / f"{network}-{low:g}-{high:g}-{means.level:g}"
+            rows.append(Row(network, means, train(network, means, data, folder, steps, device)))
+            print(f"{folder.name}: {rows[-1].scores}", flush=True)
+    return rows
+
+
+def train(network: str, means: Means, data: Path, folder: Path, steps: int, device: torch.device) -> Scores:
+    """The scores of the weights at the end, not of the best ones."""
+    from train.loop import CHECKPOINT, Limits, Trainer
+    from train.networks import get_spec
+    from train.networks.weights import build_seeded
+    from train.pairs import find_pairs
+    from train.recipes import load_recipe
+
+    spec, recipe = get_spec(network), load_recipe(network)
+    stages = tuple(replace(stage, steps=steps) for stage in recipe.stages)
+    recipe = replace(recipe, stages=stages, exposure=means.exposure, level=means.level, validate_every=steps + 1)
+    folder.mkdir(parents=True, exist_ok=True)
+    built = build_seeded(spec, recipe.seed).train()
+    trainer = Trainer(spec, built, recipe, find_pairs(data, "train"), find_pairs(data, "val"), folder, device, Limits())
+    if (folder / CHECKPOINT).is_file():
+        trainer.resume()
+    if trainer.best is None:
+        trainer.run()
+    assert trainer.best is not None  # a run ends with a validation, and this one has no other
+    return trainer.best
+
+
+def figures(found: record.Record) -> str:
+    """The table of NOTES.md."""
+    lines = ["|head|dark pictures times|truth levelled|PSNR|SSIM|PSNR at equal means|", "|---|---|---|---:|---:|---:|"]
+    for row in found.results:
+        scores = row["scores"]
+        lines.append(
+            f"|{NETWORKS[row['network']]}|{_times(row['means'])}|{'yes' if row['means']['level'] else 'no'}"
+            f"|{scores['psnr']:.2f}|{scores['ssim']:.3f}|{scores['psnr_equal_mean']:.2f}|"
+        )
+    how = found.configuration
+    lines.append(
+        f"\n`pdn-fast` and `pdn-global-fast`, each trained from scratch for {how['steps']} steps by `{found.command}`; "
+        f"on LOL's {found.results[0]['scores']['pictures']} validation pictures, in {how['precision']}."
+    )
+    return "\n".join(lines)
+
+
+def _times(means: Mapping[str, Any]) -> str:
+    low, high = means["exposure"]
+    return "1" if low == high else f"{low:g} to {high:g}"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="ablation.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder of pairs")
+    parser.add_argument("--steps", type=count, default=1000, help="of each training (default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("out") / NAME, metavar="DIR", help="default: %(default)s")
+    parser.add_argument("--device", help="cpu, cuda or cuda:N; default: cuda where there is one")
+    parser.add_argument("--threads", type=count, help="CPU threads; default: torch's choice")
+    parser.add_argument("--record", action="store_true", help="write benchmarks/results/ablation.json")
+    arguments = parser.parse_args(argv)
+    try:
+        return _measure_and_tell(arguments)
+    except (RetinexError, TrainError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except ImportError as error:
+        print(f"{error.name} is missing; install it with: pip install 'retinexrt[train]'", file=sys.stderr)
+        return 2
+
+
+def _measure_and_tell(arguments: argparse.Namespace) -> int:
+    from train.loop import mixed_type
+    from train.train import choose_device
+
+    device = choose_device(arguments.device, arguments.threads)
+    machine = record.environment()
+    rows = measure(arguments.data, arguments.out, arguments.steps, device)
+    mixed = device.type == "cpu" and mixed_type(device) is not None  # as validation does it
+    configuration = {
+        "data": arguments.data.name,
+        "steps": arguments.steps,
+        "device": device.type,
+        "precision": "bfloat16" if mixed else "FP32",
+    }
+    found = record.make(NAME, configuration, rows, machine)
+    print(figures(found))
+    if arguments.record:
+        print(record.write(found, NAME).name, file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+"""Every combination is trained once, and the table says which is which."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from benchmarks import ablation, record
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Two pairs, one of them to validate on."""
+    random = np.random.default_rng(0)
+    for name in ("1", "2"):
+        bright = random.integers(40, 250, (192, 208, 3), dtype=np.uint8)
+        for side, picture in (("low", bright // 10), ("high", bright)):
+            (tmp_path / side).mkdir(exist_ok=True)
+            assert cv2.imwrite(str(tmp_path / side / f"{name}.png"), picture)
+    return tmp_path
+
+
+def test_all_are_trained_once_and_what_is_finished_is_kept(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(ablation, "MEANS", (ablation.MEANS[0], ablation.MEANS[-1]))
+    monkeypatch.setattr(record, "RESULTS", tmp_path)
+    command = ["--data", str(data), "--out", str(tmp_path / "out"), "--steps", "2", "--threads", "1", "--record"]
+    assert ablation.main(command) == 0
+    first = capsys.readouterr().out
+    found = record.read(tmp_path / "ablation.json")
+    assert [(row["network"], row["means"]["level"]) for row in found.results] == [
+        (network, level) for network in ("pdn-fast", "pdn-global-fast") for level in (0.0, 1.0)
+    ]
+    assert all(0 < row["scores"]["psnr"] < 60 and row["scores"]["pictures"] == 1 for row in found.results)
+    assert len({row["scores"]["psnr"] for row in found.results}) == 4
+    assert ablation.figures(found) in first
+    assert "|none|1|no|" in first and "|yes|0.15 to 6|yes|" in first
+
+    def never(*_: object) -> None:
+        raise AssertionError("a finished training was begun again")
+
+    from train.loop import Trainer
+
+    monkeypatch.setattr(Trainer, "run", never)
+    assert ablation.main(command) == 0
+    assert ablation.figures(record.read(tmp_path / "ablation.json")) == ablation.figures(found)
+
+
+def test_bad_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = ["--out", str(tmp_path / "out")]
+    assert ablation.main(["--data", str(tmp_path / "absent"), *out]) == 2
+    assert ablation.main(["--data", str(tmp_path), "--device", "tpu", *out]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 2 and "is not a folder" in lines[0] and "tpu" in lines[1]
+    with pytest.raises(SystemExit):
+        ablation.main(["--data", str(tmp_path), "--steps", "0"])
