@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 from contextlib import nullcontext
@@ -41,9 +42,11 @@ def write_card(trainer: Trainer, table: str, data: Path, command: str) -> Path:
         "recipe": {"table": table, **trainer.recipe.document()},
         "command": command,
         "started_from": trainer.started_from,
+        "earlier": trainer.earlier,
         "steps": trainer.step,
         "best_step": trainer.best_step if trainer.best is not None else trainer.step,
         "hours": round(trainer.seconds / 3600, 3),
+        "hours_in_all": round(trainer.seconds / 3600 + hours_of(trainer.earlier), 3),
         "fitted_to_minutes": trainer.limits.fit_minutes,
         "device": device_name(trainer.device),
         "torch": torch.__version__,
@@ -60,6 +63,24 @@ def write_card(trainer: Trainer, table: str, data: Path, command: str) -> Path:
     target = path.with_suffix(".json")
     weights.write_atomically(target, (json.dumps(card, indent=2) + "\n").encode())
     return target
+
+
+def read_card(path: Path) -> dict[str, Any] | None:
+    """The card beside a weights file, if it is that of these very weights; what was exported of them is left out."""
+    try:
+        card = json.loads(path.with_suffix(".json").read_text())
+        if not isinstance(card, dict) or card["sha256"] != hashlib.sha256(path.read_bytes()).hexdigest():
+            return None
+    except (OSError, ValueError, KeyError):
+        return None
+    return {name: value for name, value in card.items() if name != "exported"}
+
+
+def hours_of(card: dict[str, Any] | None) -> float:
+    """What went into weights, with everything that they were started from."""
+    if card is None:
+        return 0.0
+    return float(card.get("hours_in_all") or card["hours"] + hours_of(card.get("earlier")))
 
 
 def device_name(device: torch.device) -> str:

@@ -79,6 +79,8 @@ class Trainer:
         self.best_step = 0
         #: Name of the weights file that the network was initialised from.
         self.started_from: str | None = None
+        #: The card of those weights, which in turn holds that of the ones before; None: there is none.
+        self.earlier: dict[str, Any] | None = None
         #: What the last validation took; 0 before the first.
         self.seconds_per_picture = 0.0
         self._stage_index = -1
@@ -253,6 +255,7 @@ class Trainer:
                 "best": asdict(self.best) if self.best else None,
                 "best_step": self.best_step,
                 "started_from": self.started_from,
+                "earlier": self.earlier,
                 "seconds_per_picture": self.seconds_per_picture,
             },
         )
@@ -271,7 +274,7 @@ class Trainer:
         self.step, self.seconds = state["step"], state["seconds"]
         if state["best"] and (self.out / BEST).is_file():
             self.best, self.best_step = Scores(**state["best"]), state["best_step"]
-        self.started_from = state.get("started_from")
+        self.started_from, self.earlier = state.get("started_from"), state.get("earlier")
         self.seconds_per_picture = state.get("seconds_per_picture", 0.0)
         self.network.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])

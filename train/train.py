@@ -72,7 +72,7 @@ def train(options: argparse.Namespace, command: str, started: float) -> None:
     check_numbers(options)
     from tqdm import tqdm
 
-    from train.card import write_card
+    from train.card import read_card, write_card
     from train.loop import CHECKPOINT, Limits, Trainer
     from train.networks.weights import build_seeded
     from train.pairs import find_pairs
@@ -88,7 +88,8 @@ def train(options: argparse.Namespace, command: str, started: float) -> None:
         print(f"started from {start_from(network, options.init)}")
     limits = Limits(options.minutes, options.fit_minutes, options.validate_minutes, options.validate_nth, started)
     trainer = Trainer(spec, network, recipe, find_pairs(data, "train"), find_pairs(data, "val"), out, device, limits)
-    trainer.started_from = None if options.init is None else options.init.name
+    if options.init is not None:
+        trainer.started_from, trainer.earlier = options.init.name, read_card(options.init)
     if options.resume and (out / CHECKPOINT).is_file():
         trainer.resume()
         print(f"resumed at step {trainer.step}")

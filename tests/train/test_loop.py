@@ -21,6 +21,7 @@ import pytest
 import torch
 from torch import nn
 
+from train.card import read_card
 from train.errors import RecipeError, TrainError, WeightsError
 from train.loop import Limits, Trainer, schedule, select_parameters, set_training
 from train.networks import get_spec, weights
@@ -233,6 +234,27 @@ def test_a_resumed_run_remembers_what_it_started_from(pairs_folder: Path, tmp_pa
     for more in (["--init", str(tmp_path / "first.safetensors")], ["--resume"]):
         assert main([*command, *more]) == 0
         assert json.loads((tmp_path / "msrnet.json").read_text())["started_from"] == "first.safetensors"
+
+
+def test_a_card_holds_those_of_the_runs_before(pairs_folder: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "r.toml"
+    recipe.write_text(SHORT.replace("STEPS", "1"))
+    command = ["msrnet", "--data", str(pairs_folder), "--recipe", str(recipe), "--device", "cpu"]
+    outs = [tmp_path / name for name in ("first", "second", "third")]
+    for number, out in enumerate(outs):
+        init = ["--init", str(outs[number - 1] / "msrnet.safetensors")] if number else []
+        assert main([*command, "--out", str(out), *init]) == 0
+        card = out / "msrnet.json"
+        card.write_text(json.dumps({**json.loads(card.read_text()), "hours": 1.5, "hours_in_all": 1.5 * (number + 1)}))
+    assert main([*command, "--out", str(outs[2]), "--resume"]) == 0
+    third = json.loads((outs[2] / "msrnet.json").read_text())
+    assert third["earlier"]["sha256"] == read_card(outs[1] / "msrnet.safetensors")["sha256"]  # pyright: ignore
+    assert third["earlier"]["earlier"]["started_from"] is None and third["earlier"]["earlier"]["earlier"] is None
+    assert third["hours_in_all"] == pytest.approx(3.0, abs=0.1)
+    # A card that is another file's says nothing of this one.
+    (outs[0] / "msrnet.safetensors").write_bytes((outs[1] / "msrnet.safetensors").read_bytes())
+    assert read_card(outs[0] / "msrnet.safetensors") is None
+    assert read_card(tmp_path / "absent.safetensors") is None
 
 
 def test_the_card_of_a_run_without_validation_is_of_its_last_step(pairs_folder: Path, tmp_path: Path) -> None:
