@@ -17,17 +17,22 @@ from typing import TYPE_CHECKING, Any
 if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+import numpy as np
+
 from benchmarks import record
 from benchmarks.arguments import count
+from benchmarks.pages import insert
 from runtime.errors import RetinexError
 from train.errors import TrainError
 
 if TYPE_CHECKING:
     import torch
 
+    from train.loop import Trainer
     from train.validation import Scores
 
 NAME = "ablation"
+PAGE = Path(__file__).with_name("NOTES.md")
 NETWORKS = {"pdn-fast": "none", "pdn-global-fast": "yes"}
 
 
@@ -43,12 +48,23 @@ MEANS = (Means((1.0, 1.0), 0.0), Means((0.5, 2.0), 0.0), Means((0.15, 6.0), 0.0)
 
 
 @dataclass(frozen=True)
+class Brightness:
+    """Of the mean levels of the validation pictures, in natural logarithms."""
+
+    #: How much of a difference of the input's is left in the output's: the slope of a straight line through them.
+    follows: float
+    #: Standard deviation of the output's over the truth's.
+    off: float
+
+
+@dataclass(frozen=True)
 class Row:
-    """One training and its scores on the validation scenes."""
+    """One training and its scores on the validation scenes, with the weights at the end."""
 
     network: str
     means: Means
     scores: Scores
+    brightness: Brightness
 
 
 def measure(data: Path, out: Path, steps: int, device: torch.device) -> list[Row]:
@@ -58,13 +74,15 @@ def measure(data: Path, out: Path, steps: int, device: torch.device) -> list[Row
         for means in MEANS:
             low, high = means.exposure
             folder = out / f"{network}-{low:g}-{high:g}-{means.level:g}"
-            rows.append(Row(network, means, train(network, means, data, folder, steps, device)))
-            print(f"{folder.name}: {rows[-1].scores}", flush=True)
+            trainer = train(network, means, data, folder, steps, device)
+            assert trainer.best is not None  # a run ends with a validation, and this one has no other
+            rows.append(Row(network, means, trainer.best, brightness(trainer)))
+            print(f"{folder.name}: {rows[-1].scores}, {rows[-1].brightness}", flush=True)
     return rows
 
 
-def train(network: str, means: Means, data: Path, folder: Path, steps: int, device: torch.device) -> Scores:
-    """The scores of the weights at the end, not of the best ones."""
+def train(network: str, means: Means, data: Path, folder: Path, steps: int, device: torch.device) -> Trainer:
+    """A run that has come to its end, now or earlier."""
     from train.loop import CHECKPOINT, Limits, Trainer
     from train.networks import get_spec
     from train.networks.weights import build_seeded
@@ -81,22 +99,45 @@ def train(network: str, means: Means, data: Path, folder: Path, steps: int, devi
         trainer.resume()
     if trainer.best is None:
         trainer.run()
-    assert trainer.best is not None  # a run ends with a validation, and this one has no other
-    return trainer.best
+    return trainer
+
+
+def brightness(trainer: Trainer) -> Brightness:
+    """How bright the outputs are, against the inputs and against the truths."""
+    import torch
+
+    from train.validation import run_padded, to_tensor, validation_pair
+
+    network, store = trainer.best_network().eval(), trainer.val_store
+    levels: list[tuple[float, float, float]] = []
+    with torch.inference_mode(), trainer.autocast():
+        for index in range(len(store)):
+            low, high = validation_pair(store, index)
+            output = run_padded(network, to_tensor(low, trainer.device), trainer.spec.multiple)
+            levels.append((float(low.mean()) / 255, float(output.mean()), float(high.mean()) / 255))
+    dark, out, truth = np.log(np.maximum(levels, 1e-4)).T
+    slope = np.cov(dark, out)[0, 1] / max(np.var(dark, ddof=1), 1e-12) if len(store) > 1 else 0.0
+    return Brightness(float(slope), float(np.std(out - truth)))
 
 
 def figures(found: record.Record) -> str:
     """The table of NOTES.md."""
-    lines = ["|head|dark pictures times|truth levelled|PSNR|SSIM|PSNR at equal means|", "|---|---|---|---:|---:|---:|"]
+    lines = [
+        "|head|dark pictures times|truth levelled|PSNR|SSIM|PSNR at equal means|follows|off|",
+        "|---|---|---|---:|---:|---:|---:|---:|",
+    ]
     for row in found.results:
-        scores = row["scores"]
+        scores, levels = row["scores"], row["brightness"]
         lines.append(
             f"|{NETWORKS[row['network']]}|{_times(row['means'])}|{'yes' if row['means']['level'] else 'no'}"
-            f"|{scores['psnr']:.2f}|{scores['ssim']:.3f}|{scores['psnr_equal_mean']:.2f}|"
+            f"|{scores['psnr']:.2f}|{scores['ssim']:.3f}|{scores['psnr_equal_mean']:.2f}"
+            f"|{levels['follows']:.2f}|{levels['off']:.2f}|"
         )
     how = found.configuration
     lines.append(
-        f"\n`pdn-fast` and `pdn-global-fast`, each trained from scratch for {how['steps']} steps by `{found.command}`; "
+        "\n*Follows*: how much of a difference between the inputs' mean levels, as logarithms, is left between the outputs'; "
+        "*off*: by how much the outputs' are off the truths', as a standard deviation.\n"
+        f"`pdn-fast` and `pdn-global-fast`, each trained from scratch for {how['steps']} steps by `{found.command}`; "
         f"on LOL's {found.results[0]['scores']['pictures']} validation pictures, in {how['precision']}."
     )
     return "\n".join(lines)
@@ -116,7 +157,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("out") / NAME, metavar="DIR", help="default: %(default)s")
     parser.add_argument("--device", help="cpu, cuda or cuda:N; default: cuda where there is one")
     parser.add_argument("--threads", type=count, help="CPU threads; default: torch's choice")
-    parser.add_argument("--record", action="store_true", help="write benchmarks/results/ablation.json")
+    parser.add_argument("--record", action="store_true", help="write benchmarks/results/ablation.json and NOTES.md")
     arguments = parser.parse_args(argv)
     try:
         return _measure_and_tell(arguments)
@@ -146,6 +187,7 @@ def _measure_and_tell(arguments: argparse.Namespace) -> int:
     print(figures(found))
     if arguments.record:
         print(record.write(found, NAME).name, file=sys.stderr)
+        insert(PAGE, NAME, figures(found))
     return 0
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import ablation, record
+from train.pairs import PairStore, find_pairs
 
 
 @pytest.fixture
@@ -16,7 +17,7 @@ def data(tmp_path: Path) -> Path:
     """Two pairs, one of them to validate on."""
     random = np.random.default_rng(0)
     for name in ("1", "2"):
-        bright = random.integers(40, 250, (192, 208, 3), dtype=np.uint8)
+        bright = random.integers(40, 150 + 50 * int(name), (192, 208, 3), dtype=np.uint8)
         for side, picture in (("low", bright // 10), ("high", bright)):
             (tmp_path / side).mkdir(exist_ok=True)
             assert cv2.imwrite(str(tmp_path / side / f"{name}.png"), picture)
@@ -28,6 +29,8 @@ def test_all_are_trained_once_and_what_is_finished_is_kept(
 ) -> None:
     monkeypatch.setattr(ablation, "MEANS", (ablation.MEANS[0], ablation.MEANS[-1]))
     monkeypatch.setattr(record, "RESULTS", tmp_path)
+    monkeypatch.setattr(ablation, "PAGE", tmp_path / "page.md")
+    ablation.PAGE.write_text("<!-- figures: ablation -->\n<!-- end of ablation -->\n")
     command = ["--data", str(data), "--out", str(tmp_path / "out"), "--steps", "2", "--threads", "1", "--record"]
     assert ablation.main(command) == 0
     first = capsys.readouterr().out
@@ -36,8 +39,9 @@ def test_all_are_trained_once_and_what_is_finished_is_kept(
         (network, level) for network in ("pdn-fast", "pdn-global-fast") for level in (0.0, 1.0)
     ]
     assert all(0 < row["scores"]["psnr"] < 60 and row["scores"]["pictures"] == 1 for row in found.results)
+    assert all(row["brightness"]["off"] >= 0.0 for row in found.results)
     assert len({row["scores"]["psnr"] for row in found.results}) == 4
-    assert ablation.figures(found) in first
+    assert ablation.figures(found) in first and ablation.figures(found) in ablation.PAGE.read_text()
     assert "|none|1|no|" in first and "|yes|0.15 to 6|yes|" in first
 
     def never(*_: object) -> None:
@@ -58,3 +62,26 @@ def test_bad_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert len(lines) == 2 and "is not a folder" in lines[0] and "tpu" in lines[1]
     with pytest.raises(SystemExit):
         ablation.main(["--data", str(tmp_path), "--steps", "0"])
+
+
+def test_brightness_follows_the_input_or_not(data: Path, tmp_path: Path) -> None:
+    """Of a network that doubles its input, and of one whose output is as bright whatever comes in."""
+    import torch
+
+    means = ablation.MEANS[0]
+    trainer = ablation.train("pdn-fast", means, data, tmp_path / "out", 1, torch.device("cpu"))
+    trainer.val_store = PairStore(find_pairs(data, "train") + find_pairs(data, "val"))
+    dark = [picture.mean() for picture, _ in (trainer.val_store[0], trainer.val_store[1]) if picture is not None]
+    assert dark[0] != dark[1]
+
+    class Doubles(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return 2 * x
+
+    class Levels(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x * 0 + 0.5
+
+    for network, follows in ((Doubles(), 1.0), (Levels(), 0.0)):
+        trainer.best_network = lambda network=network: network
+        assert ablation.brightness(trainer).follows == pytest.approx(follows, abs=0.02)
