@@ -25,7 +25,8 @@ NAME = "onnxruntime-cuda"
 PROVIDER = "CUDAExecutionProvider"
 #: The packages with and without CUDA overwrite one another.
 INSTALL = "pip uninstall -y onnxruntime; pip install --force-reinstall 'retinexrt[gpu]'"
-#: Nothing below a fatal error is written to stderr; failures are raised all the same.
+#: Of a session's own messages nothing below a fatal error is written to stderr; failures are raised all the same. Those of
+#: ONNX Runtime's default logger, as where a library of CUDA is missing, are left to the application whose logger it is.
 LOG_FATAL = 4
 
 _log = logging.getLogger("retinexrt.onnxruntime")

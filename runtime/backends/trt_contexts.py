@@ -15,11 +15,16 @@ from typing import Any
 
 from runtime.backends.session import DeviceImages, Images
 from runtime.cuda import Cuda
+from runtime.cuda.interop import LEGACY_DEFAULT_STREAM
 from runtime.cuda.staging import Staging
 from runtime.errors import BackendError, ClosedError
 
 Shape = tuple[int, ...]
 
+#: The default stream, by its two names.
+_DEFAULT_STREAMS = (0, LEGACY_DEFAULT_STREAM)
+#: To record a graph: another thread that waits for the whole GPU spoils a recording.
+_ATTEMPTS = 3
 #: Contexts of one engine at most. Each holds the activations of the profile's largest shape.
 CONTEXTS = 4
 
@@ -63,12 +68,15 @@ class ExecutionSlot:
         self._warm: tuple[Shape, int, int] | None = None
         self.capture = capture
         self.capture_error: str | None = None
+        self._attempts = _ATTEMPTS
         self._context: Any = engine.create_context() if engine.create_context else None
         if self._context is None:
             raise BackendError(f"TensorRT failed to create an execution context: {engine.words() or 'it gives no reason'}")
         with ExitStack() as owned:
             self._stream = cuda.create_stream()
             owned.callback(cuda.destroy_stream, self._stream)
+            self._begun = cuda.create_event()
+            owned.callback(cuda.destroy_event, self._begun)
             self._done = cuda.create_event()
             owned.callback(cuda.destroy_event, self._done)
             self._owned = owned.pop_all()
@@ -94,8 +102,19 @@ class ExecutionSlot:
         staging.take(out)
 
     def run_device(self, images: DeviceImages, out: DeviceImages, stream: int) -> None:
-        """Enqueue on the caller's stream and return."""
-        self._enqueue((images.shape, images.pointer, out.pointer), self._execute, stream)
+        """Enqueue on the caller's stream and return.
+
+        On a default stream TensorRT lets the host wait, and TensorRT-RTX records no graph of its own; so that work goes
+        onto the slot's stream, between what the default one holds and what it is given next.
+        """
+        key = (images.shape, images.pointer, out.pointer)
+        if stream not in _DEFAULT_STREAMS:
+            self._enqueue(key, self._execute, stream)
+            return
+        self._cuda.record(self._begun, stream)
+        self._cuda.wait(self._stream, self._begun)
+        self._enqueue(key, self._execute, self._stream)
+        self._cuda.wait(stream, self._done)
 
     def _execute(self, stream: int) -> None:
         self._engine.require(self._context.execute_async_v3(stream), "enqueue")
@@ -140,12 +159,15 @@ class ExecutionSlot:
         self._key = key
 
     def _capture(self, enqueue: Callable[[int], None]) -> None:
-        """Record a graph for the next runs. Where that fails this slot goes on without, and says why once."""
+        """Record a graph for the next runs. Where that keeps failing this slot goes on without, and says why once."""
         try:
             self._graph = self._captured(enqueue)
+            self.capture_error = None
         except Exception as error:  # whatever TensorRT raises: this run is enqueued already
-            self.capture, self.capture_error = False, str(error)
-            _log.warning("no CUDA graph for %s, running without: %s", self.shape, error)
+            self._attempts -= 1
+            self.capture, self.capture_error = self._attempts > 0, str(error)
+            if not self.capture:
+                _log.warning("no CUDA graph for %s, running without: %s", self.shape, error)
 
     def _captured(self, enqueue: Callable[[int], None]) -> int:
         cuda = self._cuda

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,7 +125,8 @@ def _from_dlpack(obj: Any, stream: int, device: int) -> _Array:
     if index != device:
         raise InputError(f"the {_kind(obj)} lies on GPU {index}, the session runs on GPU {device}")
     try:
-        capsule = obj.__dlpack__(stream=stream or LEGACY_DEFAULT_STREAM)
+        with _on_its_device(obj):
+            capsule = obj.__dlpack__(stream=stream or LEGACY_DEFAULT_STREAM)
     except (BufferError, RuntimeError, TypeError) as error:  # the protocol's error and the libraries' own
         raise InputError(f"the {_kind(obj)} can't be shared: {error}") from error
     get_pointer = ctypes.pythonapi.PyCapsule_GetPointer
@@ -142,6 +144,12 @@ def _from_dlpack(obj: Any, stream: int, device: int) -> _Array:
         dtype=names.get(code, f"type code {code[0]}, {code[1]} bits"),
         owner=capsule,
     )
+
+
+def _on_its_device(obj: Any) -> AbstractContextManager[Any]:
+    """Torch shares a tensor only while the tensor's GPU is its current one."""
+    torch: Any = sys.modules.get("torch")
+    return torch.cuda.device(obj.device) if torch is not None and isinstance(obj, torch.Tensor) else nullcontext()
 
 
 def _from_interface(obj: Any, stream: int, device: int) -> _Array:

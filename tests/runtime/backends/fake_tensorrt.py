@@ -185,6 +185,7 @@ class ExecutionContext:
 
     def execute_async_v3(self, stream: int) -> bool:
         assert self.shape is not None
+        assert stream not in (0, 1), "on a default stream TensorRT lets the host wait"
         if self._fails("execute"):
             return False
         cuda = self.trt.cuda

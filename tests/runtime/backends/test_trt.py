@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -158,10 +159,22 @@ def test_where_capture_fails_runs_go_on_without(
         for seed in range(5):
             images = pictures(1, 32, 48, seed=seed)
             assert np.array_equal(run(session, images), 255 - images)
-    assert cuda.calls.count("begin_capture") == 1
+    assert cuda.calls.count("begin_capture") == 3
     assert cuda.calls.count("launch") == 0
     assert "not permitted when stream is capturing" in str(session.graph_error)
     assert "no CUDA graph for (1, 32, 48, 3)" in caplog.text
+
+
+def test_a_capture_that_another_thread_spoilt_is_tried_again(
+    session: TensorRTSession, cuda: FakeCuda, tensorrt: FakeTensorRT, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "retinexrt.tensorrt"):
+        for seed in range(5):
+            tensorrt.synchronizes = seed == 1
+            images = pictures(1, 32, 48, seed=seed)
+            assert np.array_equal(run(session, images), 255 - images)
+    assert (cuda.calls.count("begin_capture"), cuda.calls.count("launch")) == (2, 2)
+    assert session.graph_error is None and "no CUDA graph" not in caplog.text
 
 
 @pytest.mark.parametrize("step", ["begin_capture", "end_capture"])
@@ -178,7 +191,7 @@ def test_whatever_fails_inside_a_capture_ends_it(session: TensorRTSession, cuda:
     for seed in range(4):
         images = pictures(1, 32, 48, seed=seed)
         assert np.array_equal(run(session, images), 255 - images)
-    assert cuda.calls.count("begin_capture") == 1
+    assert cuda.calls.count("begin_capture") == 3
     assert "out of host memory" in str(session.graph_error)
 
 
@@ -237,12 +250,32 @@ def test_a_context_waits_for_the_stream_that_it_last_ran_on(session: TensorRTSes
 
 def test_a_new_stream_with_an_old_handle_waits_as_well(session: TensorRTSession, cuda: FakeCuda) -> None:
     images, out = pictures(1, 32, 48), np.zeros((1, 32, 48, 3), np.uint8)
+    with cuda.using(1):
+        stream = cuda.create_stream()
     for _ in range(2):
         before = cuda.calls.count("wait")
-        session.run_device(on_device(images), on_device(out), 0)
+        session.run_device(on_device(images), on_device(out), stream)
         assert cuda.calls.count("wait") == before + 1
     with cuda.using(1):
-        cuda.synchronize(0)
+        cuda.synchronize(stream)
+        cuda.destroy_stream(stream)
+
+
+def test_on_the_default_stream_work_lies_between_what_was_there_and_what_comes(
+    session: TensorRTSession, cuda: FakeCuda
+) -> None:
+    """Though it runs on another: see the fake's `execute_async_v3`."""
+    images, out, copy = (np.zeros((1, 32, 48, 3), np.uint8) for _ in range(3))
+    for seed in range(4):
+        picture = pictures(1, 32, 48, seed=seed)
+        cuda.enqueue(0, partial(np.copyto, images, picture))
+        session.run_device(on_device(images), on_device(out), 0)
+        cuda.enqueue(0, partial(np.copyto, copy, out))
+        cuda.enqueue(0, partial(out.fill, 0))
+        with cuda.using(1):
+            cuda.synchronize(0)
+        assert np.array_equal(copy, 255 - picture)
+    assert cuda.calls.count("launch") == 2
 
 
 def test_memory_of_another_context_is_refused(session: TensorRTSession, cuda: FakeCuda) -> None:

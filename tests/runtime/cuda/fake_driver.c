@@ -13,11 +13,11 @@
 typedef int Result;
 typedef unsigned long long Pointer;
 enum { OK = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_CONTEXT = 201, INVALID_HANDLE = 400, NOT_FOUND = 500,
-       UNSUPPORTED = 900 };
+       UNSUPPORTED = 900, INVALIDATED = 901 };
 
 typedef struct { void *to; const void *from; size_t count; } Copy;
 typedef struct { Copy copies[64]; int used; } Graph;
-typedef struct { Graph *recording; } Stream;
+typedef struct { Graph *recording; int invalid; } Stream;
 typedef struct { double milliseconds; int timing; } Event;
 
 static int live, retained;
@@ -77,7 +77,9 @@ Result cuStreamCreate(void **stream, unsigned flags) {
 Result cuStreamDestroy_v2(void *stream) { NEED_CONTEXT; free(stream); live--; return OK; }
 Result cuStreamSynchronize(void *stream) {
   NEED_CONTEXT;
-  return stream && ((Stream *)stream)->recording ? UNSUPPORTED : OK;
+  if (!stream || !((Stream *)stream)->recording) return OK;
+  ((Stream *)stream)->invalid = 1;
+  return UNSUPPORTED;
 }
 Result cuStreamWaitEvent(void *stream, void *event, unsigned flags) { NEED_CONTEXT; return event ? OK : INVALID_HANDLE; }
 
@@ -149,6 +151,13 @@ Result cuStreamEndCapture(void *stream, void **graph) {
   if (!((Stream *)stream)->recording) return UNSUPPORTED;
   *graph = ((Stream *)stream)->recording;
   ((Stream *)stream)->recording = NULL;
+  if (((Stream *)stream)->invalid) {
+    ((Stream *)stream)->invalid = 0;
+    free(*graph);
+    live--;
+    *graph = NULL;
+    return INVALIDATED;
+  }
   return OK;
 }
 Result cuGraphInstantiateWithFlags(void **ready, void *graph, unsigned long long flags) {
@@ -173,6 +182,7 @@ Result cuGetErrorName(Result error, const char **name) {
   *name = error == OUT_OF_MEMORY     ? "CUDA_ERROR_OUT_OF_MEMORY"
           : error == INVALID_CONTEXT ? "CUDA_ERROR_INVALID_CONTEXT"
           : error == UNSUPPORTED     ? "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED"
+          : error == INVALIDATED     ? "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED"
                                      : "CUDA_ERROR_INVALID_VALUE";
   return OK;
 }

@@ -83,7 +83,6 @@ def graphs(cuda: Cuda) -> None:
     cuda.begin_capture(stream)
     cuda.copy_to_device(pointer, source, stream)
     cuda.copy_to_host(target, pointer, stream)
-    raises(BackendError, "CAPTURE_UNSUPPORTED", cuda.synchronize, stream)
     graph = cuda.end_capture(stream)
     assert not target.any(), "capturing ran the work"
     for code in (7, 9):
@@ -91,8 +90,15 @@ def graphs(cuda: Cuda) -> None:
         cuda.launch(graph, other)
         cuda.synchronize(other)
         assert (target == code).all()
-    raises(BackendError, "CAPTURE_UNSUPPORTED", cuda.begin_capture, 0)
+    raises(BackendError, "cuStreamBeginCapture", cuda.begin_capture, 0)
     raises(BackendError, "cuStreamEndCapture", cuda.end_capture, stream)
+    # Waiting for what is only being recorded spoils the recording, and only that.
+    cuda.begin_capture(stream)
+    cuda.copy_to_device(pointer, source, stream)
+    raises(BackendError, "CAPTURE_UNSUPPORTED", cuda.synchronize, stream)
+    raises(BackendError, "CAPTURE_INVALIDATED", cuda.end_capture, stream)
+    cuda.copy_to_host(target, pointer, stream)
+    cuda.synchronize(stream)
     cuda.destroy_graph(graph)
     cuda.free(pointer)
     cuda.free_host(source)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from types import ModuleType
+from collections.abc import Generator
+from contextlib import contextmanager
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -47,6 +49,38 @@ def test_dlpack_hands_over_the_memory_itself() -> None:
     assert images.pointer == tensor.data_ptr()
     assert images.shape == (2, 5, 7, 3)
     assert read(images.pointer, 10) == bytes(range(10))
+
+
+def test_a_tensor_of_torch_is_shared_while_its_gpu_is_the_current_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch refuses where it isn't."""
+
+    class Tensor(OnGpu):
+        device = "cuda:1"  # pyright: ignore[reportAssignmentType]
+        current = "cuda:0"
+
+        def __init__(self, tensor: torch.Tensor) -> None:
+            self.tensor = tensor
+            self.streams = []
+
+        def __dlpack_device__(self) -> tuple[int, int]:
+            return 2, 1
+
+        def __dlpack__(self, *, stream: int | None = None) -> Any:
+            if Tensor.current != self.device:
+                raise BufferError("Can't export tensors on a different CUDA device index")
+            return super().__dlpack__(stream=stream)
+
+    @contextmanager
+    def on(name: str) -> Generator[None]:
+        before, Tensor.current = Tensor.current, name
+        yield
+        Tensor.current = before
+
+    fake = SimpleNamespace(Tensor=Tensor, cuda=SimpleNamespace(device=on))
+    monkeypatch.setitem(sys.modules, "torch", fake)  # pyright: ignore[reportArgumentType]
+    tensor = Tensor(picture(5, 7, 3))
+    assert as_device_images(tensor, 0, device=1).pointer == tensor.tensor.data_ptr()
+    assert Tensor.current == "cuda:0"
 
 
 def test_one_picture_is_a_batch_of_one() -> None:
