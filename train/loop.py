@@ -278,7 +278,8 @@ class Trainer:
         self.seconds_per_picture = state.get("seconds_per_picture", 0.0)
         self.network.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
-        self._scaler.load_state_dict(state["scaler"])
+        if state["scaler"]:  # empty where the run was in bfloat16 so far
+            self._scaler.load_state_dict(state["scaler"])
         if state["optimiser"] is not None and self.progress() < self.recipe.steps:
             self._enter_stage()
             if self._stage_index == state["stage"]:  # A stage that begins now starts with a fresh optimiser.

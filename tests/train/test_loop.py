@@ -177,6 +177,19 @@ def test_a_schedule_fits_into_minutes(pairs_folder: Path, small_recipe: Recipe, 
     assert run.step >= 1 and run.progress() == 8
 
 
+def test_a_run_in_bfloat16_goes_on_in_float16(
+    pairs_folder: Path, small_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a checkpoint is taken to an older GPU: its scaler was not in use and has no state."""
+    mixed = replace(small_recipe, precision="mixed")
+    monkeypatch.setattr("train.loop.mixed_type", lambda device: torch.bfloat16)
+    trainer(pairs_folder, mixed, tmp_path, limits=Limits(minutes=0.0)).run()
+    monkeypatch.setattr("train.loop.mixed_type", lambda device: torch.float16)
+    later = trainer(pairs_folder, mixed, tmp_path)
+    later.resume()
+    assert later.step == 1
+
+
 def test_mixed_precision_trains(pairs_folder: Path, small_recipe: Recipe, tmp_path: Path) -> None:
     run = trainer(pairs_folder, replace(small_recipe, precision="mixed"), tmp_path)
     run.run()
