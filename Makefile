@@ -19,7 +19,7 @@ help:
 	@echo "make test-fast               leave out the slow ones"
 	@echo "make lint                    ruff and pyright"
 	@echo "make bench                   measure what this machine can, write benchmarks/RESULTS.md"
-	@echo "make gpu                     everything that needs an NVIDIA GPU, with the Python at hand"
+	@echo "make gpu                     everything that needs an NVIDIA GPU, with the Python at hand (GPU=\"--minutes 9\")"
 
 setup: $(VENV)/installed
 
@@ -61,7 +61,7 @@ bench: setup
 
 # Installs nothing: a GPU machine has its own torch, CUDA and TensorRT.
 gpu:
-	@$(PYTHON) benchmarks/gpu.py
+	@$(if $(filter file,$(origin PYTHON)),python3,$(PYTHON)) benchmarks/gpu.py $(GPU)
 
 clean:
 	rm -rf $(VENV) out build *.egg-info .pytest_cache .ruff_cache

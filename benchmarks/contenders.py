@@ -16,6 +16,7 @@ from benchmarks.timing import Sample
 from runtime.artifact import ArtifactInfo, CpuPrecision, sha256
 from runtime.backends import read_info
 from runtime.errors import BackendUnavailableError, InputError
+from train.networks.registry import NetworkSpec
 
 Images = NDArray[np.uint8]
 
@@ -198,6 +199,11 @@ class DevicePhases:
             self._owned.close()
 
 
+def in_half(network: NetworkSpec) -> bool:
+    """Whether any of it may be computed in FP16: the sums of a classical network's wide windows don't fit."""
+    return "*" not in network.islands
+
+
 def _open_torch(spec: Spec, info: ArtifactInfo) -> Contender:
     import torch
 
@@ -213,7 +219,7 @@ def _open_torch(spec: Spec, info: ArtifactInfo) -> Contender:
     compiled = spec.kind == "torch-compile"
     if compiled:
         module = torch.compile(module, dynamic=False)
-    half = spec.device == "cuda" and info.precision == "fp16"
+    half = spec.device == "cuda" and info.precision == "fp16" and in_half(network)
     images = dark_pictures(spec.batch, spec.height, spec.width)
 
     def enhance(pictures: Images) -> Images:
@@ -223,7 +229,8 @@ def _open_torch(spec: Spec, info: ArtifactInfo) -> Contender:
     title = "torch.compile" if compiled else "torch, channels last"
     run = _timed(enhance, images) if spec.device == "cpu" else _torch_phases(torch, module, images, half)
     label = f"{title}{', autocast' if half else ''}"
-    return Contender(spec, label, spec.precision(info), "cuda:0" if spec.device == "cuda" else "cpu", run, enhance, _nothing)
+    device = "cuda:0" if spec.device == "cuda" else "cpu"
+    return Contender(spec, label, "fp16" if half else "fp32", device, run, enhance, _nothing)
 
 
 def _torch_phases(torch: Any, module: Any, images: Images, half: bool) -> Callable[[], Sample]:

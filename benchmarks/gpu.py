@@ -2,7 +2,7 @@
 card, compare each network with FP32 on the CPU, and time it against ONNX Runtime CUDA and torch.
 
 It installs nothing: what is missing is recorded in the words of whoever missed it. Every step is a process of its own
-with a limit, so one crash doesn't stop the rest; one record holds all of it.
+with a limit, so one crash doesn't stop the rest; one record holds all of it, and is written after every step.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +26,7 @@ if __package__ in (None, ""):  # run as a script: its folder is on the path, the
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks import record
+from runtime.backends import get_backend
 from runtime.cuda import driver_found
 from runtime.errors import RetinexError
 
@@ -74,8 +75,8 @@ class Outcome:
     words: tuple[str, ...] = field(default=())
 
 
-def steps(networks: Sequence[str], size: str, work: Path) -> Iterator[Step]:
-    """Everything there is to do, in order."""
+def steps(networks: Sequence[str], size: str, work: Path, flavours: Sequence[str] = FLAVOURS) -> Iterator[Step]:
+    """Everything there is to do, in order. Of flavours that are not among those, the first network's plan is tried."""
     python = sys.executable
     yield Step("tests", (python, "-m", "pytest", "-q", "-rsfE", "-m", "gpu", "-p", "no:cacheprovider", "tests/gpu"), 420)
     for network in networks:
@@ -85,10 +86,10 @@ def steps(networks: Sequence[str], size: str, work: Path) -> Iterator[Step]:
         if not all(path.is_file() for path in exported):
             yield Step(export, (python, "export/to_onnx.py", network), 240, network)
             needs = (export,)
-        yield from _of_network(network, size, work, needs)
+        yield from _of_network(network, size, work, needs, FLAVOURS if network == networks[0] else flavours)
 
 
-def _of_network(network: str, size: str, work: Path, needs: tuple[str, ...]) -> Iterator[Step]:
+def _of_network(network: str, size: str, work: Path, needs: tuple[str, ...], flavours: Sequence[str]) -> Iterator[Step]:
     def step(name: str, kind: str, limit: float, needs: tuple[str, ...], artifact: Path, subject: str | None = None) -> Step:
         result = work / (re.sub(r"\W+", "-", name) + ".json")
         command = [sys.executable, _STEPS, kind, "--result", str(result), "--network", network, "--work", str(work)]
@@ -99,7 +100,7 @@ def _of_network(network: str, size: str, work: Path, needs: tuple[str, ...]) -> 
     reference = f"{network}: reference"
     yield step(reference, "reference", 240, needs, _ENGINES / f"{network}.onnx")
     typed = _ENGINES / f"{network}_fp16.onnx"
-    for flavour in FLAVOURS:
+    for flavour in flavours:
         out, built = work / flavour, f"{network}: build with {flavour}"
         command = (sys.executable, "engines/build.py", str(typed), "--flavour", flavour, "--out", str(out))
         yield Step(built, (*command, *_PROFILE, "--opt", f"1x{size}"), 240, network, needs)
@@ -149,8 +150,8 @@ def _clean(line: str) -> str:
     return line[:400]
 
 
-def run_all(planned: Sequence[Step], minutes: float) -> list[Outcome]:
-    """Run what the budget allows; steps whose ground is missing are left out."""
+def run_all(planned: Sequence[Step], minutes: float, save: Callable[[Sequence[Outcome]], object]) -> list[Outcome]:
+    """Run what the budget allows, and save after every step; steps whose ground is missing are left out."""
     ends = time.monotonic() + minutes * 60
     outcomes: dict[str, Outcome] = {}
     for step in planned:
@@ -159,6 +160,7 @@ def run_all(planned: Sequence[Step], minutes: float) -> list[Outcome]:
         else:
             outcome = run(step, ends - time.monotonic())
         outcomes[step.name] = outcome
+        save(list(outcomes.values()))
         print(f"{outcome.status:<20}{outcome.seconds:>7.1f} s  {step.name}{_headline(outcome)}", flush=True)
     return list(outcomes.values())
 
@@ -195,17 +197,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("there is no NVIDIA driver here; run this on a machine with an NVIDIA GPU", file=sys.stderr)
         return 2
     environment = record.environment()
-    with tempfile.TemporaryDirectory() as work:
-        outcomes = run_all(list(steps(networks, arguments.size, Path(work))), arguments.minutes)
     gpu = environment.gpus[0].name if environment.gpus else "gpu"
     configuration = {"networks": networks, "size": arguments.size, "minutes": arguments.minutes, "gpu": gpu}
-    written = record.make("gpu", configuration, [asdict(outcome) for outcome in outcomes], environment)
+
+    def save(outcomes: Sequence[Outcome]) -> Path:
+        found = record.make("gpu", configuration, [asdict(outcome) for outcome in outcomes], environment)
+        return record.write(found, f"gpu-{re.sub(r'[^a-z0-9]+', '-', gpu.lower()).strip('-')}", arguments.out)
+
+    usable = [flavour for flavour in FLAVOURS if get_backend(flavour).probe().usable]
     try:
-        path = record.write(written, f"gpu-{re.sub(r'[^a-z0-9]+', '-', gpu.lower()).strip('-')}", arguments.out)
+        with tempfile.TemporaryDirectory() as work:
+            outcomes = run_all(list(steps(networks, arguments.size, Path(work), usable)), arguments.minutes, save)
+        print(save(outcomes))
     except RetinexError as error:
         print(error, file=sys.stderr)
         return 2
-    print(path)
     return 0 if outcomes[0].status == "ok" else 1
 
 

@@ -22,7 +22,7 @@ if __package__ in (None, ""):  # run as a script: its folder is on the path, the
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks.arguments import size
-from runtime.errors import BackendUnavailableError, RetinexError
+from runtime.errors import BackendUnavailableError, InputError, RetinexError
 
 Images = NDArray[np.uint8]
 
@@ -56,7 +56,10 @@ def reference(network: str, artifact: Path, work: Path, size: tuple[int, int]) -
 
     session = backends.get_backend("onnxruntime").open(artifact, 0, None)
     # One photograph of the size that is timed: what is bound to one shape is compared on it.
-    timed = next(case for case in cases.photographs(1, size, cases.data_folder()) if case.images.shape[:3] == (1, *size))
+    timed = cases.photographs(1, size, cases.data_folder())[0]
+    if timed.images.shape[1:3] != size:
+        height, width = timed.images.shape[1:3]
+        raise InputError(f"the photographs to compare on are {height}x{width}, too small for {size[0]}x{size[1]}")
     chosen = [*default_cases(network), timed]
     arrays: dict[str, Images] = {}
     for index, case in enumerate(chosen):
@@ -151,6 +154,7 @@ def _open_session(backend: str, artifact: Path, size: tuple[int, int]) -> Subjec
 def _open_torch(network: str, mode: str, size: tuple[int, int]) -> Subject:
     import torch
 
+    from benchmarks.contenders import in_half
     from export.image_graph import ImageGraph
     from train.networks.registry import get_spec
     from train.networks.weights import load
@@ -163,8 +167,11 @@ def _open_torch(network: str, mode: str, size: tuple[int, int]) -> Subject:
     if mode == "torch-compiled":
         module = torch.compile(module, dynamic=False)
 
+    half = in_half(spec)
+
     def forward(images: Any) -> Any:
-        with torch.inference_mode(), torch.autocast("cuda", torch.float16, cache_enabled=mode != "torch-graph"):
+        cached = mode != "torch-graph"
+        with torch.inference_mode(), torch.autocast("cuda", torch.float16, enabled=half, cache_enabled=cached):
             return module(images)
 
     run = _captured(torch, forward, size) if mode == "torch-graph" else forward
@@ -184,7 +191,8 @@ def _open_torch(network: str, mode: str, size: tuple[int, int]) -> Subject:
     def enhance(images: Images) -> Images:
         return run(torch.from_numpy(images).to("cuda")).cpu().numpy()
 
-    label = f"torch {torch.__version__}, FP16 by autocast, channels last, {mode.partition('-')[2]}"
+    precision = "FP16 by autocast" if half else "FP32"
+    label = f"torch {torch.__version__}, {precision}, channels last, {mode.partition('-')[2]}"
     return Subject(label, enhance, timed, any_shape=mode == "torch-eager", close=lambda: None)
 
 

@@ -7,13 +7,16 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from benchmarks import gpu, gpu_steps, parity, record
+from benchmarks.contenders import in_half
 from benchmarks.gpu import Step, run, run_all, steps
-from runtime import Enhancer
+from runtime import Enhancer, locate
+from train.networks import get_spec
 
 
 def python(name: str, code: str, limit: float = 60, **more: object) -> Step:
@@ -56,7 +59,9 @@ def test_a_failure_stops_what_needs_it_and_nothing_else(capsys: pytest.CaptureFi
         python("run again", "pass", needs=("run",)),
         python("other", "pass"),
     ]
-    outcomes = run_all(planned, 5)
+    saved: list[int] = []
+    outcomes = run_all(planned, 5, lambda outcomes: saved.append(len(outcomes)))
+    assert saved == [1, 2, 3, 4]
     assert [outcome.status for outcome in outcomes] == ["failed", "needs another step", "needs another step", "ok"]
     printed = capsys.readouterr().out.splitlines()
     assert len(printed) == 4
@@ -73,6 +78,23 @@ def test_every_network_and_contender_is_planned(tmp_path: Path) -> None:
     known = set(names)
     assert all(set(step.needs) <= known for step in planned)
     assert len({step.result for step in planned if step.result}) == sum(step.result is not None for step in planned)
+
+
+def test_of_a_flavour_that_cannot_run_here_one_plan_is_tried(tmp_path: Path) -> None:
+    names = [step.name for step in steps(("pdn", "msr"), "400x600", tmp_path, ["tensorrt"])]
+    assert {"pdn: build with tensorrt_rtx", "pdn: TensorRT-RTX's own words", "msr: build with tensorrt"} <= set(names)
+    assert not any("rtx" in name.lower() and name.startswith("msr") for name in names)
+
+
+def test_torch_computes_in_fp32_what_fp16_cannot_hold() -> None:
+    assert [name for name in gpu.NETWORKS if not in_half(get_spec(name))] == ["msr", "msrcr"]
+
+
+def test_a_size_without_photographs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.delenv("RETINEXRT_DATA", raising=False)
+    command = ["reference", "--result", str(tmp_path / "r.json"), "--network", "msr", "--work", str(tmp_path)]
+    assert gpu_steps.main([*command, "--artifact", str(locate.onnx_file("msr")), "--size", "3000x4000"]) == 2
+    assert "too small for 3000x4000" in capsys.readouterr().err
 
 
 def test_every_planned_command_is_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
