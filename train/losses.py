@@ -24,6 +24,11 @@ def l2(x: Tensor, y: Tensor) -> Tensor:
     return F.mse_loss(x, y)
 
 
+def mean_colour(x: Tensor, y: Tensor) -> Tensor:
+    """Mean absolute difference between the pictures' mean colours: how far a whole crop is too dark or too bright."""
+    return F.l1_loss(x.mean(dim=(2, 3)), y.mean(dim=(2, 3)))
+
+
 def summed_l2(x: Tensor, y: Tensor) -> Tensor:
     """Squared differences summed over a picture, averaged over the batch (DSN, equations 12 to 14)."""
     return (x - y).square().sum(dim=(1, 2, 3)).mean()

@@ -48,6 +48,7 @@ def _picture_terms(enhanced: Tensor, high: Tensor) -> dict[str, Callable[[], Ten
     return {
         "enhanced": lambda: losses.l1(enhanced, high),
         "squared": lambda: losses.l2(enhanced, high),
+        "mean": lambda: losses.mean_colour(enhanced, high),
         "structure": lambda: losses.structure(enhanced, high),
         "multi_scale": lambda: losses.multi_scale_structure(enhanced, high),
         "colour": lambda: losses.colour_angle(enhanced, high),

@@ -33,6 +33,16 @@ def test_differences() -> None:
     assert losses.summed_l2(x.repeat(2, 1, 1, 1), y.repeat(2, 1, 1, 1)).item() == pytest.approx(256 * 0.25)
 
 
+def test_mean_colour_sees_nothing_but_means() -> None:
+    x, y = flat(0.5, 0.5, 0.5), flat(0.2, 0.5, 0.9)
+    assert losses.mean_colour(x, y).item() == pytest.approx(0.7 / 3)
+    picture = random(2, 3, 16, 16)
+    assert losses.mean_colour(picture, picture.flip(2, 3)).item() == pytest.approx(0.0, abs=1e-12)
+    # One picture too bright and one too dark are two errors, not none.
+    off = picture + torch.tensor([0.1, -0.1], dtype=torch.float64).view(2, 1, 1, 1)
+    assert losses.mean_colour(off, picture).item() == pytest.approx(0.1)
+
+
 def test_constraints_of_the_illumination() -> None:
     low, high, light = flat(0.1, 0.1, 0.1), flat(0.5, 0.6, 0.4), flat(0.2, 0.25, 0.25)
     # forward: |0.5 - 0.5|, |0.4 - 0.6|, |0.4 - 0.4|; backward: |0.1 - 0.1|, |0.15 - 0.1|, |0.1 - 0.1|
