@@ -42,7 +42,7 @@ def test_all_are_trained_once_and_what_is_finished_is_kept(
     assert all(row["brightness"]["off"] >= 0.0 for row in found.results)
     assert len({row["scores"]["psnr"] for row in found.results}) == 4
     assert ablation.figures(found) in first and ablation.figures(found) in ablation.PAGE.read_text()
-    assert "|none|1|no|" in first and "|yes|0.15 to 6|yes|" in first
+    assert "|none|1|no|" in first and "|yes|0.5 to 2|yes|" in first
 
     def never(*_: object) -> None:
         raise AssertionError("a finished training was begun again")
