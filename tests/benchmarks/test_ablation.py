@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import ablation, record
+from benchmarks.pages import inserted
 from train.pairs import PairStore, find_pairs
 
 
@@ -85,3 +86,7 @@ def test_brightness_follows_the_input_or_not(data: Path, tmp_path: Path) -> None
     for network, follows in ((Doubles(), 1.0), (Levels(), 0.0)):
         trainer.best_network = lambda network=network: network
         assert ablation.brightness(trainer).follows == pytest.approx(follows, abs=0.02)
+
+
+def test_the_notes_say_what_the_record_says() -> None:
+    assert inserted(ablation.PAGE, "ablation") == ablation.figures(record.read(record.RESULTS / "ablation.json"))
