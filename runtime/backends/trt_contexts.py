@@ -113,8 +113,10 @@ class ExecutionSlot:
             return
         self._cuda.record(self._begun, stream)
         self._cuda.wait(self._stream, self._begun)
-        self._enqueue(key, self._execute, self._stream)
-        self._cuda.wait(stream, self._done)
+        try:
+            self._enqueue(key, self._execute, self._stream)
+        finally:  # Of a run that failed some may be under way.
+            self._cuda.wait(stream, self._done)
 
     def _execute(self, stream: int) -> None:
         self._engine.require(self._context.execute_async_v3(stream), "enqueue")

@@ -261,6 +261,21 @@ def test_a_new_stream_with_an_old_handle_waits_as_well(session: TensorRTSession,
         cuda.destroy_stream(stream)
 
 
+def test_the_default_stream_waits_for_what_a_failed_run_left(
+    session: TensorRTSession, cuda: FakeCuda, tensorrt: FakeTensorRT
+) -> None:
+    images, out = pictures(1, 32, 48), np.zeros((1, 32, 48, 3), np.uint8)
+    session.run_device(on_device(images), on_device(out), 0)
+    tensorrt.failing.add("execute")
+    before = len(cuda.calls)
+    with pytest.raises(BackendError, match="failed to enqueue"):
+        session.run_device(on_device(images), on_device(out), 0)
+    calls = cuda.calls[before:]
+    assert calls.count("wait") == 3 and "wait" in calls[len(calls) - calls[::-1].index("record") :]
+    with cuda.using(1):
+        cuda.synchronize(0)
+
+
 def test_on_the_default_stream_work_lies_between_what_was_there_and_what_comes(
     session: TensorRTSession, cuda: FakeCuda
 ) -> None:
