@@ -103,7 +103,7 @@ class Batches:
         if self._cut.flips:
             crops = _flip(crops, random)
         gain = np.exp(random.uniform(*np.log(self._cut.exposure)))
-        level = (255 * USUAL_MEAN / max(float(high.mean()), 1.0)) ** self._cut.level
+        level = (255 * USUAL_MEAN / max(float(high.mean()), 1.0)) ** self._cut.level if self._cut.level else 1.0
         return crops[0], crops[1], overview, np.float32(gain), np.float32(level)
 
     def _window(self, height: int, width: int, random: np.random.Generator, name: str) -> tuple[slice, slice]:

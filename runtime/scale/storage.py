@@ -114,8 +114,7 @@ def _system(url: str) -> tuple[Any, str]:
 @lru_cache(maxsize=64)
 def _opened(root: str) -> tuple[Any, str]:
     """The file system of a bucket; one for all its objects, as each has connections of its own."""
-    from pyarrow import fs  # pyright: ignore[reportMissingTypeStubs]
-
+    fs, _ = _arrow(root)
     return fs.FileSystem.from_uri(root)
 
 
