@@ -20,7 +20,7 @@ if __package__ in (None, ""):  # run as a script: its folder is on the path, the
 import numpy as np
 
 from benchmarks import record
-from benchmarks.arguments import count
+from benchmarks.arguments import parse_count
 from benchmarks.pages import insert
 from runtime.errors import RetinexError
 from train.errors import TrainError
@@ -153,10 +153,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="ablation.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of pairs")
-    parser.add_argument("--steps", type=count, default=500, help="of each training (default: %(default)s)")
+    parser.add_argument("--steps", type=parse_count, default=500, help="of each training (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("out") / NAME, metavar="DIR", help="default: %(default)s")
     parser.add_argument("--device", help="cpu, cuda or cuda:N; default: cuda where there is one")
-    parser.add_argument("--threads", type=count, help="CPU threads; default: torch's choice")
+    parser.add_argument("--threads", type=parse_count, help="CPU threads; default: torch's choice")
     parser.add_argument("--record", action="store_true", help="write benchmarks/results/ablation.json and NOTES.md")
     arguments = parser.parse_args(argv)
     try:

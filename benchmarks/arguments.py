@@ -6,7 +6,7 @@ import argparse
 import re
 
 
-def size(text: str) -> tuple[int, int]:
+def parse_size(text: str) -> tuple[int, int]:
     """Height and width of HEIGHTxWIDTH."""
     match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
     if match is None:
@@ -14,13 +14,13 @@ def size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def count(text: str) -> int:
+def parse_count(text: str) -> int:
     """A number from 1 up."""
     if not re.fullmatch(r"[1-9]\d*", text):
         raise argparse.ArgumentTypeError(f"expected a number from 1 up, not {text!r}")
     return int(text)
 
 
-def counts(text: str) -> list[int]:
+def parse_counts(text: str) -> list[int]:
     """Numbers from 1 up, with commas between them."""
-    return [count(word) for word in text.split(",") if word]
+    return [parse_count(word) for word in text.split(",") if word]

@@ -20,7 +20,7 @@ if __package__ in (None, ""):  # run as a script: its folder is on the path, the
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks import record
-from benchmarks.arguments import size
+from benchmarks.arguments import parse_size
 from benchmarks.pages import insert
 from benchmarks.timing import Ratio, Sample, Spread, drift, ratio, spread, take_turns, warm_up
 from runtime import locate
@@ -184,7 +184,7 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("network", nargs="?", default="pdn", help="a network or an .onnx file (default: pdn)")
     parser.add_argument(
-        "--size", type=size, action="append", metavar="HxW", help="may be given again (default: 16x16, 400x600)"
+        "--size", type=parse_size, action="append", metavar="HxW", help="may be given again (default: 16x16, 400x600)"
     )
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=5, help="samples of a turn")

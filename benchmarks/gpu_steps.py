@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks.arguments import size
+from benchmarks.arguments import parse_size
 from runtime.errors import BackendUnavailableError, InputError, RetinexError
 
 Images = NDArray[np.uint8]
@@ -261,7 +261,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--subject", choices=SUBJECTS)
     parser.add_argument("--artifact", type=Path)
     parser.add_argument("--work", type=Path)
-    parser.add_argument("--size", type=size, default=(400, 600), metavar="HxW")
+    parser.add_argument("--size", type=parse_size, default=(400, 600), metavar="HxW")
     given = parser.parse_args(argv)
     try:
         if given.step == "reference":

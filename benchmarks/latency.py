@@ -17,7 +17,7 @@ if __package__ in (None, ""):  # run as a script: its folder is on the path, the
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks import claims, floor, footprint, record, timing
-from benchmarks.arguments import size
+from benchmarks.arguments import parse_size
 from benchmarks.contenders import AGAINST, Contender, Spec, describe, gpu_problem, open_contender
 from runtime import locate
 from runtime.artifact import ArtifactInfo
@@ -278,7 +278,7 @@ def _parser() -> argparse.ArgumentParser:
         "--engine", type=Path, action="append", required=True, metavar="FILE", help=".onnx or .plan, as given or in engines/"
     )
     parser.add_argument("--against", default="", metavar="LIST", help=f"comma-separated: {', '.join(AGAINST)}")
-    parser.add_argument("--size", type=size, nargs="+", action="extend", metavar="HxW", help="default: 400x600")
+    parser.add_argument("--size", type=parse_size, nargs="+", action="extend", metavar="HxW", help="default: 400x600")
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="pictures per run (default: 1)")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: each library's own choice)")
     parser.add_argument("--rounds", type=int, default=Method.rounds, metavar="N", help="default: %(default)s")

@@ -20,7 +20,7 @@ if __package__ in (None, ""):  # run as a script: its folder is on the path, the
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks import cases, codes, contenders
-from benchmarks.arguments import size
+from benchmarks.arguments import parse_size
 from benchmarks.cases import Case, Images, Kind
 from runtime import locate
 from runtime.artifact import ArtifactInfo, CpuPrecision, ParityInfo, sha256
@@ -367,7 +367,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("networks", nargs="+", metavar="NAME|all")
     parser.add_argument("--engine", type=Path, action="append", metavar="FILE", help=".onnx or .plan (default: all found)")
     parser.add_argument("--weights", type=Path, metavar="FILE", help="torch's weights (default: those in train/weights/)")
-    parser.add_argument("--size", type=size, metavar="HxW", help="crop photographs to this (default: by network)")
+    parser.add_argument("--size", type=parse_size, metavar="HxW", help="crop photographs to this (default: by network)")
     parser.add_argument("--photographs", type=int, metavar="N", help="how many (default: by network)")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads of the artifacts (default: the backend's)")
     parser.add_argument("--every", action="store_true", help="one line per picture")

@@ -23,7 +23,7 @@ if __package__ in (None, ""):  # run as a script: its folder is on the path, the
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks import record, sizing
-from benchmarks.arguments import count, counts, size
+from benchmarks.arguments import parse_count, parse_counts, parse_size
 from benchmarks.pages import insert
 from runtime import locate
 from runtime.backends import read_info
@@ -249,11 +249,11 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("network", nargs="?", default="pdn", help="a network or an .onnx file (default: pdn)")
     parser.add_argument("--backend", default="onnxruntime", help="default: %(default)s")
-    parser.add_argument("--images", type=count, default=60, help="default: %(default)s")
-    parser.add_argument("--size", type=size, default=(400, 600), metavar="HxW", help="default: 400x600")
-    parser.add_argument("--workers", type=counts, default=[1, 2], help="real ones, for example 1,2 (default)")
-    parser.add_argument("--simulated", type=counts, default=[2, 4, 8], help="for example 2,4,8 (default)")
-    parser.add_argument("--rounds", type=count, default=3, help="default: %(default)s")
+    parser.add_argument("--images", type=parse_count, default=60, help="default: %(default)s")
+    parser.add_argument("--size", type=parse_size, default=(400, 600), metavar="HxW", help="default: 400x600")
+    parser.add_argument("--workers", type=parse_counts, default=[1, 2], help="real ones, for example 1,2 (default)")
+    parser.add_argument("--simulated", type=parse_counts, default=[2, 4, 8], help="for example 2,4,8 (default)")
+    parser.add_argument("--rounds", type=parse_count, default=3, help="default: %(default)s")
     parser.add_argument("--record", action="store_true", help="write benchmarks/results/scale.json and docs/scaling.md")
     parser.add_argument("--pages", action="store_true", help="only write docs/scaling.md anew, from the records")
     arguments = parser.parse_args(argv)
