@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING
 if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from train.errors import DataError, TrainError
+from train.errors import DataError, TrainError, WeightsError
 
 if TYPE_CHECKING:
     import torch
 
     from train.loop import Trainer
+    from train.networks import NetworkSpec
     from train.recipes import Recipe
 
 
@@ -85,7 +86,7 @@ def train(options: argparse.Namespace, command: str, started: float) -> None:
     choose_features(recipe, data)
     network = build_seeded(spec, recipe.seed, **build_keywords(recipe, data)).train()
     if options.init is not None:
-        print(f"started from {start_from(network, options.init)}")
+        print(f"started from {start_from(network, spec, options.init)}")
     limits = Limits(options.minutes, options.fit_minutes, options.validate_minutes, options.validate_nth, started)
     trainer = Trainer(spec, network, recipe, find_pairs(data, "train"), find_pairs(data, "val"), out, device, limits)
     if options.init is not None:
@@ -205,16 +206,16 @@ def choose_features(recipe: Recipe, data: Path) -> None:
         features.use(features.find_vgg(data))
 
 
-def start_from(network: torch.nn.Module, path: Path) -> str:
-    """Copy every tensor whose name and shape agree; say how many did."""
-    from safetensors.torch import load_file
+def start_from(network: torch.nn.Module, spec: NetworkSpec, path: Path) -> str:
+    """Copy every tensor whose name and shape agree, or write MSR-net in SRI's layers; say what was done."""
+    from train.networks import get_spec, weights
 
-    from train.errors import WeightsError
+    _, tensors, metadata = weights.read(path)
+    if (metadata.get("network"), spec.weights) == ("msrnet", "sri"):
+        from train.graft import graft
 
-    try:
-        tensors = load_file(path)
-    except Exception as error:
-        raise WeightsError(f"cannot read {path}: {error}") from error
+        graft(weights.load(get_spec("msrnet"), path).network, network)  # pyright: ignore[reportArgumentType]
+        return f"{path} (MSR-net, written in SRI's layers)"
     own = network.state_dict()
     fitting = {
         name: value.to(own[name].dtype) for name, value in tensors.items() if name in own and own[name].shape == value.shape

@@ -232,11 +232,11 @@ def test_starting_from_a_related_network(tmp_path: Path) -> None:
     pdn: Any = weights.build_seeded(get_spec("pdn"), seed=7)
     weights.save(pdn, get_spec("pdn"), tmp_path / "pdn.safetensors", {})
     grown: Any = get_spec("pdn-global").build()
-    said = start_from(grown, tmp_path / "pdn.safetensors")
+    said = start_from(grown, get_spec("pdn-global"), tmp_path / "pdn.safetensors")
     assert f"{len(pdn.state_dict())} of {len(grown.state_dict())}" in said
     assert torch.equal(grown.coarse_light.tail.weight, pdn.coarse_light.tail.weight.half().float())
     with pytest.raises(WeightsError, match="no tensor that fits"):
-        start_from(get_spec("msrnet").build(), tmp_path / "pdn.safetensors")
+        start_from(get_spec("msrnet").build(), get_spec("msrnet"), tmp_path / "pdn.safetensors")
 
 
 def test_a_resumed_run_remembers_what_it_started_from(pairs_folder: Path, tmp_path: Path) -> None:

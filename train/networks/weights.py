@@ -51,7 +51,7 @@ def load(spec: NetworkSpec, path: Path | None = None, **build_keywords: Any) -> 
     assert chosen is not None
     if path is None and not chosen.is_file():
         return LoadedNetwork(network, trained=False, sha256=None, path=None)
-    content, tensors, metadata = _read(chosen)
+    content, tensors, metadata = read(chosen)
     found = metadata.get("network")
     if found != spec.weights:
         raise WeightsError(f"{chosen} holds weights of {found!r}, not of {spec.weights!r}; pass the file of {spec.name}")
@@ -118,7 +118,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
-def _read(path: Path) -> tuple[bytes, dict[str, Tensor], dict[str, str]]:
+def read(path: Path) -> tuple[bytes, dict[str, Tensor], dict[str, str]]:
     """The bytes, the tensors as float32, and the metadata of a file."""
     from safetensors import SafetensorError
     from safetensors.torch import load as deserialise
