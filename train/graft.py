@@ -31,7 +31,6 @@ BRIGHT = [50 ** (k / 20 - 1) for k in range(21)]
 
 # The 64 channels between the blocks. The head fills them with hinges: those at 1 first, which tell the picture itself, and
 # 13 channels empty. The first block replaces most by what the others work on.
-HINGES = slice(0, 3 * len(DARK))
 WHITE = slice(0, 3)
 LOGARITHM = slice(51, 54)
 RESULT = slice(54, 57)
