@@ -77,8 +77,9 @@ class OvSession:
     """An ONNX file compiled by OpenVINO for the CPU. Threads that call at the same time get a request each.
 
     A model compiled for one shape is faster than one for all: in FP32 by some percent, with the same result to the byte
-    wherever it was compared; in bfloat16 by much, and with another result. So in FP32 a shape gets a model of its own when
-    it keeps coming, and in bfloat16 at once.
+    unless there are logarithms in it, whose last bit differs; in bfloat16 by much, and with another result. No picture may
+    come out in two ways. So in FP32 a shape gets a model of its own when it keeps coming, with logarithms never, and in
+    bfloat16 at once.
     """
 
     backend = NAME
@@ -105,12 +106,13 @@ class OvSession:
             raise ArtifactError(f"OpenVINO cannot load {path}: {_last_line(error)}") from error
         self._closed = False
         self._changing = threading.Lock()
+        #: Held while a model is made, which takes longer than anyone may wait for what is guarded by the other lock.
+        self._compiling = threading.Lock()
         #: The shape of the last run, and how many runs in a row had it.
         self._recent: tuple[tuple[int, ...], int] = ((), 0)
         self._fixed: OrderedDict[tuple[int, ...], _Compiled] = OrderedDict()
-        sizes = self.info.input.shape
-        self._patience = None if all(isinstance(size, int) for size in sizes) else 0 if self.precision == "bf16" else _PATIENCE
-        self._any = None if self._patience == 0 else self._compile()
+        self._patience = self._choose_patience()
+        self._any = None if self._patience == 0 else self._compile(self._source)
 
     def run(self, images: Images, out: Images) -> None:
         """Enhance N x H x W x 3 into `out` of the same shape, both C-contiguous; neither is copied."""
@@ -154,6 +156,14 @@ class OvSession:
             return self.info.precision
         raise BackendUnavailableError('this CPU has no bfloat16 arithmetic; leave out precision="bf16"')
 
+    def _choose_patience(self) -> int | None:
+        """Runs in a row before a shape gets a model of its own; None: it never does."""
+        if all(isinstance(size, int) for size in self.info.input.shape):
+            return None
+        if self.precision == "bf16":
+            return 0
+        return None if any(node.get_type_name() == "Log" for node in self._source.get_ops()) else _PATIENCE
+
     def _model_for(self, shape: tuple[int, ...]) -> _Compiled:
         with self._changing:
             if self._closed:
@@ -165,16 +175,32 @@ class OvSession:
                 self._fixed.move_to_end(shape)
                 return model
             waits = self._patience is None or self._recent[1] <= self._patience
-            if self._any is not None and (waits or _pixels(shape) > _KEPT):
-                return self._any
-            model = self._fixed[shape] = self._compile(shape)
+            general, source = self._any, self._source
+            if general is not None and (waits or _pixels(shape) > _KEPT):
+                return general
+        # Compiling takes a while. What has a model runs on meanwhile, and so does all else where there is one for all.
+        if not self._compiling.acquire(blocking=general is None):
+            assert general is not None
+            return general
+        try:
+            with self._changing:
+                made = self._fixed.get(shape)  # by a thread that was here before
+            return made or self._keep(shape, self._compile(source, shape))
+        finally:
+            self._compiling.release()
+
+    def _keep(self, shape: tuple[int, ...], model: _Compiled) -> _Compiled:
+        with self._changing:
+            if self._closed:
+                raise ClosedError("the session is closed")
+            self._fixed[shape] = model
             while len(self._fixed) > 1 and sum(map(_pixels, self._fixed)) > _KEPT:
                 self._fixed.popitem(last=False)[1].drop_idle()
             return model
 
-    def _compile(self, shape: tuple[int, ...] | None = None) -> _Compiled:
+    def _compile(self, source: Any, shape: tuple[int, ...] | None = None) -> _Compiled:
         # A copy of what was read once: the file may be gone or another by now.
-        model = self._source.clone()
+        model = source.clone()
         try:
             if shape is not None:
                 model.reshape(list(shape))

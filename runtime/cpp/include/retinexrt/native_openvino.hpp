@@ -62,7 +62,8 @@ class CompiledOpenVino {
 };
 
 // Which model runs a shape is decided as in Python: in FP32 one for all shapes until the same shape keeps coming, which then
-// gets a faster one of its own; in bfloat16, where the results differ, one of its own at once.
+// gets a faster one of its own; with logarithms, whose last bit would differ, always the one for all; in bfloat16, where the
+// results differ too, one of its own at once.
 class OpenVinoModel final : public Model {
  public:
   OpenVinoModel(const std::string& path, const ArtifactInfo& info, const Options& options)
@@ -74,9 +75,11 @@ class OpenVinoModel final : public Model {
       hints_ = {ov::hint::inference_precision(bf16 ? ov::element::bf16 : ov::element::f32),
                 ov::hint::performance_mode(ov::hint::PerformanceMode::LATENCY)};
       if (options.threads > 0) hints_.insert(ov::inference_num_threads(options.threads));
+      patience_ = bf16 ? 0 : has_logarithm() ? std::numeric_limits<int>::max() : patience;
       const auto& sizes = info.input.shape;
-      const bool fixed = std::all_of(sizes.begin(), sizes.end(), [](const auto& size) { return size.has_value(); });
-      patience_ = fixed ? std::numeric_limits<int>::max() : bf16 ? 0 : patience;
+      if (std::all_of(sizes.begin(), sizes.end(), [](const auto& size) { return size.has_value(); })) {
+        patience_ = std::numeric_limits<int>::max();
+      }
       if (patience_ > 0) any_ = compile(nullptr);
     } catch (const Error&) {
       throw;
@@ -125,6 +128,11 @@ class OpenVinoModel final : public Model {
     throw BackendUnavailableError("this CPU has no bfloat16 arithmetic; leave precision empty");
   }
 
+  bool has_logarithm() const {
+    const auto nodes = model_->get_ops();
+    return std::any_of(nodes.begin(), nodes.end(), [](const auto& node) { return node->get_type_name() == std::string("Log"); });
+  }
+
   // For all shapes, or for one.
   Shared compile(const ov::Shape* shape) const {
     std::shared_ptr<ov::Model> model = model_;
@@ -136,16 +144,41 @@ class OpenVinoModel final : public Model {
   }
 
   Shared model_for(const ov::Shape& shape) {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      in_a_row_ = shape == recent_ ? std::min(in_a_row_ + 1, patience + 1) : 1;
+      recent_ = shape;
+      if (Shared known = find(shape)) return known;
+      if (any_ && (in_a_row_ <= patience_ || pixels(shape) > kept_pixels)) return any_;
+    }
+    // Compiling takes a while. What has a model runs on meanwhile, and so does all else where there is one for all.
+    std::unique_lock<std::mutex> compiling(compiling_, std::defer_lock);
+    if (!any_) {
+      compiling.lock();
+    } else if (!compiling.try_lock()) {
+      return any_;
+    }
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (Shared known = find(shape)) return known;  // made by a thread that was here before
+    }
+    Shared made = compile(&shape);
     const std::lock_guard<std::mutex> lock(mutex_);
-    in_a_row_ = shape == recent_ ? std::min(in_a_row_ + 1, patience + 1) : 1;
-    recent_ = shape;
+    keep(shape, made);
+    return made;
+  }
+
+  // The model of that shape, from now on the latest used; empty if it has none.
+  Shared find(const ov::Shape& shape) {
     for (auto found = fixed_.begin(); found != fixed_.end(); ++found) {
       if (found->first != shape) continue;
       std::rotate(found, found + 1, fixed_.end());  // the latest is the last
       return fixed_.back().second;
     }
-    if (any_ && (in_a_row_ <= patience_ || pixels(shape) > kept_pixels)) return any_;
-    Shared made = compile(&shape);
+    return nullptr;
+  }
+
+  void keep(const ov::Shape& shape, const Shared& made) {
     fixed_.emplace_back(shape, made);
     std::size_t kept = 0;
     for (const auto& [one, unused] : fixed_) kept += pixels(one);
@@ -153,7 +186,6 @@ class OpenVinoModel final : public Model {
       kept -= pixels(fixed_.front().first);
       fixed_.erase(fixed_.begin());
     }
-    return made;
   }
 
   std::string input_, output_;
@@ -161,6 +193,7 @@ class OpenVinoModel final : public Model {
   ov::AnyMap hints_;
   int patience_ = 0;
   Shared any_;
+  std::mutex compiling_;  // held while a model is made; mutex_ guards what follows it
   std::mutex mutex_;
   ov::Shape recent_;
   int in_a_row_ = 0;
