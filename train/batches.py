@@ -32,7 +32,8 @@ class Cut:
     crop: int
     #: A window of crop x zoom pixels is averaged down to the crop; zoom is drawn from this range.
     zoom: tuple[float, float] = (1.0, 1.0)
-    #: The dark picture is multiplied by a factor drawn log-uniformly from this range; the bright one stays.
+    #: The dark picture is multiplied by a factor drawn log-uniformly from this range, and rounded to codes again; the
+    #: bright one stays.
     exposure: tuple[float, float] = (1.0, 1.0)
     flips: bool = True
     #: How far a bright picture's mean is drawn to `USUAL_MEAN` by a factor: 0 not at all, 1 wholly.
@@ -53,7 +54,6 @@ class _RawBatch:
     low: Tensor
     high: Tensor
     overview: Tensor
-    gain: Tensor
     level: Tensor
 
 
@@ -90,10 +90,8 @@ class Batches:
             parts = [part.pin_memory() for part in parts]
         return _RawBatch(*parts)
 
-    def _sample(
-        self, index: int, random: np.random.Generator
-    ) -> tuple[Picture, Picture, NDArray[np.float32], np.float32, np.float32]:
-        """One pair's dark and bright crop, its overview, and the factors on the dark and the bright picture."""
+    def _sample(self, index: int, random: np.random.Generator) -> tuple[Picture, Picture, NDArray[np.float32], np.float32]:
+        """One pair's dark and bright crop, its overview, and the factor on the bright picture."""
         low, high = self._store[index]
         window = self._window(high.shape[0], high.shape[1], random, self._store.pairs[index].name)
         if low is None:
@@ -102,9 +100,9 @@ class Batches:
         crops = [_shrink(picture[window], self._cut.crop) for picture in (low, high)]
         if self._cut.flips:
             crops = _flip(crops, random)
-        gain = np.exp(random.uniform(*np.log(self._cut.exposure)))
+        gain = np.float32(np.exp(random.uniform(*np.log(self._cut.exposure))))
         level = (255 * USUAL_MEAN / max(float(high.mean()), 1.0)) ** self._cut.level if self._cut.level else 1.0
-        return crops[0], crops[1], overview, np.float32(gain), np.float32(level)
+        return _expose(crops[0], gain, random), crops[1], overview * gain, np.float32(level)
 
     def _window(self, height: int, width: int, random: np.random.Generator, name: str) -> tuple[slice, slice]:
         if min(height, width) < self._cut.crop:
@@ -114,16 +112,28 @@ class Batches:
         return slice(top, top + side), slice(left, left + side)
 
     def _to_device(self, raw: _RawBatch) -> Batch:
-        gain, level = (part.to(self._device, non_blocking=True).view(-1, 1, 1, 1) for part in (raw.gain, raw.level))
+        level = raw.level.to(self._device, non_blocking=True).view(-1, 1, 1, 1)
         # N x H x W x 3 seen as N x 3 x H x W is the channels-last layout that convolutions like best.
         low, high, overview = (
             part.to(self._device, non_blocking=True).permute(0, 3, 1, 2) for part in (raw.low, raw.high, raw.overview)
         )
         return Batch(
-            low=(low.float() * (gain / 255)).clamp(max=1.0),
+            low=low.float() / 255,
             high=(high.float() * (level / 255)).clamp(max=1.0),
-            overview=(overview * (gain / 255)).clamp(max=1.0),
+            overview=(overview / 255).clamp(max=1.0),
         )
+
+
+def _expose(picture: Picture, gain: np.float32, random: np.random.Generator) -> Picture:
+    """The picture at another exposure, in codes.
+
+    A factor leaves gaps between codes, or merges them: a pattern that no photograph has, and from which a network can read
+    the factor instead of seeing that the picture is darker. So each value is first put anywhere within its code.
+    """
+    if gain == 1:
+        return picture
+    values = picture + (random.random(picture.shape, dtype=np.float32) - np.float32(0.5))
+    return np.rint(values * gain).clip(0, 255).astype(np.uint8)
 
 
 def _overview(low: Picture, random: np.random.Generator) -> NDArray[np.float32]:

@@ -157,9 +157,23 @@ def test_exposure_scales_the_dark_picture_only(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "high.png"), np.full((32, 32, 3), 200, np.uint8))
     store = PairStore([Pair(tmp_path / "low.png", tmp_path / "high.png")])
     batch = Batches(store, Cut(batch=1, crop=16, exposure=(1.5, 1.5)), 0, CPU).batch(0)
-    assert batch.low.mean().item() == pytest.approx(60 / 255)
+    assert batch.low.mean().item() == pytest.approx(60 / 255, abs=0.1 / 255)
     assert batch.overview.mean().item() == pytest.approx(60 / 255)
     assert batch.high.mean().item() == pytest.approx(200 / 255)
+
+
+@pytest.mark.parametrize("gain", [0.4, 2.0, 2.5])
+def test_the_factor_cannot_be_read_off_the_codes(tmp_path: Path, gain: float) -> None:
+    """Multiplied, codes would lie on a grid of their own, with gaps where the factor is above 1."""
+    ramp = np.tile(np.arange(10, 90, dtype=np.uint8)[:, None, None], (1, 80, 3))
+    for name in ("low", "high"):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), ramp)
+    store = PairStore([Pair(tmp_path / "low.png", tmp_path / "high.png")])
+    batch = Batches(store, Cut(batch=1, crop=80, exposure=(gain, gain), flips=False), 0, CPU).batch(0)
+    codes = (batch.low[0] * 255).round()
+    assert torch.equal(codes / 255, batch.low[0])
+    used = torch.bincount(codes.flatten().long())[int(12 * gain) : int(88 * gain)]
+    assert used.min() > 0.6 * used.float().mean() and used.max() < 1.6 * used.float().mean()
 
 
 @pytest.mark.parametrize(("level", "mean"), [(0.0, 0.4), (0.5, (0.4 * USUAL_MEAN) ** 0.5), (1.0, USUAL_MEAN)])
