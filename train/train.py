@@ -37,7 +37,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="folder of the run; default: runs/NAME")
     parser.add_argument("--device", default=None, help="cpu, cuda or cuda:N; default: cuda where there is one")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out, if there is one")
-    parser.add_argument("--init", type=Path, help="start from these weights (safetensors) as far as names agree")
+    parser.add_argument(
+        "--init", type=Path, help="start from these weights (safetensors) as far as names agree; sri also takes msrnet's"
+    )
     parser.add_argument("--seed", type=int, help="replaces the recipe's")
     parser.add_argument("--learning-rate", type=float, help="replaces the recipe's, e.g. to go on from --init more gently")
     parser.add_argument("--steps", type=int, help="scale the recipe's stages to this many steps in all")
