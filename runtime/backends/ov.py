@@ -78,8 +78,8 @@ class OvSession:
 
     A model compiled for one shape is faster than one for all: in FP32 by some percent, with the same result to the byte
     unless there are logarithms in it, whose last bit differs; in bfloat16 by much, and with another result. No picture may
-    come out in two ways. So in FP32 a shape gets a model of its own when it keeps coming, with logarithms never, and in
-    bfloat16 at once.
+    come out in two ways. So in FP32 a shape gets a model of its own when it keeps coming, but with logarithms or in bfloat16
+    at once.
     """
 
     backend = NAME
@@ -160,9 +160,8 @@ class OvSession:
         """Runs in a row before a shape gets a model of its own; None: it never does."""
         if all(isinstance(size, int) for size in self.info.input.shape):
             return None
-        if self.precision == "bf16":
-            return 0
-        return None if any(node.get_type_name() == "Log" for node in self._source.get_ops()) else _PATIENCE
+        logarithms = any(node.get_type_name() == "Log" for node in self._source.get_ops())
+        return 0 if logarithms or self.precision == "bf16" else _PATIENCE
 
     def _model_for(self, shape: tuple[int, ...]) -> _Compiled:
         with self._changing:

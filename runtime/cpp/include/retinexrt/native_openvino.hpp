@@ -62,8 +62,8 @@ class CompiledOpenVino {
 };
 
 // Which model runs a shape is decided as in Python: in FP32 one for all shapes until the same shape keeps coming, which then
-// gets a faster one of its own; with logarithms, whose last bit would differ, always the one for all; in bfloat16, where the
-// results differ too, one of its own at once.
+// gets a faster one of its own; with logarithms, whose last bit would differ, and in bfloat16, where much would, one of its own
+// at once.
 class OpenVinoModel final : public Model {
  public:
   OpenVinoModel(const std::string& path, const ArtifactInfo& info, const Options& options)
@@ -75,7 +75,7 @@ class OpenVinoModel final : public Model {
       hints_ = {ov::hint::inference_precision(bf16 ? ov::element::bf16 : ov::element::f32),
                 ov::hint::performance_mode(ov::hint::PerformanceMode::LATENCY)};
       if (options.threads > 0) hints_.insert(ov::inference_num_threads(options.threads));
-      patience_ = bf16 ? 0 : has_logarithm() ? std::numeric_limits<int>::max() : patience;
+      patience_ = bf16 || has_logarithm() ? 0 : patience;
       const auto& sizes = info.input.shape;
       if (std::all_of(sizes.begin(), sizes.end(), [](const auto& size) { return size.has_value(); })) {
         patience_ = std::numeric_limits<int>::max();
