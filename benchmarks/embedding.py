@@ -43,6 +43,7 @@ _NAMES = {
     "native_onnxruntime": "C++, native, ONNX Runtime",
 }
 PAGE = ROOT / "docs" / "embedding.md"
+NAME = "embedding"
 
 
 @dataclass(frozen=True)
@@ -205,9 +206,9 @@ def main(arguments: list[str]) -> None:
         configuration = {
             "artifact": artifact.name, "backend": ", ".join(backends), "rounds": options.rounds, "repeats": options.repeats
         }  # fmt: skip
-        found = record.make("embedding", configuration, tables, machine)
-        print(record.write(found, "embedding").name)
-        insert(PAGE, "embedding", figures(found))
+        found = record.make(NAME, configuration, tables, machine)
+        print(record.write(found, NAME).name)
+        insert(PAGE, NAME, figures(found))
 
 
 if __name__ == "__main__":

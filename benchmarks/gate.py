@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 Picture = NDArray[np.uint8]
 
-_PAGE = Path(__file__).resolve().parents[1] / "docs" / "runtime.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "runtime.md"
+NAME = "gate"
 #: The darkest exposure of the film, as a share of the bright picture's; frames from there back to the bright one.
 _NIGHT, _FRAMES, _SCENES = 0.05, 90, 5
 
@@ -156,11 +157,11 @@ def _run(arguments: argparse.Namespace) -> int:
         configuration = {
             "artifact": Path(enhancer.source).name, "backend": enhancer.backend, "weights": enhancer.info.weights_sha256
         }  # fmt: skip
-    found = record.make("gate", configuration, results, machine)
+    found = record.make(NAME, configuration, results, machine)
     print(figures(found))
     if arguments.record:
-        print(record.write(found, "gate").name)
-        insert(_PAGE, "gate", figures(found))
+        print(record.write(found, NAME).name)
+        insert(PAGE, NAME, figures(found))
     return 0
 
 

@@ -15,7 +15,7 @@ from typing import Any
 if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks import charts, claims, pages
+from benchmarks import ablation, black, charts, claims, embedding, gate, pages, scale, wrapper
 from benchmarks.record import RESULTS, Environment, Record, read_all
 from benchmarks.scaling import slope
 from benchmarks.timing import DRIFT
@@ -419,26 +419,52 @@ def write(folder: Path, records: Mapping[str, Record]) -> list[Path]:
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="report.py", description="Write benchmarks/RESULTS.md from benchmarks/results/.")
-    parser.add_argument("--check", action="store_true", help="write nothing; the exit code is 1 where the page is out of date")
+    parser = argparse.ArgumentParser(
+        prog="report.py", description="Write benchmarks/RESULTS.md, and every figure of a record in other pages, anew."
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing; the exit code is 1 where a page is out of date")
     arguments = parser.parse_args(argv)
     folder = RESULTS.parent
     try:
         records = read_all()
         if arguments.check:
-            stale = stale_pages(folder, records)
+            stale = [*stale_pages(folder, records), *stale_figures(records)]
             print(
                 "\n".join(f"{name} is out of date: make it with: python benchmarks/report.py" for name in stale) or "up to date"
             )
             return 1 if stale else 0
         for path in write(folder, records):
             print(path.relative_to(folder.parent))
-        pages.insert(folder.parent / "README.md", "networks", readme_figures(records))
-        pages.insert(folder / "NOTES.md", "fast", fast_figures(records))
+        for page, name, text in figures(records):
+            pages.insert(page, name, text)
     except RetinexError as error:
         print(error, file=sys.stderr)
         return 2
     return 0
+
+
+def figures(records: Mapping[str, Record]) -> list[tuple[Path, str, str]]:
+    """Figures that stand in other pages than this one: page, marks and text."""
+    found = [
+        (RESULTS.parents[1] / "README.md", "networks", readme_figures(records)),
+        (RESULTS.parent / "NOTES.md", "fast", fast_figures(records)),
+    ]
+    found += [(scale.PAGE, name, text) for name, text in scale.pages(records).items()]
+    for module, name in (
+        (ablation, ablation.NAME),
+        (black, black.NAME),
+        (embedding, embedding.NAME),
+        (gate, gate.NAME),
+        (wrapper, wrapper.NAME),
+    ):
+        if name in records:
+            found.append((module.PAGE, name, module.figures(records[name])))
+    return found
+
+
+def stale_figures(records: Mapping[str, Record]) -> list[str]:
+    """The pages whose figures are not what the records say."""
+    return [f"{page.name}, {name}," for page, name, text in figures(records) if pages.inserted(page, name) != text]
 
 
 def stale_pages(folder: Path, records: Mapping[str, Record]) -> list[str]:

@@ -238,9 +238,8 @@ def _workers(point: Point) -> str:
     return f"{point.workers} worker{'s' if point.workers > 1 else ''}"
 
 
-def pages(folder: Path | None = None) -> Mapping[str, str]:
+def pages(records: Mapping[str, record.Record]) -> Mapping[str, str]:
     """The figures of docs/scaling.md by their marks, from the records that are there."""
-    records = record.read_all(folder)
     texts = {"sizing": sizing.figures(records), "classes": sizing.classes(records)}
     return {NAME: figures(records[NAME]), **texts} if NAME in records else texts
 
@@ -255,11 +254,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--simulated", type=parse_counts, default=[2, 4, 8], help="for example 2,4,8 (default)")
     parser.add_argument("--rounds", type=parse_count, default=3, help="default: %(default)s")
     parser.add_argument("--record", action="store_true", help="write benchmarks/results/scale.json and docs/scaling.md")
-    parser.add_argument("--pages", action="store_true", help="only write docs/scaling.md anew, from the records")
     arguments = parser.parse_args(argv)
     try:
-        if arguments.pages:
-            return _write_pages()
         return _measure_and_tell(arguments)
     except RetinexError as error:
         sys.stderr.write(f"{error}\n")
@@ -283,13 +279,8 @@ def _measure_and_tell(arguments: argparse.Namespace) -> int:
     print(figures(found))
     if arguments.record:
         print(record.write(found, NAME).name, file=sys.stderr)
-        return _write_pages()
-    return 0
-
-
-def _write_pages() -> int:
-    for name, text in pages().items():
-        insert(PAGE, name, text)
+        for name, text in pages(record.read_all()).items():
+            insert(PAGE, name, text)
     return 0
 
 

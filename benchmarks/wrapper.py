@@ -25,7 +25,8 @@ from benchmarks.timing import Ratio, Sample, Spread, ratio, spread, take_turns
 from runtime import locate
 from runtime.errors import RetinexError
 
-_PAGE = Path(__file__).resolve().parents[1] / "docs" / "runtime.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "runtime.md"
+NAME = "wrapper"
 _PHOTOGRAPH = (4000, 6000)
 
 
@@ -128,7 +129,7 @@ def measure_photograph(path: Path, backend: str) -> Photograph:
     """Peak memory of a process that enhances 24 megapixels. Linux: the rusage of a child would count its parent too."""
     height, width = _PHOTOGRAPH
     command = [sys.executable, "-c", _CHILD, str(path), backend, str(height), str(width)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=_PAGE.parents[1])
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=PAGE.parents[1])
     if done.returncode:
         raise RetinexError(f"the measuring process failed: {done.stderr.strip().splitlines()[-1:]}")
     peak, seconds = done.stdout.split()
@@ -176,11 +177,11 @@ def _run(arguments: argparse.Namespace) -> int:
     cost = measure_overhead(path, 400, 600, arguments.rounds, arguments.repeats)
     photographs = [measure_photograph(path, backend) for backend in ("onnxruntime", "openvino")]
     configuration = {"artifact": path.name, "rounds": arguments.rounds, "repeats": arguments.repeats}
-    found = record.make("wrapper", configuration, {"overhead": cost, "photographs": photographs}, machine)
+    found = record.make(NAME, configuration, {"overhead": cost, "photographs": photographs}, machine)
     print(figures(found))
     if arguments.record:
-        print(record.write(found, "wrapper").name)
-        insert(_PAGE, "wrapper", figures(found))
+        print(record.write(found, NAME).name)
+        insert(PAGE, NAME, figures(found))
     return 0
 
 

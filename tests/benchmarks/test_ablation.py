@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from benchmarks import ablation, record
-from benchmarks.pages import inserted
 from train.pairs import PairStore, find_pairs
 
 
@@ -90,7 +89,3 @@ def test_brightness_follows_the_input_or_not(data: Path, tmp_path: Path) -> None
         assert found.follows == pytest.approx(follows, abs=0.02)
         assert found.off == pytest.approx(off, abs=0.02)
     assert off > 0.05  # far beyond the tolerance
-
-
-def test_the_notes_say_what_the_record_says() -> None:
-    assert inserted(ablation.PAGE, "ablation") == ablation.figures(record.read(record.RESULTS / "ablation.json"))

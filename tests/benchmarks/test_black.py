@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from benchmarks import black, record
-from benchmarks.pages import inserted
 from train.pairs import Pair
 
 
@@ -58,7 +57,3 @@ def test_bad_input_is_one_line(data: Path, tmp_path: Path, capsys: pytest.Captur
     assert black.main(["nothing-like-it", "--data", str(data)]) == 2
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 2 and "absent" in lines[0] and "nothing-like-it" in lines[1]
-
-
-def test_the_notes_say_what_the_record_says() -> None:
-    assert inserted(black.PAGE, "black") == black.figures(record.read(record.RESULTS / "black.json"))

@@ -158,10 +158,30 @@ def test_scaling_measures_time_and_memory(exported: Callable[[str], Path]) -> No
     assert asdict(point)["host_mb"] > 20
 
 
-def test_the_readme_shows_the_figures_of_the_tracked_records() -> None:
-    readme = report.RESULTS.parents[1] / "README.md"
-    assert pages.inserted(readme, "networks") == report.readme_figures(record.read_all())
-    assert pages.inserted(report.RESULTS.parent / "NOTES.md", "fast") == report.fast_figures(record.read_all())
+def test_every_page_shows_the_figures_of_the_tracked_records() -> None:
+    records = record.read_all()
+    marks = {(page.name, name) for page, name, _ in report.figures(records)}
+    assert marks == {
+        *(("README.md", "networks"), ("runtime.md", "gate"), ("runtime.md", "wrapper"), ("embedding.md", "embedding")),
+        *(("NOTES.md", name) for name in ("fast", "ablation", "black")),
+        *(("scaling.md", name) for name in ("scale", "sizing", "classes")),
+    }
+    assert report.stale_figures(records) == [], "make them with: python benchmarks/report.py"
+
+
+def test_one_command_mends_every_page(
+    records: dict[str, Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("<!-- figures: black -->\nold\n<!-- end of black -->\n")
+    monkeypatch.setattr(report, "RESULTS", tmp_path / "benchmarks" / "results")
+    monkeypatch.setattr(report, "read_all", lambda: records)
+    monkeypatch.setattr(report, "figures", lambda records: [(page, "black", "new")])
+    assert report.main(["--check"]) == 1
+    assert "page.md, black, is out of date: make it with: python benchmarks/report.py" in capsys.readouterr().out
+    assert report.main([]) == 0
+    assert pages.inserted(page, "black") == "new"
+    assert report.main(["--check"]) == 0
 
 
 def test_the_readme_table_holds_what_was_measured_the_best_first(records: dict[str, Record]) -> None:

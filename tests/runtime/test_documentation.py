@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import gate, pages, record, wrapper
 from runtime import exposure, tiling
 from runtime.backends import BACKENDS
 from tests.runtime.test_enhancer import BAD_IMAGES, BAD_OUTS, BAD_SOURCES
@@ -48,9 +47,3 @@ def test_the_page_names_the_backends_and_the_constants() -> None:
     assert rows == [backend.name for backend in BACKENDS]
     assert f"{tiling.WHOLE_PIXELS:,} pixels" in text
     assert f"Up to an exposure of {exposure.GATE_OPEN:.0f} the share is 1, from {exposure.GATE_SHUT:.0f} on" in text
-
-
-@pytest.mark.parametrize(("name", "figures"), [("gate", gate.figures), ("wrapper", wrapper.figures)])
-def test_its_figures_are_those_of_the_records(name: str, figures: object) -> None:
-    assert callable(figures)
-    assert pages.inserted(PAGE, name) == figures(record.read(record.RESULTS / f"{name}.json"))

@@ -8,19 +8,12 @@ from typing import Any
 
 import pytest
 
-from benchmarks import pages, record, scale, sizing
+from benchmarks import record, scale, sizing
 from benchmarks.scale import Point
 from runtime import cli
 from runtime.scale import films, ledger, model_repository, worker
 
 TEXT = scale.PAGE.read_text()
-
-
-def test_its_figures_are_those_of_the_records() -> None:
-    found = scale.pages()
-    assert set(found) == {"scale", "sizing", "classes"}
-    for name, text in found.items():
-        assert pages.inserted(scale.PAGE, name) == text, f"{name}: python benchmarks/scale.py --pages"
 
 
 def test_its_constants_are_those_of_the_code() -> None:
