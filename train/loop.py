@@ -155,16 +155,19 @@ class Trainer:
             return False
         self._stage_index, self._stage, self._stage_start = index, self.recipe.stages[index], start
         self._objective = objectives.find(self._stage.objective)
+        for network in (self.network, self.average):
+            compute_blocks(network, self._stage.blocks)
         self._parameters = select_parameters(self.network, self._stage)
         self._optimiser = torch.optim.Adam(
-            self._parameters, self.recipe.learning_rate, self.recipe.betas, weight_decay=self.recipe.weight_decay
+            self._parameters, self._base_rate(), self.recipe.betas, weight_decay=self.recipe.weight_decay
         )
         self._stage_step = self.step
         return True
 
     def _batches(self) -> Batches:
-        recipe = self.recipe
-        cut = Cut(recipe.batch, recipe.crop, recipe.zoom, recipe.exposure, recipe.flips, recipe.level)
+        recipe, stage = self.recipe, self._stage
+        batch, crop, zoom = stage.batch or recipe.batch, stage.crop or recipe.crop, stage.zoom or recipe.zoom
+        cut = Cut(batch, crop, zoom, recipe.exposure, recipe.flips, recipe.level)
         store = self.train_store
         if self._stage.data == "synthetic":
             store = PairStore([Pair(None, pair.high) for pair in store.pairs])
@@ -189,7 +192,10 @@ class Trainer:
 
     def _learning_rate(self) -> float:
         part = (self.progress() - self._stage_start) / self._stage.steps
-        return self.recipe.learning_rate * schedule(self.recipe, part, self.step - self._stage_step)
+        return self._base_rate() * schedule(self.recipe, part, self.step - self._stage_step)
+
+    def _base_rate(self) -> float:
+        return self._stage.learning_rate or self.recipe.learning_rate
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -324,6 +330,15 @@ def select_parameters(network: nn.Module, stage: Stage) -> list[nn.Parameter]:
     if not chosen:
         raise RecipeError(f"no parameter's name fits {', '.join(stage.train)}")
     return chosen
+
+
+def compute_blocks(network: nn.Module, count: int | None) -> None:
+    """Compute only the first `count` of a network's blocks; None: all of them."""
+    blocks = getattr(network, "blocks", ())
+    if count is not None and not (hasattr(network, "active") and 1 <= count <= len(blocks)):
+        raise RecipeError(f"a stage computes {count} blocks: the network has {len(blocks)} that can be left out")
+    if hasattr(network, "active"):
+        network.active = len(blocks) if count is None else count  # pyright: ignore[reportArgumentType, reportAttributeAccessIssue]
 
 
 def schedule(recipe: Recipe, part: float, steps_in_stage: int) -> float:

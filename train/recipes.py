@@ -26,6 +26,14 @@ class Stage:
     train: tuple[str, ...] = ("*",)
     #: "pairs": the data folder's; "synthetic": dark pictures made from its bright ones.
     data: Literal["pairs", "synthetic"] = "pairs"
+    #: What differs from the recipe in this stage.
+    batch: int | None = None
+    crop: int | None = None
+    zoom: tuple[float, float] | None = None
+    learning_rate: float | None = None
+    #: Only the first so many of the network's blocks are computed. The others have to be identities, as DSN's are until
+    #: they are trained: a network that grows from stage to stage costs a fraction of the whole one.
+    blocks: int | None = None
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,45 @@ def test_a_stage_trains_its_parameters_only(pairs_folder: Path, small_recipe: Re
     assert changed == {"mix", "restore"}
 
 
+def test_a_stage_cuts_its_own_batches_at_its_own_rate(pairs_folder: Path, small_recipe: Recipe, tmp_path: Path) -> None:
+    first, second = small_recipe.stages
+    own = replace(second, batch=2, crop=24, zoom=(1.0, 1.5), learning_rate=1e-5)
+    run = trainer(pairs_folder, replace(small_recipe, stages=(first, own), schedule="constant", warmup=0), tmp_path)
+    seen: list[tuple[tuple[int, ...], float]] = []
+    step = run._train_step
+    run._train_step = lambda batch: (seen.append((tuple(batch.low.shape), run._learning_rate())), step(batch))[1]
+    run.run()
+    usual = ((small_recipe.batch, 3, small_recipe.crop, small_recipe.crop), small_recipe.learning_rate)
+    assert seen == [usual] * first.steps + [((2, 3, 24, 24), 1e-5)] * second.steps
+
+
+@pytest.mark.slow
+def test_a_network_grows_from_stage_to_stage(pairs_folder: Path, small_recipe: Recipe, tmp_path: Path) -> None:
+    stages = tuple(Stage("dsn", 2, {"enhanced": 1.0}, blocks=count) for count in (1, 3, None))
+    recipe = replace(small_recipe, stages=stages, batch=1, crop=16, learning_rate=1e-3, validate_every=100)
+    run = trainer(pairs_folder, recipe, tmp_path, "dsn")
+    born = [{name: value.clone() for name, value in block.state_dict().items()} for block in run.network.blocks]
+    changed: list[list[int]] = []
+    step = run._train_step
+
+    def follow(batch: Any) -> Any:
+        values = step(batch)
+        blocks = enumerate(run.network.blocks)
+        changed.append([n for n, block in blocks if any(not torch.equal(v, born[n][k]) for k, v in block.state_dict().items())])
+        return values
+
+    run._train_step = follow
+    run.run()
+    assert changed == [[0], [0], [0, 1, 2], [0, 1, 2], list(range(8)), list(range(8))]
+    assert run.network.active == run.average.active == 8
+
+
+def test_only_a_network_with_blocks_to_spare_can_grow(pairs_folder: Path, small_recipe: Recipe, tmp_path: Path) -> None:
+    growing = replace(small_recipe, stages=(replace(small_recipe.stages[0], blocks=2),))
+    with pytest.raises(RecipeError, match="a stage computes 2 blocks: the network has 0 that can be left out"):
+        trainer(pairs_folder, growing, tmp_path).run()
+
+
 def test_what_is_born_frozen_stays_so() -> None:
     network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     network[0].weight.requires_grad_(False)

@@ -177,6 +177,9 @@ class DSN(nn.Module):
         self.decode2 = AdjointConv(self.encode2)
         self.decode1 = AdjointConv(self.encode1)
         self.blocks = nn.ModuleList(InvertibleBlock(share_recurrent) for _ in range(BLOCKS))
+        #: So many blocks are computed: all of them, but for a training that grows the network. An untrained block is the
+        #: identity.
+        self.active = BLOCKS
         if vgg is not None:
             self._load_vgg(vgg)
         if vgg is None or unit_gain:  # Without VGG's weights the encoder is random: give it a gain that fits.
@@ -192,13 +195,13 @@ class DSN(nn.Module):
 
     def transform(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
         """Dark features to bright ones."""
-        for block in self.blocks:
+        for block in self.blocks[: self.active]:
             first, second = block(first, second)
         return first, second
 
     def transform_back(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
         """Bright features to dark ones."""
-        for block in reversed(self.blocks):
+        for block in reversed(self.blocks[: self.active]):
             first, second = block.reverse(first, second)  # pyright: ignore[reportCallIssue]
         return first, second
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -147,6 +149,18 @@ def test_dsn_starts_as_the_identity() -> None:
     with torch.inference_mode():
         found = network.transform(first, second)  # pyright: ignore[reportCallIssue]
     torch.testing.assert_close(found, (first, second))
+
+
+def test_dsn_grown_half_way_is_the_whole_network() -> None:
+    network: Any = build_seeded(get_spec("dsn"))
+    for block in network.blocks[:2]:
+        for layer in (block.scale, block.update, block.shift):
+            nn.init.normal_(layer.narrow.weight, std=0.1)
+    image = torch.rand(1, 3, 16, 16)
+    with torch.inference_mode():
+        found = [(network.enhance(image), network.darken(image)) for network.active in (8, 2, 1)]
+    torch.testing.assert_close(found[1], found[0])
+    assert not torch.allclose(found[2][0], found[0][0], atol=1e-3)
 
 
 def test_dsn_decoder_is_the_adjoint_of_the_encoder() -> None:
