@@ -179,11 +179,11 @@ def _run(arguments: argparse.Namespace) -> None:
         }
     )
     found = record.make("quality", configuration, outcome, machine)
-    print(record.to_text(found) if arguments.json else table(summary), end="" if arguments.json else "\n")
     if arguments.record:
         suffix = f"-{split}" if split else ""
         precision = f"_{described['precision']}" if described.get("precision") in ("fp16", "bf16") else ""
         print(record.write(found, f"quality_{described['network']}{precision}{suffix}"), file=sys.stderr)
+    print(record.to_text(found) if arguments.json else table(summary), end="" if arguments.json else "\n")
 
 
 def _open(source: str, backend: str, precision: CpuPrecision | None) -> tuple[Callable[[Picture], Picture], dict[str, Any]]:
