@@ -202,8 +202,10 @@ def note_in_card(exports: tuple[Export, Export], paths: list[Path], weights: Pat
         return
     try:
         document = json.loads(card.read_text(encoding="utf-8"))
-        document["exported"] = {"tools": dict(info.tools), "sha256": {path.name: sha256(path) for path in paths}}
-    except (ValueError, TypeError) as error:
+        others = document.get("exported", {}).get("sha256", {})  # dsn's and dsn-reverse's weights are the same.
+        hashes = {**others, **{path.name: sha256(path) for path in paths}}
+        document["exported"] = {"tools": dict(info.tools), "sha256": hashes}
+    except (ValueError, TypeError, AttributeError) as error:
         raise InputError(f"{card} is no card: {error}") from error
     write_atomically(card, (json.dumps(document, indent=2) + "\n").encode())
 

@@ -155,13 +155,16 @@ def test_a_card_names_what_was_exported(tmp_path: Path) -> None:
         shutil.copy(ROOT / "train" / "weights" / f"msrnet{suffix}", tmp_path)
     weights, card = tmp_path / "msrnet.safetensors", tmp_path / "msrnet.json"
     before = json.loads(card.read_text())
+    before["exported"] = {"tools": {}, "sha256": {"other.onnx": "0", "msrnet.onnx": "0"}}  # of another network, and an old one
+    card.write_text(json.dumps(before))
     command = ["msrnet", "--weights", str(weights), "--out", str(tmp_path), "--card"]
     assert main(command) == 0
     after = json.loads(card.read_text())
     assert {key: value for key, value in after.items() if key != "exported"} == {
         key: value for key, value in before.items() if key != "exported"
     }
-    assert after["exported"]["sha256"] == {name: sha256(tmp_path / name) for name in ("msrnet.onnx", "msrnet_fp16.onnx")}
+    own = {name: sha256(tmp_path / name) for name in ("msrnet.onnx", "msrnet_fp16.onnx")}
+    assert after["exported"]["sha256"] == {"other.onnx": "0", **own}
     assert main([*command, "--size", "16x16"]) == 2
     card.write_text("[]")
     assert main(command) == 2
