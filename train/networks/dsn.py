@@ -124,6 +124,11 @@ class InvertibleBlock(nn.Module):
         self.sum = Add()
         self.restore = Add()
 
+    def is_identity(self) -> bool:
+        """True where all three layers that end a path are zero."""
+        narrow = (self.scale.narrow, self.update.narrow, self.shift.narrow)
+        return not any(bool(value.any()) for layer in narrow for value in layer.parameters())
+
     def forward(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
         first = self.divide(self.difference(first, self.shift(second)), self.exponential(self.scale(second)))
         return first, self.residual(second, self.update(first))
@@ -184,6 +189,14 @@ class DSN(nn.Module):
             self._load_vgg(vgg)
         if vgg is None or unit_gain:  # Without VGG's weights the encoder is random: give it a gain that fits.
             self._set_unit_gain()
+
+    def identities(self) -> tuple[str, ...]:
+        """Prefixes of the parameters of blocks that change nothing, as every block is until it is trained."""
+        return tuple(
+            f"blocks.{n}."
+            for n, block in enumerate(self.blocks)
+            if block.is_identity()  # pyright: ignore[reportCallIssue]
+        )
 
     def encode(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Return the two halves of the features, N x 32 x H x W each."""

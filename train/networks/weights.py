@@ -63,7 +63,7 @@ def load(spec: NetworkSpec, path: Path | None = None, **build_keywords: Any) -> 
             "build the network with those of the file"
         )
     try:
-        network.load_state_dict(tensors)
+        network.load_state_dict({**_absent_identities(network, tensors), **tensors})
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:300]
         raise WeightsError(f"{chosen} does not fit {spec.name}: {reason}; train it again with train/train.py") from error
@@ -73,12 +73,15 @@ def load(spec: NetworkSpec, path: Path | None = None, **build_keywords: Any) -> 
 def save(network: nn.Module, spec: NetworkSpec, path: Path, metadata: Mapping[str, str], **build_keywords: Any) -> str:
     """Write a network's weights, floats as FP16, to a temporary name and rename it; return the file's SHA-256.
 
-    Running statistics of batch normalisation and their counters are kept.
+    Running statistics of batch normalisation and their counters are kept. Of blocks that are identities nothing is stored.
     """
     from safetensors.torch import save as serialise
 
     tensors: dict[str, Tensor] = {}
+    identities = _identities(network)
     for name, value in network.state_dict().items():
+        if name.startswith(identities):
+            continue
         stored = value.detach().cpu().contiguous()
         tensors[name] = stored.half() if stored.is_floating_point() else stored
         if stored.is_floating_point() and not bool(torch.isfinite(tensors[name]).all()):
@@ -87,6 +90,17 @@ def save(network: nn.Module, spec: NetworkSpec, path: Path, metadata: Mapping[st
     content = _sort_header(serialise(tensors, metadata=header))
     write_atomically(path, content)
     return hashlib.sha256(content).hexdigest()
+
+
+def _identities(network: nn.Module) -> tuple[str, ...]:
+    """Prefixes of the parts of a network that are identities; () for one that does not say."""
+    return tuple(getattr(network, "identities", tuple)())
+
+
+def _absent_identities(network: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Zeros, which make an identity, for each part of a new network that may be one and of which a file holds nothing."""
+    absent = tuple(prefix for prefix in _identities(network) if not any(name.startswith(prefix) for name in tensors))
+    return {name: torch.zeros_like(value) for name, value in network.state_dict().items() if name.startswith(absent)}
 
 
 def _sort_header(content: bytes) -> bytes:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 
 from train.errors import WeightsError
@@ -72,6 +73,26 @@ def test_the_projects_file_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_networks_without_weights_count_as_trained() -> None:
     loaded = weights.load(get_spec("msr"))
     assert loaded.trained and loaded.sha256 is None
+
+
+def test_blocks_that_are_identities_are_not_stored(tmp_path: Path) -> None:
+    spec = get_spec("dsn")
+    network: Any = weights.build_seeded(spec, 1)
+    for block in network.blocks[:2]:
+        torch.nn.init.normal_(block.shift.narrow.weight, std=0.1)
+    file = tmp_path / "dsn.safetensors"
+    weights.save(network, spec, file, {})
+    assert file.stat().st_size < 2.5e6  # of 9e6
+    loaded: Any = weights.load(spec, file)
+    assert loaded.trained and loaded.network.identities() == tuple(f"blocks.{n}." for n in range(2, 8))
+    image = torch.rand(1, 3, 16, 16)
+    with torch.inference_mode():
+        torch.testing.assert_close(loaded.network(image), network(image), rtol=0.0, atol=2e-3)
+    _, tensors, metadata = weights.read(file)
+    tensors.pop("blocks.1.scale.narrow.weight")  # Of a block that is there, nothing may be missing.
+    file.write_bytes(safetensors.torch.save(tensors, metadata))
+    with pytest.raises(WeightsError, match=r"does not fit dsn: .*blocks\.1\.scale\.narrow\.weight"):
+        weights.load(spec, file)
 
 
 def test_both_directions_of_dsn_share_a_file(tmp_path: Path) -> None:
