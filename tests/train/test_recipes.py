@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,20 @@ def test_dsn_trains_in_both_directions() -> None:
         loss, values = objectives.weighted(terms, stage.loss, "dsn")
         loss.backward()
         assert torch.isfinite(loss) and len(values) == len(stage.loss)
+
+
+@pytest.mark.slow
+def test_the_way_back_of_a_quarter_is_that_of_its_pictures() -> None:
+    torch.manual_seed(0)
+    network: Any = get_spec("dsn").build()
+    torch.nn.init.normal_(network.blocks[0].shift.narrow.weight, std=0.1)
+    low, high, overview = torch.rand(8, 3, 16, 16) * 0.2, torch.rand(8, 3, 16, 16), torch.rand(8, 3, 5, 7)
+    values: list[float] = []
+    for count, term in ((8, "backward_quarter"), (2, "backward_l1"), (8, "backward_l1")):
+        batch = Batch(low[:count], high[:count], overview[:count])
+        values.append(objectives.find("dsn")(network, batch, nullcontext)[term]().item())
+    assert values[0] == pytest.approx(values[1], rel=1e-5)
+    assert values[0] != pytest.approx(values[2], rel=1e-3)
 
 
 @pytest.mark.parametrize(
