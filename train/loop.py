@@ -275,7 +275,7 @@ class Trainer:
             raise TrainError(f"cannot read the checkpoint {path}: {error}; start again without --resume") from error
         if state["network"] != self.spec.name:
             raise TrainError(f"{path} is of {state['network']!r}, not of {self.spec.name!r}; choose another --out")
-        if state["recipe"] != self.recipe.document():
+        if not self.recipe.says(state["recipe"]):
             raise RecipeError(f"{path} was written with another recipe; choose another --out or start without --resume")
         self.step, self.seconds = state["step"], state["seconds"]
         if state["best"] and (self.out / BEST).is_file():

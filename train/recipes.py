@@ -80,6 +80,12 @@ class Recipe:
         """The recipe as plain values, for cards and checkpoints."""
         return asdict(self)
 
+    def says(self, document: Mapping[str, Any]) -> bool:
+        """True where a document, perhaps of an earlier version, describes this recipe: what it lacks has its default."""
+        usual = Recipe((Stage("", 0, {}),), batch=0, crop=0, learning_rate=0.0).document()
+        stages = [{**usual["stages"][0], **stage} for stage in document["stages"]]
+        return {**usual, **document, "stages": tuple(stages)} == self.document()
+
 
 def load_recipe(name: str, table: str = "best", path: Path | None = None) -> Recipe:
     """Read one recipe of a network, from `path` or from the project's own file."""
