@@ -206,7 +206,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     usable = [flavour for flavour in FLAVOURS if get_backend(flavour).probe().usable]
     try:
-        save([])  # A folder that can't be written to is found now, not after the first step.
         with tempfile.TemporaryDirectory() as work:
             outcomes = run_all(list(steps(networks, arguments.size, Path(work), usable)), arguments.minutes, save)
         print(save(outcomes))
