@@ -1,6 +1,7 @@
-"""`python benchmarks/report.py`: the records become one page, benchmarks/RESULTS.md, and its plots. Nothing is measured here.
+"""`python benchmarks/report.py`: the records become benchmarks/RESULTS.md and its plots, and the figures between the marks
+of every other page. Nothing is measured here.
 
-Every figure on the page is a figure of a record; the page is the same, to the byte, for the same records.
+Every figure there is a figure of a record; the pages are the same, to the byte, for the same records.
 """
 
 from __future__ import annotations
@@ -444,21 +445,15 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def figures(records: Mapping[str, Record]) -> list[tuple[Path, str, str]]:
-    """Figures that stand in other pages than this one: page, marks and text."""
+    """Figures that stand in other pages than RESULTS.md: page, name of the marks, text."""
     found = [
         (RESULTS.parents[1] / "README.md", "networks", readme_figures(records)),
         (RESULTS.parent / "NOTES.md", "fast", fast_figures(records)),
     ]
     found += [(scale.PAGE, name, text) for name, text in scale.pages(records).items()]
-    for module, name in (
-        (ablation, ablation.NAME),
-        (black, black.NAME),
-        (embedding, embedding.NAME),
-        (gate, gate.NAME),
-        (wrapper, wrapper.NAME),
-    ):
-        if name in records:
-            found.append((module.PAGE, name, module.figures(records[name])))
+    for module in (ablation, black, embedding, gate, wrapper):
+        if module.NAME in records:
+            found.append((module.PAGE, module.NAME, module.figures(records[module.NAME])))
     return found
 
 
