@@ -159,15 +159,16 @@ class Trainer:
             compute_blocks(network, self._stage.blocks)
         self._parameters = select_parameters(self.network, self._stage)
         self._optimiser = torch.optim.Adam(
-            self._parameters, self._base_rate(), self.recipe.betas, weight_decay=self.recipe.weight_decay
+            self._parameters,
+            betas=self.recipe.betas,
+            weight_decay=self.recipe.weight_decay,  # the rate: before each step
         )
         self._stage_step = self.step
         return True
 
     def _batches(self) -> Batches:
-        recipe, stage = self.recipe, self._stage
-        batch, crop, zoom = stage.batch or recipe.batch, stage.crop or recipe.crop, stage.zoom or recipe.zoom
-        cut = Cut(batch, crop, zoom, recipe.exposure, recipe.flips, recipe.level)
+        recipe = self.recipe.of(self._stage)
+        cut = Cut(recipe.batch, recipe.crop, recipe.zoom, recipe.exposure, recipe.flips, recipe.level)
         store = self.train_store
         if self._stage.data == "synthetic":
             store = PairStore([Pair(None, pair.high) for pair in store.pairs])
@@ -192,10 +193,7 @@ class Trainer:
 
     def _learning_rate(self) -> float:
         part = (self.progress() - self._stage_start) / self._stage.steps
-        return self._base_rate() * schedule(self.recipe, part, self.step - self._stage_step)
-
-    def _base_rate(self) -> float:
-        return self._stage.learning_rate or self.recipe.learning_rate
+        return self.recipe.of(self._stage).learning_rate * schedule(self.recipe, part, self.step - self._stage_step)
 
     @torch.no_grad()
     def _update_average(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -79,6 +79,11 @@ class Recipe:
     def document(self) -> dict[str, Any]:
         """The recipe as plain values, for cards and checkpoints."""
         return asdict(self)
+
+    def of(self, stage: Stage) -> Recipe:
+        """The recipe as it is in one of its stages."""
+        own = {name: getattr(stage, name) for name in ("batch", "crop", "zoom", "learning_rate")}
+        return replace(self, **{name: value for name, value in own.items() if value is not None})
 
     def says(self, document: Mapping[str, Any]) -> bool:
         """True where a document, perhaps of an earlier version, describes this recipe: what it lacks has its default."""

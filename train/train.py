@@ -151,7 +151,8 @@ def choose_recipe(options: argparse.Namespace) -> Recipe:
     if options.seed is not None:
         recipe = replace(recipe, seed=options.seed)
     if options.learning_rate is not None:
-        recipe = replace(recipe, learning_rate=options.learning_rate)
+        stages = tuple(replace(stage, learning_rate=None) for stage in recipe.stages)
+        recipe = replace(recipe, learning_rate=options.learning_rate, stages=stages)
     if options.steps is not None:
         share = options.steps / recipe.steps
         recipe = replace(recipe, stages=tuple(replace(s, steps=max(1, round(s.steps * share))) for s in recipe.stages))

@@ -27,7 +27,7 @@ from train.loop import Limits, Trainer, schedule, select_parameters, set_trainin
 from train.networks import get_spec, weights
 from train.pairs import find_pairs
 from train.recipes import Recipe, Stage
-from train.train import choose_device, main, start_from
+from train.train import choose_device, choose_recipe, main, parse, start_from
 
 ROOT = Path(__file__).resolve().parents[2]
 SHORT = (
@@ -91,14 +91,22 @@ def test_a_stage_trains_its_parameters_only(pairs_folder: Path, small_recipe: Re
 
 def test_a_stage_cuts_its_own_batches_at_its_own_rate(pairs_folder: Path, small_recipe: Recipe, tmp_path: Path) -> None:
     first, second = small_recipe.stages
-    own = replace(second, batch=2, crop=24, zoom=(1.0, 1.5), learning_rate=1e-5)
+    own = replace(second, batch=1, crop=20, zoom=(1.0, 1.5), learning_rate=1e-5)
     run = trainer(pairs_folder, replace(small_recipe, stages=(first, own), schedule="constant", warmup=0), tmp_path)
     seen: list[tuple[tuple[int, ...], float]] = []
     step = run._train_step
     run._train_step = lambda batch: (seen.append((tuple(batch.low.shape), run._learning_rate())), step(batch))[1]
     run.run()
     usual = ((small_recipe.batch, 3, small_recipe.crop, small_recipe.crop), small_recipe.learning_rate)
-    assert seen == [usual] * first.steps + [((2, 3, 24, 24), 1e-5)] * second.steps
+    assert seen == [usual] * first.steps + [((1, 3, 20, 20), 1e-5)] * second.steps
+    assert run._batches()._cut.zoom == (1.0, 1.5) != small_recipe.zoom
+
+
+def test_a_rate_on_the_command_line_is_that_of_every_stage() -> None:
+    recipe = choose_recipe(parse(["dsn", "--table", "cpu", "--learning-rate", "3e-5"]))
+    assert {recipe.of(stage).learning_rate for stage in recipe.stages} == {3e-5}
+    usual = choose_recipe(parse(["dsn", "--table", "cpu"]))
+    assert [usual.of(stage).learning_rate for stage in usual.stages] == [1e-3, 1e-3, 5e-4]
 
 
 @pytest.mark.slow
