@@ -158,11 +158,8 @@ class Trainer:
         for network in (self.network, self.average):
             compute_blocks(network, self._stage.blocks)
         self._parameters = select_parameters(self.network, self._stage)
-        self._optimiser = torch.optim.Adam(
-            self._parameters,
-            betas=self.recipe.betas,
-            weight_decay=self.recipe.weight_decay,  # the rate: before each step
-        )
+        # The learning rate is set before each step.
+        self._optimiser = torch.optim.Adam(self._parameters, betas=self.recipe.betas, weight_decay=self.recipe.weight_decay)
         self._stage_step = self.step
         return True
 
