@@ -217,6 +217,7 @@ def _watched(book: RemoteLedger, files: int, shown: TextIO | None) -> Generator[
             bar.update(ended - bar.n)
             if frames:
                 bar.set_postfix(frames=frames)
+        bar.refresh()  # The last change is drawn however soon it came after the one before.
 
     with tqdm(total=files, unit="file", file=shown, leave=False) as bar:
         thread = threading.Thread(target=watch, args=(bar,), daemon=True)
