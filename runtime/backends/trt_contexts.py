@@ -8,9 +8,11 @@ served by several contexts.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 from runtime.backends.session import DeviceImages, Images
@@ -23,6 +25,8 @@ Shape = tuple[int, ...]
 
 #: The default stream, by its two names.
 _DEFAULT_STREAMS = (0, LEGACY_DEFAULT_STREAM)
+#: What TensorRT asks of addresses. What CUDA allocates has it; a picture within a batch seldom does.
+_ALIGNMENT = 256
 #: To record a graph: another thread that waits for the whole GPU spoils a recording.
 _ATTEMPTS = 3
 #: Contexts of one engine at most. Each holds the activations of the profile's largest shape.
@@ -54,6 +58,19 @@ class Engine:
             raise BackendError(f"TensorRT failed to {what}: {self.words() or 'it gives no reason'}")
 
 
+@dataclass(frozen=True)
+class _Job:
+    """What a run works on; a graph of one replays only the same."""
+
+    shape: Shape
+    #: Where the context reads and writes.
+    source: int
+    target: int
+    #: The caller's memory that is copied to the one and from the other, where TensorRT can't use it as it lies; else 0.
+    copied_from: int = 0
+    copied_to: int = 0
+
+
 class ExecutionSlot:
     """One execution context with its stream, its staging memory and its graph. Used by one thread at a time."""
 
@@ -63,9 +80,9 @@ class ExecutionSlot:
         self._largest = largest
         self._staging: Staging | None = None
         self._graph: int | None = None
-        #: Shape and addresses that the context is set to, and those of the run before.
-        self._key: tuple[Shape, int, int] | None = None
-        self._warm: tuple[Shape, int, int] | None = None
+        #: What the context is set to, and what it was set to in the run before.
+        self._job: _Job | None = None
+        self._warm: _Job | None = None
         self.capture = capture
         self.capture_error: str | None = None
         self._attempts = _ATTEMPTS
@@ -83,13 +100,11 @@ class ExecutionSlot:
 
     @property
     def shape(self) -> Shape | None:
-        return self._key[0] if self._key else None
+        return self._job.shape if self._job else None
 
     def run(self, images: Images, out: Images) -> None:
         """Copy in, enhance, copy out; `out` is complete on return."""
-        if self._staging is None:
-            self._staging = Staging(self._cuda, self._largest)
-        staging, count = self._staging, images.nbytes
+        staging, count = self._own_memory(), images.nbytes
         staging.fill(images)
 
         def enqueue(stream: int) -> None:
@@ -97,7 +112,7 @@ class ExecutionSlot:
             self._execute(stream)
             staging.download(count, stream)
 
-        self._enqueue((images.shape, staging.device_in, staging.device_out), enqueue, self._stream)
+        self._enqueue(_Job(images.shape, staging.device_in, staging.device_out), enqueue, self._stream)
         self._cuda.synchronize(self._stream)
         staging.take(out)
 
@@ -107,45 +122,67 @@ class ExecutionSlot:
         On a default stream TensorRT lets the host wait, and TensorRT-RTX records no graph of its own; so that work goes
         onto the slot's stream, between what the default one holds and what it is given next.
         """
-        key = (images.shape, images.pointer, out.pointer)
+        cuda, job, count = self._cuda, self._job_on_device(images, out), math.prod(images.shape)
+
+        def enqueue(stream: int) -> None:
+            if job.copied_from:
+                cuda.copy_on_device(job.source, job.copied_from, count, stream)
+            self._execute(stream)
+            if job.copied_to:
+                cuda.copy_on_device(job.copied_to, job.target, count, stream)
+
         if stream not in _DEFAULT_STREAMS:
-            self._enqueue(key, self._execute, stream)
+            self._enqueue(job, enqueue, stream)
             return
-        self._cuda.record(self._begun, stream)
-        self._cuda.wait(self._stream, self._begun)
+        cuda.record(self._begun, stream)
+        cuda.wait(self._stream, self._begun)
         try:
-            self._enqueue(key, self._execute, self._stream)
+            self._enqueue(job, enqueue, self._stream)
         finally:  # Of a run that failed some may be under way.
-            self._cuda.wait(stream, self._done)
+            cuda.wait(stream, self._done)
+
+    def _job_on_device(self, images: DeviceImages, out: DeviceImages) -> _Job:
+        """The caller's memory where TensorRT can use it, else the slot's own and copies."""
+        source, target, copied_from, copied_to = images.pointer, out.pointer, 0, 0
+        if source % _ALIGNMENT:
+            source, copied_from = self._own_memory().device_in, source
+        if target % _ALIGNMENT:
+            target, copied_to = self._own_memory().device_out, target
+        return _Job(images.shape, source, target, copied_from, copied_to)
+
+    def _own_memory(self) -> Staging:
+        if self._staging is None:
+            self._staging = Staging(self._cuda, self._largest)
+        return self._staging
 
     def _execute(self, stream: int) -> None:
         self._engine.require(self._context.execute_async_v3(stream), "enqueue")
 
-    def _enqueue(self, key: tuple[Shape, int, int], enqueue: Callable[[int], None], stream: int) -> None:
+    def _enqueue(self, job: _Job, enqueue: Callable[[int], None], stream: int) -> None:
         # The context's memory may be in use on another stream; one made anew may have an old one's handle, so don't ask which.
         self._cuda.wait(stream, self._done)
         try:
-            if self._graph is not None and self._key == key:
+            if self._graph is not None and self._job == job:
                 self._cuda.launch(self._graph, stream)
                 return
-            self._bind(key)
+            self._bind(job)
             enqueue(stream)
             # The run before this one has flushed what TensorRT defers after a change of shape.
-            if self.capture and self._warm == key:
+            if self.capture and self._warm == job:
                 self._capture(enqueue)
-            self._warm = key
+            self._warm = job
         finally:
             self._cuda.record(self._done, stream)
 
-    def _bind(self, key: tuple[Shape, int, int]) -> None:
+    def _bind(self, job: _Job) -> None:
         """Set shape and addresses; a graph of the old ones is gone with them."""
-        if self._key == key:
+        if self._job == job:
             return
         self._drop_graph()
-        shape, source, target = key
-        engine, context = self._engine, self._context
-        if self.shape != shape:
-            self._key = None
+        engine, context, shape = self._engine, self._context, job.shape
+        # Until all is set nothing is: a refusal leaves a context that the next run sets anew.
+        known, self._job = self.shape, None
+        if known != shape:
             engine.require(context.set_input_shape(engine.image, shape), f"set the input's shape to {shape}")
             try:
                 unset = context.infer_shapes()
@@ -156,9 +193,9 @@ class ExecutionSlot:
             found = tuple(context.get_tensor_shape(engine.enhanced))
             if found != shape:
                 raise BackendError(f"TensorRT says that the output of {shape} has the shape {found}")
-        engine.require(context.set_tensor_address(engine.image, source), "set the input's address")
-        engine.require(context.set_tensor_address(engine.enhanced, target), "set the output's address")
-        self._key = key
+        engine.require(context.set_tensor_address(engine.image, job.source), "set the input's address")
+        engine.require(context.set_tensor_address(engine.enhanced, job.target), "set the output's address")
+        self._job = job
 
     def _capture(self, enqueue: Callable[[int], None]) -> None:
         """Record a graph for the next runs. Where that keeps failing this slot goes on without, and says why once."""

@@ -1,7 +1,7 @@
 """CUDA through PyCUDA, for applications that already live in it.
 
-PyCUDA keeps contexts, memory and copies. It has no names for a raw stream handle, for making a foreign stream wait, or
-for graphs: these few functions are called in the same driver library, which PyCUDA has loaded already.
+PyCUDA keeps contexts and memory. It has no names for a raw stream handle, for work on a foreign stream, or for graphs:
+these functions are called in the same driver library, which PyCUDA has loaded already.
 """
 
 from __future__ import annotations
@@ -269,16 +269,16 @@ class PyCuda:
             owner.free()
 
     def copy_to_device(self, pointer: int, array: Bytes, stream: int) -> None:
-        with self._typed("copying to the GPU"):
-            self._driver.memcpy_htod_async(pointer, array, self._streams[stream])
+        self._copy("cuMemcpyHtoDAsync_v2", pointer, array.ctypes.data, array.nbytes, stream)
 
     def copy_to_host(self, array: Bytes, pointer: int, stream: int) -> None:
-        with self._typed("copying from the GPU"):
-            self._driver.memcpy_dtoh_async(array, pointer, self._streams[stream])
+        self._copy("cuMemcpyDtoHAsync_v2", array.ctypes.data, pointer, array.nbytes, stream)
 
     def copy_on_device(self, target: int, source: int, count: int, stream: int) -> None:
-        with self._typed("copying on the GPU"):
-            self._driver.memcpy_dtod_async(target, source, count, self._streams[stream])
+        self._copy("cuMemcpyDtoDAsync_v2", target, source, count, stream)
+
+    def _copy(self, function: str, target: int, source: int, count: int, stream: int) -> None:
+        self._call(function, ctypes.c_void_p(target), ctypes.c_void_p(source), ctypes.c_size_t(count), ctypes.c_void_p(stream))
 
     def begin_capture(self, stream: int) -> None:
         self._call("cuStreamBeginCapture_v2", ctypes.c_void_p(stream), ctypes.c_int(CAPTURE_THREAD_LOCAL))

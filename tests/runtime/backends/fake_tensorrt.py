@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.runtime.cuda.fake import FakeCuda, memory_at
+from tests.runtime.cuda.fake import ALIGNMENT, FakeCuda, memory_at
 
 #: A plan of the fake: this, and the name of the network.
 MAGIC = b"fake plan "
@@ -180,6 +180,9 @@ class ExecutionContext:
         return (1, 1, 1, 3) if "output shape" in self.trt.failing else self.shape
 
     def set_tensor_address(self, name: str, memory: int) -> bool:
+        if memory % ALIGNMENT:
+            self.log.log(Severity.ERROR, f"Error Code 3: API Usage Error ({name}: memory must be aligned on {ALIGNMENT} bytes)")
+            return False
         self.addresses[name] = memory
         return not self._fails("address")
 

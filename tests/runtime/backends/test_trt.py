@@ -31,7 +31,7 @@ from runtime.errors import (
 )
 from tests.runtime.backends.fake_tensorrt import CudaGraphStrategy, FakeTensorRT
 from tests.runtime.backends.plans import LARGEST, write_plan
-from tests.runtime.cuda.fake import FakeCuda
+from tests.runtime.cuda.fake import FakeCuda, aligned
 
 Images = NDArray[np.uint8]
 
@@ -59,7 +59,14 @@ def session(tmp_path: Path, cuda: FakeCuda, tensorrt: FakeTensorRT) -> Iterator[
 
 
 def pictures(*shape: int, seed: int = 0) -> Images:
-    return np.random.default_rng(seed).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    """Noise, where TensorRT can read it."""
+    found = blank(*shape)
+    found[...] = np.random.default_rng(seed).integers(0, 256, found.shape, dtype=np.uint8)
+    return found
+
+
+def blank(*shape: int) -> Images:
+    return aligned(*shape, 3)
 
 
 def run(session: TensorRTSession, images: Images) -> Images:
@@ -199,7 +206,7 @@ def test_whatever_fails_inside_a_capture_ends_it(session: TensorRTSession, cuda:
 
 
 def test_pointers_are_handed_over_without_a_copy_or_a_wait(session: TensorRTSession, cuda: FakeCuda) -> None:
-    images, out = pictures(2, 32, 48), np.zeros((2, 32, 48, 3), np.uint8)
+    images, out = pictures(2, 32, 48), blank(2, 32, 48)
     with cuda.using(1):
         stream = cuda.create_stream()
     before = list(cuda.calls)
@@ -214,7 +221,7 @@ def test_pointers_are_handed_over_without_a_copy_or_a_wait(session: TensorRTSess
 
 
 def test_a_pointer_pair_that_comes_back_replays_a_graph_on_the_callers_stream(session: TensorRTSession, cuda: FakeCuda) -> None:
-    images, out = pictures(1, 32, 48), np.zeros((1, 32, 48, 3), np.uint8)
+    images, out = pictures(1, 32, 48), blank(1, 32, 48)
     for seed in range(4):
         images[...] = pictures(1, 32, 48, seed=seed)
         session.run_device(on_device(images), on_device(out), 0)
@@ -222,7 +229,7 @@ def test_a_pointer_pair_that_comes_back_replays_a_graph_on_the_callers_stream(se
             cuda.synchronize(0)
         assert np.array_equal(out, 255 - images)
     assert cuda.calls.count("launch") == 2
-    other = np.zeros_like(out)
+    other = blank(1, 32, 48)
     session.run_device(on_device(images), on_device(other), 0)
     with cuda.using(1):
         cuda.synchronize(0)
@@ -230,12 +237,49 @@ def test_a_pointer_pair_that_comes_back_replays_a_graph_on_the_callers_stream(se
     assert cuda.calls.count("launch") == 2
 
 
+@pytest.mark.parametrize(("past", "beyond"), [(96, 0), (0, 1), (128, 64)])
+def test_memory_that_is_not_aligned_is_copied_on_the_gpu(
+    session: TensorRTSession, cuda: FakeCuda, past: int, beyond: int
+) -> None:
+    """Pictures within a batch, as frames[1]: TensorRT takes multiples of 256 bytes only."""
+    images, out = aligned(1, 32, 48, 3, past=past), aligned(1, 32, 48, 3, past=beyond)
+    with cuda.using(1):
+        stream = cuda.create_stream()
+    for seed in range(4):
+        images[...] = pictures(1, 32, 48, seed=seed)
+        out.fill(0)
+        before = len(cuda.calls)
+        session.run_device(on_device(images), on_device(out), stream)
+        assert not {"synchronize", "synchronize_event"} & set(cuda.calls[before:]) and not out.any(), "the work was waited for"
+        with cuda.using(1):
+            cuda.synchronize(stream)
+        assert np.array_equal(out, 255 - images)
+    assert cuda.calls.count("launch") == 2
+    with cuda.using(1):
+        cuda.destroy_stream(stream)
+
+
+def test_a_graph_holds_for_the_memory_that_it_copies(session: TensorRTSession, cuda: FakeCuda) -> None:
+    """Runs that work in the same aligned memory, of other pictures: each has to be its own."""
+    frames, results = aligned(4, 31, 47, 3, past=64), aligned(4, 31, 47, 3, past=64)
+    frames[...] = pictures(4, 31, 47)
+    for _ in range(3):
+        for index in (1, 1, 1, 2, 3):
+            results.fill(0)
+            session.run_device(on_device(frames[index : index + 1]), on_device(results[index : index + 1]), 0)
+            with cuda.using(1):
+                cuda.synchronize(0)
+            assert np.array_equal(results[index], 255 - frames[index])
+            host = pictures(1, 31, 47, seed=index)
+            assert np.array_equal(run(session, host), 255 - host)
+
+
 def test_a_context_waits_for_the_stream_that_it_last_ran_on(session: TensorRTSession, cuda: FakeCuda) -> None:
     """One context on three streams in turn: each has to wait for the one before, in whatever order they are waited for."""
     with cuda.using(1):
         streams = [cuda.create_stream() for _ in range(3)]
     inputs = [pictures(1, 32, 48, seed=seed) for seed in range(3)]
-    outputs = [np.zeros_like(images) for images in inputs]
+    outputs = [blank(1, 32, 48) for _ in inputs]
     for stream, images, out in zip(streams, inputs, outputs, strict=True):
         session.run_device(on_device(images), on_device(out), stream)
     images = pictures(1, 32, 48, seed=9)
@@ -249,7 +293,7 @@ def test_a_context_waits_for_the_stream_that_it_last_ran_on(session: TensorRTSes
 
 
 def test_a_new_stream_with_an_old_handle_waits_as_well(session: TensorRTSession, cuda: FakeCuda) -> None:
-    images, out = pictures(1, 32, 48), np.zeros((1, 32, 48, 3), np.uint8)
+    images, out = pictures(1, 32, 48), blank(1, 32, 48)
     with cuda.using(1):
         stream = cuda.create_stream()
     for _ in range(2):
@@ -264,7 +308,7 @@ def test_a_new_stream_with_an_old_handle_waits_as_well(session: TensorRTSession,
 def test_the_default_stream_waits_for_what_a_failed_run_left(
     session: TensorRTSession, cuda: FakeCuda, tensorrt: FakeTensorRT
 ) -> None:
-    images, out = pictures(1, 32, 48), np.zeros((1, 32, 48, 3), np.uint8)
+    images, out = pictures(1, 32, 48), blank(1, 32, 48)
     session.run_device(on_device(images), on_device(out), 0)
     tensorrt.failing.add("execute")
     before = len(cuda.calls)
@@ -280,7 +324,7 @@ def test_on_the_default_stream_work_lies_between_what_was_there_and_what_comes(
     session: TensorRTSession, cuda: FakeCuda
 ) -> None:
     """Though it runs on another: see the fake's `execute_async_v3`."""
-    images, out, copy = (np.zeros((1, 32, 48, 3), np.uint8) for _ in range(3))
+    images, out, copy = (blank(1, 32, 48) for _ in range(3))
     for seed in range(4):
         picture = pictures(1, 32, 48, seed=seed)
         cuda.enqueue(0, partial(np.copyto, images, picture))
@@ -294,7 +338,7 @@ def test_on_the_default_stream_work_lies_between_what_was_there_and_what_comes(
 
 
 def test_memory_of_another_context_is_refused(session: TensorRTSession, cuda: FakeCuda) -> None:
-    images, out = pictures(1, 32, 48), np.zeros((1, 32, 48, 3), np.uint8)
+    images, out = pictures(1, 32, 48), blank(1, 32, 48)
     cuda.current_by_application = 77
     with pytest.raises(InputError, match="another CUDA context of GPU 0 is current"):
         session.run_device(on_device(images), on_device(out), 0)
@@ -490,6 +534,19 @@ def test_every_refusal_of_tensorrt_is_an_error_and_the_next_run_works(
     assert len(tensorrt.contexts) == 1
 
 
+def test_a_refused_address_leaves_nothing_half_set(session: TensorRTSession, cuda: FakeCuda, tensorrt: FakeTensorRT) -> None:
+    images, out, other = pictures(1, 32, 32), blank(1, 32, 32), pictures(1, 32, 32, seed=1)
+    session.run_device(on_device(images), on_device(out), 0)
+    tensorrt.failing.add("address")
+    with pytest.raises(BackendError, match="set the input's address"):
+        session.run_device(on_device(other), on_device(out), 0)
+    tensorrt.failing.clear()
+    session.run_device(on_device(images), on_device(out), 0)
+    with cuda.using(1):
+        cuda.synchronize(0)
+    assert np.array_equal(out, 255 - images)
+
+
 def test_an_error_of_cuda_is_an_error_and_the_next_run_works(session: TensorRTSession, cuda: FakeCuda) -> None:
     cuda.failing["copy_to_device"] = "CUDA_ERROR_ILLEGAL_ADDRESS"
     with pytest.raises(BackendError, match="CUDA_ERROR_ILLEGAL_ADDRESS"):
@@ -562,7 +619,7 @@ def test_rtx_kernels_are_kept_after_the_first_run_of_each_shape(tmp_path: Path, 
         rtx.kernels = b"kernels for one more shape"
         run(session, pictures(1, 32, 32))
         assert cache.read_bytes().endswith(b"kernels for this GPU")
-        images, out = pictures(1, 32, 48), np.zeros((1, 32, 48, 3), np.uint8)
+        images, out = pictures(1, 32, 48), blank(1, 32, 48)
         session.run_device(on_device(images), on_device(out), 0)
         assert cache.read_bytes().endswith(b"kernels for one more shape")
 

@@ -8,6 +8,7 @@ and what was created is counted until it is destroyed.
 from __future__ import annotations
 
 import ctypes
+import math
 import threading
 from collections import Counter
 from collections.abc import Callable, Generator
@@ -23,9 +24,21 @@ from runtime.errors import BackendError, InputError
 Operation = Callable[[], None]
 
 
+#: Of what CUDA allocates.
+ALIGNMENT = 256
+
+
 def memory_at(address: int, count: int) -> Bytes:
     """Host memory at an address, as an array."""
     return np.ctypeslib.as_array((ctypes.c_uint8 * count).from_address(address))
+
+
+def aligned(*shape: int, past: int = 0) -> Bytes:
+    """Memory for uint8 that starts so many bytes past an address that CUDA could have given."""
+    size = math.prod(shape)
+    memory = np.zeros(size + ALIGNMENT + past, np.uint8)
+    first = -memory.ctypes.data % ALIGNMENT + past
+    return memory[first : first + size].reshape(shape)
 
 
 @dataclass
@@ -205,7 +218,8 @@ class FakeCuda:
         used = sum(array.nbytes for array in self._memory.values())
         if self.capacity is not None and used + count > self.capacity:
             raise BackendError("allocate: CUDA_ERROR_OUT_OF_MEMORY")
-        array = np.full(count, 0xCD, np.uint8)
+        array = aligned(count)
+        array.fill(0xCD)
         self._memory[array.ctypes.data] = array
         return array.ctypes.data
 

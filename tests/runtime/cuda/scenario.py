@@ -49,6 +49,13 @@ def copies(cuda: Cuda, too_much: int = 7 << 30) -> None:
     cuda.copy_to_host(target[:10], second, stream)
     cuda.synchronize(stream)
     assert np.array_equal(target[:10], source[:10]) and not target[10:].any()
+    # On a stream that isn't one of ours, as a caller's.
+    source[:] = 7
+    cuda.copy_to_device(first, source, 0)
+    cuda.copy_on_device(second, first, 1000, 0)
+    cuda.copy_to_host(target, second, 0)
+    cuda.synchronize(0)
+    assert (target == 7).all()
     raises(BackendError, "OUT_OF_MEMORY" if cuda.name == "cuda-python" else "memory", cuda.allocate, too_much)
     for pointer in (first, second):
         cuda.free(pointer)
