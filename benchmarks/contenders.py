@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from benchmarks.timing import Sample
 from runtime.artifact import ArtifactInfo, CpuPrecision, sha256
-from runtime.backends import read_info
+from runtime.backends import ort_cuda, read_info
 from runtime.errors import BackendUnavailableError, InputError
 from train.networks.registry import NetworkSpec
 
@@ -274,10 +274,16 @@ def _open_onnxruntime(spec: Spec, info: ArtifactInfo) -> Contender:
     for name, size in zip(info.input.shape, (spec.batch, spec.height, spec.width, 3), strict=True):
         if isinstance(name, str):
             options.add_free_dimension_override_by_name(name, size)
-    wanted = "CUDAExecutionProvider" if spec.device == "cuda" else "CPUExecutionProvider"
+    wanted = ort_cuda.PROVIDER if spec.device == "cuda" else "CPUExecutionProvider"
     if wanted not in ort.get_available_providers():
         raise BackendUnavailableError(f"ONNX Runtime has no {wanted} here; install it with: pip install 'retinexrt[gpu]'")
-    session = ort.InferenceSession(str(_onnx_path(spec)), options, providers=[wanted])
+    settings: dict[str, str] = {}
+    if spec.device == "cuda":
+        ort_cuda.preload(ort)
+        settings = {"use_tf32": "0"}  # as ours; an FP32 graph is timed in FP32
+    session = ort.InferenceSession(str(_onnx_path(spec)), options, providers=[(wanted, settings)], enable_fallback=0)
+    if wanted not in session.get_providers():  # It goes on on the CPU without a word.
+        raise BackendUnavailableError(f"ONNX Runtime's {wanted} can't be loaded; install it with: {ort_cuda.INSTALL}")
 
     def enhance(pictures: Images) -> Images:
         return np.asarray(session.run(None, {info.input.name: pictures})[0])

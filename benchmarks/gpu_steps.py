@@ -22,6 +22,7 @@ if __package__ in (None, ""):  # run as a script: its folder is on the path, the
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks.arguments import parse_size
+from benchmarks.timing import finish_kernels
 from runtime.errors import BackendUnavailableError, InputError, RetinexError
 
 Images = NDArray[np.uint8]
@@ -263,6 +264,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--work", type=Path)
     parser.add_argument("--size", type=parse_size, default=(400, 600), metavar="HxW")
     given = parser.parse_args(argv)
+    finish_kernels()
     try:
         if given.step == "reference":
             found = reference(given.network, given.artifact, given.work, given.size)

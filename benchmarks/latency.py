@@ -294,6 +294,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     arguments = _parser().parse_args(argv)
+    timing.finish_kernels()
     try:
         return _run(arguments)
     except (RetinexError, TrainError) as error:

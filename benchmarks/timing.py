@@ -7,12 +7,15 @@ where both met the same machine, and their interval comes from resampling rounds
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
+
+from runtime.backends.trt import KERNELS_VARIABLE
 
 #: Runs whose median is compared with that of the window before.
 WINDOW = 5
@@ -30,6 +33,11 @@ class Sample:
     to_device: float | None = None
     device: float | None = None
     to_host: float | None = None
+
+
+def finish_kernels() -> None:
+    """From here on TensorRT-RTX compiles its best kernels before a first run, so that no run is measured with others."""
+    os.environ.setdefault(KERNELS_VARIABLE, "eager")
 
 
 @dataclass(frozen=True)

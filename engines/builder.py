@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sys
 import time
 from collections.abc import Generator
@@ -19,6 +20,7 @@ from engines.profiles import Shape, make_profile
 from engines.progress import BuildProgress, make_monitor
 from runtime import manifest
 from runtime.artifact import ArtifactInfo, PlanInfo, Precision, Profile, sha256, write_atomically
+from runtime.backends import trt_log
 from runtime.cuda import Cuda, DeviceProperties, open_cuda
 from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, InputError, OutputError
 from runtime.onnx_file import read_info
@@ -156,10 +158,11 @@ def _context(cuda: Cuda | None, device: int) -> Generator[None]:
 
 
 def _timing_cache(options: BuildOptions, facts: FlavourFacts, plan: PlanInfo, folder: Path) -> Path | None:
-    """One cache per TensorRT version and GPU, beside the plans, unless a file was named."""
+    """One cache per TensorRT version and kind of GPU, beside the plans, unless a file was named."""
     if not facts.needs_gpu:
         return None
-    return options.timing_cache or folder / f"{facts.name}_{plan.version}_sm{plan.sms[0]}.timing"
+    gpu = re.sub(r"[^a-z0-9]+", "-", str(plan.gpu).lower()).strip("-")
+    return options.timing_cache or folder / f"{facts.name}_{plan.version}_sm{plan.sms[0]}_{gpu}.timing"
 
 
 def _remove(path: Path) -> None:
@@ -195,32 +198,13 @@ def _load_flavour(facts: FlavourFacts) -> Any:
         str(trt.__version__)
     except Exception as error:  # Polygraphy's lazy module raises its own kinds of error
         raise BackendUnavailableError(f"{facts.name} can't be imported ({error}); install it with: {facts.install}") from error
-    if not isinstance(util.TRT_LOGGER, _log_class(trt)):
-        util.TRT_LOGGER = _log_class(trt)()
+    util.TRT_LOGGER = trt_log.logger(trt)
     return trt
-
-
-_log_classes: dict[str, Any] = {}
-
-
-def _log_class(trt: Any) -> Any:
-    """A TensorRT logger that keeps errors for our own messages, instead of printing."""
-
-    class BuildLog(trt.ILogger):
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self.errors: list[str] = []
-
-        def log(self, severity: Any, msg: str) -> None:
-            if severity in (trt.ILogger.Severity.INTERNAL_ERROR, trt.ILogger.Severity.ERROR):
-                self.errors.append(" ".join(msg.split()))
-
-    return _log_classes.setdefault(trt.__name__, BuildLog)
 
 
 def _words(log: Any) -> str:
     """TensorRT's own words for what went wrong, without the marks around nodes."""
-    return " / ".join(line for line in dict.fromkeys(log.errors) if "---" not in line)
+    return " / ".join(line for line in log.errors() if "---" not in line)
 
 
 def _serialize(
@@ -238,8 +222,8 @@ def _serialize(
     from polygraphy.exception import PolygraphyException
     from polygraphy.logger import G_LOGGER
 
-    log: Any = import_module("polygraphy.backend.trt.util").TRT_LOGGER
-    log.errors.clear()
+    log = trt_log.logger(trt)
+    log.errors()  # Of what was before nothing is of interest.
     progress = BuildProgress(onnx.stem, show_progress)
     plan = info.plan
     assert plan is not None
@@ -285,6 +269,8 @@ def _config(
     common: dict[str, Any] = {
         "profiles": [Shapes().add(info.input.name, profile.min, profile.opt, profile.max)],
         "builder_optimization_level": options.level,
+        # TensorRT's own default; Polygraphy's describes every layer, which costs time in each run.
+        "profiling_verbosity": trt.ProfilingVerbosity.LAYER_NAMES_ONLY,
         "progress_monitor": monitor,
     }
     if options.workspace_bytes is not None:

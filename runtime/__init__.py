@@ -5,6 +5,7 @@ Importing it costs milliseconds: numpy, OpenCV and a backend are imported when a
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from runtime.errors import (
@@ -39,6 +40,9 @@ __all__ = [
     "RetinexError",
     "__version__",
 ]
+
+# What is worth knowing is logged under "retinexrt"; where an application sets up no logging, nothing is printed.
+logging.getLogger("retinexrt").addHandler(logging.NullHandler())
 
 
 def __getattr__(name: str) -> Any:

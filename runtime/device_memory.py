@@ -25,9 +25,11 @@ class DeviceMemory:
 
 
 def _free(cuda: Cuda, context: int, pointer: int) -> None:
-    with cuda.using(context):
-        cuda.free(pointer)
-    cuda.close_context(context)
+    try:
+        with cuda.using(context):
+            cuda.free(pointer)
+    finally:
+        cuda.close_context(context)
 
 
 def allocate(shape: tuple[int, int, int, int], device: int, cuda: Cuda | None = None) -> DeviceImages:

@@ -201,7 +201,7 @@ class Enhancer:
         source = interop.as_device_images(image, stream, self._gpu)
         self._check_device(source.shape)
         result = interop.allocate_like(image) if out is None else out
-        target = interop.as_device_images(result, stream, self._gpu)
+        target = interop.as_device_images(result, stream, self._gpu, writable=True)
         if target.shape != source.shape:
             raise InputError(f"out must have the image's shape {source.shape}, found {target.shape}")
         _check_apart(source.pointer, target.pointer, math.prod(source.shape))

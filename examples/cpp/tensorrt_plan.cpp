@@ -72,7 +72,8 @@ class PlanRunner {
 
   const retinexrt::ArtifactInfo& info() const { return info_; }
 
-  // Enqueue the enhancement of one picture, uint8 H x W x 3 RGB, from GPU memory into GPU memory.
+  // Enqueue the enhancement of one picture, uint8 H x W x 3 RGB, from GPU memory into GPU memory. Both addresses are
+  // multiples of 256, as TensorRT asks and cudaMalloc gives.
   void enqueue(void* image, void* out, int height, int width, cudaStream_t stream) {
     const retinexrt::Profile& profile = info_.plan->profile;
     nvinfer1::Dims shape{};

@@ -17,6 +17,7 @@ from runtime import manifest
 from runtime.artifact import ArtifactInfo
 from runtime.backends.session import DeviceImages, Images, Probe
 from runtime.cuda import Cuda, driver_found, open_cuda, require_own_context
+from runtime.cuda.capture import require_no_capture, whole_gpu
 from runtime.cuda.staging import Staging
 from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, ClosedError, InputError
 from runtime.onnx_file import read_info
@@ -80,7 +81,7 @@ def probe(device: int = 0) -> Probe:
     return Probe(NAME, True, f"onnxruntime {ort.__version__} on {properties.name} ({properties.sm})", INSTALL)
 
 
-def _preload(ort: Any) -> None:
+def preload(ort: Any) -> None:
     """Load the libraries of CUDA that pip installed. What can't be loaded is printed there, and logged here."""
     if not hasattr(ort, "preload_dlls"):
         return
@@ -144,13 +145,14 @@ class _Graph:
                 created.callback(cuda.destroy_stream, self._stream)
                 self._event = cuda.create_event()
                 created.callback(cuda.destroy_event, self._event)
-                self._session: Any = self._open(path)
+                with whole_gpu:  # Starting, the provider waits for all of it.
+                    self._session: Any = self._open(path)
                 created.pop_all()
             retained.pop_all()
 
     def _open(self, path: Path) -> Any:
         ort = self._ort
-        _preload(ort)
+        preload(ort)
         settings = ort.SessionOptions()
         settings.log_severity_level = LOG_FATAL
         options = {
@@ -198,11 +200,14 @@ class _Graph:
         with self._lock:
             self._require_open()
             with cuda.using(self._context):
+                require_no_capture(cuda, stream)
                 cuda.record(self._event, stream)
                 cuda.wait(self._stream, self._event)
-                self._execute(images.shape, images.pointer, out.pointer)
-                cuda.record(self._event, self._stream)
-                cuda.wait(stream, self._event)
+                try:
+                    self._execute(images.shape, images.pointer, out.pointer)
+                finally:  # Of a run that failed some may be under way.
+                    cuda.record(self._event, self._stream)
+                    cuda.wait(stream, self._event)
 
     def _require_open(self) -> None:
         if self._session is None:

@@ -10,6 +10,7 @@ import logging
 from pathlib import Path
 
 from runtime.artifact import write_atomically
+from runtime.cuda.protocol import DeviceProperties
 from runtime.errors import OutputError
 
 _HASH_BYTES = 32
@@ -17,9 +18,10 @@ _HASH_BYTES = 32
 _log = logging.getLogger("retinexrt.tensorrt")
 
 
-def cache_path(plan: Path, sm: str) -> Path:
-    """pdn_fp16.plan -> pdn_fp16.sm89.cache"""
-    return plan.with_suffix(f".sm{sm.replace('.', '')}.cache")
+def cache_path(plan: Path, gpu: DeviceProperties, version: str) -> Path:
+    """pdn_fp16.plan -> pdn_fp16.sm89-1f0c6a2b.cache: kernels are for one kind of card and one TensorRT-RTX."""
+    kind = hashlib.sha256(f"{gpu.name} {version}".encode()).hexdigest()[:8]
+    return plan.with_suffix(f".sm{gpu.sm.replace('.', '')}-{kind}.cache")
 
 
 def load(path: Path, plan_sha256: str) -> bytes | None:

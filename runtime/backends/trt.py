@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 import traceback
 import weakref
-from collections import deque
+from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
 from importlib import import_module
@@ -17,7 +18,7 @@ from typing import Any
 
 from runtime import manifest
 from runtime.artifact import ArtifactInfo
-from runtime.backends import rtx_cache
+from runtime.backends import rtx_cache, trt_log
 from runtime.backends.session import DeviceImages, Images, Probe
 from runtime.backends.trt_contexts import ContextPool, Engine, ExecutionSlot
 from runtime.cuda import Cuda, driver_found, open_cuda, require_own_context
@@ -29,7 +30,19 @@ INSTALL: dict[Flavour, str] = {
     "tensorrt_rtx": "pip install 'retinexrt[rtx]'",
 }
 
+#: "0": no CUDA graphs.
+GRAPHS_VARIABLE = "RETINEXRT_CUDA_GRAPHS"
+#: "eager": TensorRT-RTX finishes its kernels for a shape before the first run of it, instead of beside the first runs.
+KERNELS_VARIABLE = "RETINEXRT_RTX_KERNELS"
+#: Runs of a shape after which TensorRT-RTX's kernels are saved. It compiles the better ones beside the first runs.
+_KEPT_AFTER = (1, 30, 300)
+
 _log = logging.getLogger("retinexrt.tensorrt")
+
+
+def graphs_wanted() -> bool:
+    """False where the environment says that runs shall not be recorded as CUDA graphs."""
+    return os.environ.get(GRAPHS_VARIABLE) != "0"
 
 
 def open_session(path: Path, *, device: int, threads: int | None) -> TensorRTSession:
@@ -168,11 +181,12 @@ class _LoadedPlan:
         self._shared: Engine | None = None
         self._cache: Any = None
         self._keeping = threading.Lock()
-        self._kept_shapes: set[tuple[int, ...]] = set()
-        self._cache_path = rtx_cache.cache_path(path, cuda.properties(device).sm)
+        self._runs: Counter[tuple[int, ...]] = Counter()
+        self._cache_path = rtx_cache.cache_path(path, cuda.properties(device), plan.version)
         self._cached: bytes | None = None
-        self._log = _make_log(trt)
-        self._context = cuda.open_context(device)
+        self._log = trt_log.logger(trt)
+        # TensorRT-RTX supports no other.
+        self._context = cuda.open_context(device, primary=plan.flavour == "tensorrt_rtx")
         try:
             with cuda.using(self._context):
                 try:
@@ -207,7 +221,7 @@ class _LoadedPlan:
         def create() -> ExecutionSlot:
             with self._cuda.using(self._context):
                 # TensorRT-RTX captures by itself, once its kernels for a shape are compiled.
-                return ExecutionSlot(shared, self._cuda, largest, capture=not rtx)
+                return ExecutionSlot(shared, self._cuda, largest, capture=graphs_wanted() and not rtx)
 
         def destroy(slot: ExecutionSlot) -> None:
             with self._cuda.using(self._context):
@@ -218,7 +232,11 @@ class _LoadedPlan:
     def _rtx_contexts(self, engine: Any, trt: Any) -> Any:
         """Return what creates contexts: with TensorRT-RTX's own graphs and the kernels that were kept beside the plan."""
         config = engine.create_runtime_config()
-        config.cuda_graph_strategy = trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+        if graphs_wanted():
+            config.cuda_graph_strategy = trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+        if os.environ.get(KERNELS_VARIABLE) == "eager":
+            strategies = trt.DynamicShapesKernelSpecializationStrategy
+            config.dynamic_shapes_kernel_specialization_strategy = strategies.EAGER
         self._cache = config.create_runtime_cache()
         self._cached = rtx_cache.load(self._cache_path, self._plan_sha256)
         if self._cached is not None and not self._cache.deserialize(self._cached):
@@ -255,12 +273,12 @@ class _LoadedPlan:
         require_own_context(self._cuda, self._device, self._context)
 
     def keep_kernels(self, shape: tuple[int, ...]) -> None:
-        """Save what TensorRT-RTX compiled for a new shape: who never closes the session has it next time as well."""
-        if self._cache is None or shape in self._kept_shapes:
+        """Save what TensorRT-RTX has compiled for a shape: who never closes the session has it next time as well."""
+        if self._cache is None or self._runs[shape] >= _KEPT_AFTER[-1]:
             return
         with self._keeping:
-            if shape not in self._kept_shapes:
-                self._kept_shapes.add(shape)
+            self._runs[shape] += 1
+            if self._runs[shape] in _KEPT_AFTER:
                 self._save_cache()
 
     def _save_cache(self) -> None:
@@ -282,33 +300,3 @@ def _check_tensors(path: Path, info: ArtifactInfo, engine: Any, trt: Any) -> Non
                 f"{path}: the tensor {name} is {engine.get_tensor_mode(name).name} of {engine.get_tensor_dtype(name).name}, "
                 f"expected {mode.name} of UINT8"
             )
-
-
-def _make_log(trt: Any) -> Any:
-    """A TensorRT logger that speaks through `logging` and remembers the last errors."""
-
-    class Log(trt.ILogger):
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self._errors: deque[str] = deque(maxlen=8)
-            self._lock = threading.Lock()
-
-        def log(self, severity: Any, msg: str) -> None:
-            kinds = trt.ILogger.Severity
-            text = " ".join(msg.split())
-            if severity in (kinds.INTERNAL_ERROR, kinds.ERROR):
-                with self._lock:
-                    self._errors.append(text)
-                _log.error(text)
-            elif severity == kinds.WARNING:
-                _log.warning(text)
-            else:
-                _log.debug(text)
-
-        def words(self) -> str:
-            with self._lock:
-                text = " / ".join(dict.fromkeys(self._errors))
-                self._errors.clear()
-            return text
-
-    return Log()

@@ -17,14 +17,12 @@ from typing import Any
 
 from runtime.backends.session import DeviceImages, Images
 from runtime.cuda import Cuda
-from runtime.cuda.interop import LEGACY_DEFAULT_STREAM
+from runtime.cuda.capture import DEFAULT_STREAMS, recording, require_no_capture
 from runtime.cuda.staging import Staging
 from runtime.errors import BackendError, ClosedError
 
 Shape = tuple[int, ...]
 
-#: The default stream, by its two names.
-_DEFAULT_STREAMS = (0, LEGACY_DEFAULT_STREAM)
 #: What TensorRT asks of addresses. What CUDA allocates has it; a picture within a batch seldom does.
 _ALIGNMENT = 256
 #: To record a graph: another thread that waits for the whole GPU spoils a recording.
@@ -122,7 +120,9 @@ class ExecutionSlot:
         On a default stream TensorRT lets the host wait, and TensorRT-RTX records no graph of its own; so that work goes
         onto the slot's stream, between what the default one holds and what it is given next.
         """
-        cuda, job, count = self._cuda, self._job_on_device(images, out), math.prod(images.shape)
+        cuda = self._cuda
+        require_no_capture(cuda, stream)
+        job, count = self._job_on_device(images, out), math.prod(images.shape)
 
         def enqueue(stream: int) -> None:
             if job.copied_from:
@@ -131,7 +131,7 @@ class ExecutionSlot:
             if job.copied_to:
                 cuda.copy_on_device(job.copied_to, job.target, count, stream)
 
-        if stream not in _DEFAULT_STREAMS:
+        if stream not in DEFAULT_STREAMS:
             self._enqueue(job, enqueue, stream)
             return
         cuda.record(self._begun, stream)
@@ -201,7 +201,7 @@ class ExecutionSlot:
         """Record a graph for the next runs. Where that keeps failing this slot goes on without, and says why once."""
         try:
             self._graph = self._captured(enqueue)
-            self.capture_error = None
+            self._attempts, self.capture_error = _ATTEMPTS, None
         except Exception as error:  # whatever TensorRT raises: this run is enqueued already
             self._attempts -= 1
             self.capture, self.capture_error = self._attempts > 0, str(error)
@@ -210,22 +210,20 @@ class ExecutionSlot:
 
     def _captured(self, enqueue: Callable[[int], None]) -> int:
         cuda = self._cuda
-        cuda.begin_capture(self._stream)
-        try:
-            enqueue(self._stream)
-        except BaseException:
-            with suppress(BackendError):  # The stream has to leave capture; what it recorded is of no use.
-                cuda.destroy_graph(cuda.end_capture(self._stream))
-            raise
-        return cuda.end_capture(self._stream)
+        with recording():
+            cuda.begin_capture(self._stream)
+            try:
+                enqueue(self._stream)
+            except BaseException:
+                with suppress(BackendError):  # The stream has to leave capture; what it recorded is of no use.
+                    cuda.destroy_graph(cuda.end_capture(self._stream))
+                raise
+            return cuda.end_capture(self._stream)
 
     def _drop_graph(self) -> None:
         if self._graph is not None:
-            try:
-                self._cuda.synchronize_event(self._done)  # It may be running.
-            finally:
-                graph, self._graph = self._graph, None
-                self._cuda.destroy_graph(graph)
+            graph, self._graph = self._graph, None
+            self._cuda.destroy_graph(graph)  # One that is running is freed by CUDA when it is done.
 
     @property
     def has_graph(self) -> bool:

@@ -2,10 +2,10 @@
 
 is_device_array(obj) -> bool
     True for a GPU array of anything that speaks DLPack or the CUDA array interface; cheap, imports nothing.
-as_device_images(obj, stream, device=0) -> DeviceImages
+as_device_images(obj, stream, device=0, writable=False) -> DeviceImages
     The array's memory as pictures: uint8, H x W x 3 or N x H x W x 3, C-contiguous, on GPU `device`. Work that the
     array's library enqueued is ordered before what comes next on `stream` (a raw handle; 0: the legacy default stream).
-    Anything else is an `InputError` that names what was found.
+    Anything else is an `InputError` that names what was found; with `writable`, so is an array that says it is read-only.
 allocate_like(obj) -> Any
     A new array of the same library, shape and device: torch gives torch, CuPy gives CuPy, PyCUDA gives GPUArray,
     Numba gives DeviceNDArray. Of another library: an `InputError` that asks for `out=`.
@@ -69,12 +69,12 @@ def is_device_array(obj: Any) -> bool:
         return True
 
 
-def as_device_images(obj: Any, stream: int, device: int = 0) -> DeviceImages:
+def as_device_images(obj: Any, stream: int, device: int = 0, *, writable: bool = False) -> DeviceImages:
     """Return the memory of a GPU array as pictures; see the module."""
     if hasattr(obj, "__dlpack__") and hasattr(obj, "__dlpack_device__"):
         array = _from_dlpack(obj, stream, device)
     elif hasattr(obj, "__cuda_array_interface__"):
-        array = _from_interface(obj, stream, device)
+        array = _from_interface(obj, stream, device, writable)
     else:
         raise InputError(
             f"expected a GPU array that speaks DLPack or the CUDA array interface, found {_kind(obj)}; "
@@ -152,10 +152,12 @@ def _on_its_device(obj: Any) -> AbstractContextManager[Any]:
     return torch.cuda.device(obj.device) if torch is not None and isinstance(obj, torch.Tensor) else nullcontext()
 
 
-def _from_interface(obj: Any, stream: int, device: int) -> _Array:
+def _from_interface(obj: Any, stream: int, device: int, writable: bool) -> _Array:
     interface: dict[str, Any] = obj.__cuda_array_interface__
     if interface.get("mask") is not None:
         raise InputError(f"the {_kind(obj)} is masked, which pictures can't be")
+    if writable and interface["data"][1]:
+        raise InputError(f"the {_kind(obj)} is read-only")
     producer = interface.get("stream")
     if producer is not None:
         _order(int(producer), stream, device)

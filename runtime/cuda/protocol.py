@@ -103,6 +103,10 @@ class Cuda(Protocol):
 
     def copy_on_device(self, target: int, source: int, count: int, stream: int) -> None: ...
 
+    def is_capturing(self, stream: int) -> bool:
+        """Is what is enqueued on a stream (not a default one) recorded instead of run?"""
+        ...
+
     def begin_capture(self, stream: int) -> None:
         """Record what this thread enqueues on a stream (not 0) from here on, instead of running it."""
         ...

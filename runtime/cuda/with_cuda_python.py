@@ -183,6 +183,9 @@ class CudaPython:
         pointer = self._driver.CUdeviceptr
         self._call("cuMemcpyDtoDAsync", pointer(target), pointer(source), count, self._driver.CUstream(stream))
 
+    def is_capturing(self, stream: int) -> bool:
+        return int(self._call("cuStreamIsCapturing", self._driver.CUstream(stream))) != 0
+
     def begin_capture(self, stream: int) -> None:
         mode = self._driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
         self._call("cuStreamBeginCapture", self._driver.CUstream(stream), mode)

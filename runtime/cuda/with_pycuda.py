@@ -280,6 +280,11 @@ class PyCuda:
     def _copy(self, function: str, target: int, source: int, count: int, stream: int) -> None:
         self._call(function, ctypes.c_void_p(target), ctypes.c_void_p(source), ctypes.c_size_t(count), ctypes.c_void_p(stream))
 
+    def is_capturing(self, stream: int) -> bool:
+        status = ctypes.c_int()
+        self._call("cuStreamIsCapturing", ctypes.c_void_p(stream), ctypes.byref(status))
+        return status.value != 0
+
     def begin_capture(self, stream: int) -> None:
         self._call("cuStreamBeginCapture_v2", ctypes.c_void_p(stream), ctypes.c_int(CAPTURE_THREAD_LOCAL))
 

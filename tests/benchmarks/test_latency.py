@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from benchmarks import claims, contenders, footprint, latency, record, timing
 from benchmarks.contenders import AGAINST, Spec
 from benchmarks.latency import Method, Row, Table
+from runtime.backends import ort_cuda
 from runtime.errors import BackendUnavailableError, InputError
 
 Exported = Callable[[str], Path]
@@ -24,6 +26,17 @@ QUICK = Method(rounds=2, repeats=1, warm_up=0.01, pause=0.0, memory=False)
 def small_peaks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.floor._MATRIX", 64)
     monkeypatch.setattr("benchmarks.floor._COPY", 2**16)
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider 'CUDAExecutionProvider'")
+def test_a_bare_rival_on_the_gpu_never_runs_on_the_cpu(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ONNX Runtime goes on without its CUDA provider where that can't be loaded, and says nothing."""
+    if ort_cuda.PROVIDER in onnxruntime.get_available_providers():
+        pytest.skip("this onnxruntime has the CUDA provider")
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [ort_cuda.PROVIDER, "CPUExecutionProvider"])
+    spec = Spec("onnxruntime", str(exported("msr") / "msr.onnx"), 32, 48, device="cuda")
+    with pytest.raises(BackendUnavailableError, match=r"CUDAExecutionProvider can't be loaded.*retinexrt\[gpu\]"):
+        contenders.open_contender(spec)
 
 
 @pytest.mark.parametrize("kind", ["retinexrt", "torch", "onnxruntime", "openvino"])

@@ -220,6 +220,33 @@ def test_options_reach_the_plan(exported: Callable[[str], Path], tmp_path: Path)
     assert (info.profile.min, info.profile.opt, info.profile.max) == ((1, 32, 32, 3), (2, 32, 48, 3), (2, 64, 64, 3))
 
 
+def test_a_plan_describes_no_layers_in_every_run(
+    exported: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Polygraphy's default would; it costs time in each run."""
+    configs: list[Any] = []
+    make = builder._config  # pyright: ignore[reportPrivateUsage]
+
+    def noting(*arguments: Any) -> Any:
+        from polygraphy.backend.trt import PostprocessConfig
+
+        return PostprocessConfig(make(*arguments), lambda builder, network, config: configs.append(config.profiling_verbosity))
+
+    monkeypatch.setattr(builder, "_config", noting)
+    build(exported("msrnet") / "msrnet_fp16.onnx", tmp_path, RTX)
+    assert [verbosity.name for verbosity in configs] == ["LAYER_NAMES_ONLY"]
+
+
+def test_building_and_running_share_a_logger(pdn: BuiltPlan) -> None:
+    """TensorRT keeps to the first logger of a process."""
+    from polygraphy.backend.trt import util
+
+    from engines.flavours import tensorrt_module
+    from runtime.backends import trt_log
+
+    assert util.TRT_LOGGER is trt_log.logger(tensorrt_module())
+
+
 def test_what_the_parser_refuses_comes_in_its_own_words(tmp_path: Path) -> None:
     info = make_info(contract=())
     path = write_artifact(tmp_path / "double.onnx", info)
@@ -300,7 +327,7 @@ def test_the_enterprise_flavour_builds_for_the_gpu_at_hand(exported: Callable[[s
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "tensorrt 11.4.0.106 ('9.0',) Fake GPU 13.0\n"
-    assert (out / "tensorrt_11.4.0.106_sm9.0.timing").stat().st_size > 0
+    assert (out / "tensorrt_11.4.0.106_sm9.0_fake-gpu.timing").stat().st_size > 0
 
 
 def test_one_process_builds_with_one_flavour(monkeypatch: pytest.MonkeyPatch, pdn: BuiltPlan) -> None:

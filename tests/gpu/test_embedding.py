@@ -31,10 +31,12 @@ def plan(exported: Callable[[str], Path], tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.mark.parametrize("program", ["device_embedded", "enhance_embedded", "tensorrt_plan"])
-def test_a_plan_gives_the_bytes_of_python(plan: Path, tmp_path: Path, program: str) -> None:
+def test_a_plan_gives_what_python_gives(plan: Path, tmp_path: Path, program: str) -> None:
     programs = Programs("cpp-tests")
     image = np.random.default_rng(0).integers(0, 60, (100, 160, 3), dtype=np.uint8)
     out = tmp_path / "out.ppm"
     programs(program, plan, write_ppm(tmp_path / "in.ppm", image), out)
     with Enhancer(plan) as enhancer:
-        np.testing.assert_array_equal(read_ppm(out), enhancer(image))
+        # TensorRT-RTX finishes its kernels beside the first runs: the two need not have run the same ones.
+        most = 1 if enhancer.backend == "tensorrt_rtx" else 0
+        assert np.abs(read_ppm(out).astype(int) - enhancer(image)).max() <= most

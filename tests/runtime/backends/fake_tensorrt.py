@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import gc
 import math
 from types import SimpleNamespace
 from typing import Any
@@ -39,6 +40,11 @@ class CudaGraphStrategy(enum.Enum):
     WHOLE_GRAPH_CAPTURE = 1
 
 
+class DynamicShapesKernelSpecializationStrategy(enum.Enum):
+    LAZY = 0
+    EAGER = 1
+
+
 class ILogger:
     Severity = Severity
 
@@ -63,9 +69,14 @@ class FakeTensorRT(SimpleNamespace):
         self.runtime_caches: list[RuntimeCache] = []
         #: What TensorRT freed, and in how many open contexts: none is what it must not be.
         self.ended: list[tuple[str, int]] = []
+        #: Of all runtimes: TensorRT keeps to the first.
+        self.loggers: list[ILogger] = []
+        #: Whether Python collected garbage while something was captured: a finalizer could have freed GPU memory.
+        self.collected_in_capture: list[bool] = []
         self.Runtime = lambda log: Runtime(self, log)
         if rtx:
             self.CudaGraphStrategy = CudaGraphStrategy
+            self.DynamicShapesKernelSpecializationStrategy = DynamicShapesKernelSpecializationStrategy
             self.ComputeCapability = SimpleNamespace(__members__={"SM89": 89, "SM120": 120})
 
 
@@ -81,6 +92,7 @@ class _Ends:
 class Runtime(_Ends):
     def __init__(self, trt: FakeTensorRT, log: ILogger) -> None:
         self.trt, self.log = trt, log
+        trt.loggers.append(log)
 
     def deserialize_cuda_engine(self, data: bytes) -> Engine | None:
         self.trt.deserialised.append(data)
@@ -119,6 +131,7 @@ class Engine(_Ends):
 
 class RuntimeConfig:
     cuda_graph_strategy = CudaGraphStrategy.DISABLED
+    dynamic_shapes_kernel_specialization_strategy = DynamicShapesKernelSpecializationStrategy.LAZY
 
     def __init__(self, trt: FakeTensorRT) -> None:
         self.trt = trt
@@ -192,9 +205,11 @@ class ExecutionContext:
         if self._fails("execute"):
             return False
         cuda = self.trt.cuda
-        if "capture raises" in self.trt.failing and cuda._streams[stream].captured is not None:  # pyright: ignore[reportPrivateUsage]
+        if cuda.is_capturing(stream):
+            self.trt.collected_in_capture.append(gc.isenabled())
+        if "capture raises" in self.trt.failing and cuda.is_capturing(stream):
             raise RuntimeError("out of host memory")
-        if self.trt.synchronizes and cuda._streams[stream].captured is not None:  # pyright: ignore[reportPrivateUsage]
+        if self.trt.synchronizes and cuda.is_capturing(stream):
             cuda._streams[stream].invalid = True  # pyright: ignore[reportPrivateUsage]
             self.log.log(Severity.ERROR, "operation not permitted when stream is capturing")
             return False

@@ -54,6 +54,8 @@ class FakeOrt:
         self.options: dict[str, str] = {}
         #: What the provider's start fails with.
         self.failure: Exception | None = None
+        #: What a run fails with, when some of it is enqueued.
+        self.run_failure: Exception | None = None
         fake = self
 
         class InferenceSession:
@@ -82,6 +84,8 @@ class FakeOrt:
             def run_with_iobinding(self, binding: FakeBinding, options: Any) -> None:
                 assert options.get_run_config_entry("disable_synchronize_execution_providers") == "1"
                 stream = int(fake.options["user_compute_stream"])
+                if fake.run_failure is not None:
+                    raise fake.run_failure
                 fake.cuda.enqueue(stream, lambda: self.real.run_with_iobinding(binding.binding, options))
 
         self.InferenceSession = InferenceSession
@@ -159,6 +163,28 @@ def test_pointers_are_handed_over_in_the_order_of_the_callers_stream(session: Or
         cuda.synchronize(stream)
         cuda.destroy_stream(stream)
     assert np.array_equal(later, double(images))
+
+
+def test_the_callers_stream_waits_for_what_a_failed_run_left(session: OrtCudaSession, ort: FakeOrt, cuda: FakeCuda) -> None:
+    images, out = pictures(1, 32, 48), np.zeros((1, 32, 48, 3), np.uint8)
+    ort.run_failure = RuntimeError("CUBLAS failure 3")
+    before = len(cuda.calls)
+    with pytest.raises(BackendError, match="CUBLAS failure 3"):
+        session.run_device(on_device(images), on_device(out), 0)
+    assert [name for name in cuda.calls[before:] if name in ("record", "wait")] == ["record", "wait"] * 2
+    with cuda.using(1):
+        cuda.synchronize(0)
+
+
+def test_a_stream_that_the_caller_captures_is_refused(session: OrtCudaSession, cuda: FakeCuda) -> None:
+    with cuda.using(1):
+        stream = cuda.create_stream()
+        cuda.begin_capture(stream)
+    with pytest.raises(InputError, match="being captured into a CUDA graph"):
+        session.run_device(on_device(pictures(1, 32, 48)), on_device(pictures(1, 32, 48)), stream)
+    with cuda.using(1):
+        cuda.destroy_graph(cuda.end_capture(stream))
+        cuda.destroy_stream(stream)
 
 
 def test_threads_take_turns(session: OrtCudaSession) -> None:

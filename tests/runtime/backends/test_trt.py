@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 import logging
+import re
 import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ import pytest
 from numpy.typing import NDArray
 
 from runtime import manifest
-from runtime.backends import trt, trt_rtx
+from runtime.backends import rtx_cache, trt, trt_log, trt_rtx
 from runtime.backends.session import DeviceImages
 from runtime.backends.trt import TensorRTSession, open_plan
 from runtime.errors import (
@@ -202,6 +204,33 @@ def test_whatever_fails_inside_a_capture_ends_it(session: TensorRTSession, cuda:
     assert "out of host memory" in str(session.graph_error)
 
 
+def test_a_capture_that_works_gives_the_next_one_all_its_attempts(
+    session: TensorRTSession, cuda: FakeCuda, tensorrt: FakeTensorRT
+) -> None:
+    out = blank(1, 32, 48)
+    for seed in range(6):
+        images = pictures(1, 32, 48, seed=seed)
+        for attempt in range(4):
+            tensorrt.synchronizes = attempt == 1
+            session.run_device(on_device(images), on_device(out), 0)
+            with cuda.using(1):
+                cuda.synchronize(0)
+            assert np.array_equal(out, 255 - images)
+    assert cuda.calls.count("launch") == 6
+
+
+def test_while_a_graph_is_captured_no_garbage_is_collected(
+    session: TensorRTSession, cuda: FakeCuda, tensorrt: FakeTensorRT
+) -> None:
+    """A finalizer that frees GPU memory would spoil the capture, and fail."""
+    for failing in (True, False):
+        tensorrt.synchronizes = failing
+        for _ in range(2):
+            run(session, pictures(1, 32, 48))
+        assert gc.isenabled()
+    assert tensorrt.collected_in_capture and not any(tensorrt.collected_in_capture)
+
+
 # The GPU's memory.
 
 
@@ -337,6 +366,34 @@ def test_on_the_default_stream_work_lies_between_what_was_there_and_what_comes(
     assert cuda.calls.count("launch") == 2
 
 
+def test_a_graph_is_dropped_without_a_wait(session: TensorRTSession, cuda: FakeCuda) -> None:
+    images = pictures(1, 32, 48)
+    outputs = [blank(1, 32, 48) for _ in range(2)]
+    for out in (outputs[0], outputs[0], outputs[0], outputs[1]):
+        before = len(cuda.calls)
+        session.run_device(on_device(images), on_device(out), 0)
+    assert "destroy_graph" in cuda.calls[before:] and not {"synchronize", "synchronize_event"} & set(cuda.calls[before:])
+    with cuda.using(1):
+        cuda.synchronize(0)
+    assert all(np.array_equal(out, 255 - images) for out in outputs)
+
+
+def test_a_stream_that_the_caller_captures_is_refused(session: TensorRTSession, cuda: FakeCuda) -> None:
+    images, out = pictures(1, 32, 48), blank(1, 32, 48)
+    with cuda.using(1):
+        stream = cuda.create_stream()
+        cuda.begin_capture(stream)
+    with pytest.raises(InputError, match="being captured into a CUDA graph"):
+        session.run_device(on_device(images), on_device(out), stream)
+    with cuda.using(1):
+        cuda.destroy_graph(cuda.end_capture(stream))
+    session.run_device(on_device(images), on_device(out), stream)
+    with cuda.using(1):
+        cuda.synchronize(stream)
+        cuda.destroy_stream(stream)
+    assert np.array_equal(out, 255 - images)
+
+
 def test_memory_of_another_context_is_refused(session: TensorRTSession, cuda: FakeCuda) -> None:
     images, out = pictures(1, 32, 48), blank(1, 32, 48)
     cuda.current_by_application = 77
@@ -402,6 +459,28 @@ def test_closing_waits_for_running_calls(tmp_path: Path, cuda: FakeCuda, tensorr
 
 
 # Opening and closing.
+
+
+def test_all_sessions_have_one_logger(tmp_path: Path, cuda: FakeCuda, tensorrt: FakeTensorRT) -> None:
+    """TensorRT keeps to the first one that it is given, also when the session that brought it is gone."""
+    for _ in range(2):
+        with open_closed(open_plan(write_plan(tmp_path), "tensorrt", 0, cuda)):
+            open_plan(write_plan(tmp_path), "tensorrt", 0, cuda).close()
+    assert len(tensorrt.loggers) == 4 and len({id(log) for log in tensorrt.loggers}) == 1
+    assert tensorrt.loggers[0] is trt_log.logger(tensorrt)
+
+
+def test_words_are_those_of_the_thread_that_asks(tensorrt: FakeTensorRT) -> None:
+    log: Any = trt_log.logger(tensorrt)
+    log.errors()
+    kinds = tensorrt.ILogger.Severity
+    thread = threading.Thread(target=lambda: log.log(kinds.ERROR, "on\n another thread"))
+    thread.start()
+    thread.join()
+    log.log(kinds.INTERNAL_ERROR, "here")
+    log.log(kinds.ERROR, "here")
+    log.log(kinds.WARNING, "no error")
+    assert [log.words(), log.words(), log.words()] == ["here", "on another thread", ""]
 
 
 def test_closing_frees_everything_and_twice_is_fine(tmp_path: Path, cuda: FakeCuda, tensorrt: FakeTensorRT) -> None:
@@ -601,32 +680,81 @@ def test_rtx_captures_by_itself(tmp_path: Path, cuda: FakeCuda, rtx: FakeTensorR
     assert config is not None and config.cuda_graph_strategy is CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
 
 
+def kept(plan: Path) -> Path:
+    """The file of kernels beside a plan."""
+    return rtx_cache.cache_path(plan, FakeCuda().properties(0), "1.7.1.116")
+
+
 def test_rtx_kernels_are_kept_beside_the_plan(tmp_path: Path, cuda: FakeCuda, rtx: FakeTensorRT) -> None:
     plan = rtx_plan(tmp_path)
     for _ in range(2):
         with open_closed(open_plan(plan, "tensorrt_rtx", 0, cuda)) as session:
             run(session, pictures(1, 32, 32))
-    assert (tmp_path / "double_fp16.sm89.cache").is_file()
+    assert kept(plan).is_file() and kept(plan).name.startswith("double_fp16.sm89-")
     assert [cache.kernels for cache in rtx.runtime_caches] == [b"kernels for this GPU"] * 2
     assert rtx.runtime_caches[1] is not rtx.runtime_caches[0]
 
 
-def test_rtx_kernels_are_kept_after_the_first_run_of_each_shape(tmp_path: Path, cuda: FakeCuda, rtx: FakeTensorRT) -> None:
-    cache = tmp_path / "double_fp16.sm89.cache"
-    with open_closed(open_plan(rtx_plan(tmp_path), "tensorrt_rtx", 0, cuda)) as session:
+def test_cards_and_versions_keep_kernels_apart() -> None:
+    plan, gpu = Path("pdn_fp16.plan"), FakeCuda().properties(0)
+    names = [rtx_cache.cache_path(plan, card, version).name for card, version in (
+        (gpu, "1.7.1.116"), (replace(gpu, name="Another GPU"), "1.7.1.116"), (gpu, "1.8.0.1"),
+    )]  # fmt: skip
+    assert len(set(names)) == 3
+    assert all(re.fullmatch(r"pdn_fp16\.sm89-[0-9a-f]{8}\.cache", name) for name in names)
+
+
+def test_rtx_kernels_are_kept_after_the_first_run_of_a_shape_and_when_more_are_compiled(
+    tmp_path: Path, cuda: FakeCuda, rtx: FakeTensorRT
+) -> None:
+    plan = rtx_plan(tmp_path)
+    with open_closed(open_plan(plan, "tensorrt_rtx", 0, cuda)) as session:
         run(session, pictures(1, 32, 32))
-        assert cache.read_bytes().endswith(b"kernels for this GPU")
+        assert kept(plan).read_bytes().endswith(b"kernels for this GPU")
+        rtx.kernels = b"better kernels"
+        for _ in range(28):
+            run(session, pictures(1, 32, 32))
+        assert kept(plan).read_bytes().endswith(b"kernels for this GPU")
+        run(session, pictures(1, 32, 32))
+        assert kept(plan).read_bytes().endswith(b"better kernels")
         rtx.kernels = b"kernels for one more shape"
-        run(session, pictures(1, 32, 32))
-        assert cache.read_bytes().endswith(b"kernels for this GPU")
         images, out = pictures(1, 32, 48), blank(1, 32, 48)
         session.run_device(on_device(images), on_device(out), 0)
-        assert cache.read_bytes().endswith(b"kernels for one more shape")
+        assert kept(plan).read_bytes().endswith(b"kernels for one more shape")
+
+
+def test_rtx_works_in_the_primary_context(tmp_path: Path, cuda: FakeCuda, rtx: FakeTensorRT) -> None:
+    cuda.current_by_application = 77
+    with open_closed(open_plan(rtx_plan(tmp_path), "tensorrt_rtx", 0, cuda)) as session:
+        assert cuda.leaks()["contexts"] == 1
+        images, out = pictures(1, 32, 32), blank(1, 32, 32)
+        assert np.array_equal(run(session, images), 255 - images)
+        with pytest.raises(InputError, match="another CUDA context of GPU 0 is current"):
+            session.run_device(on_device(images), on_device(out), 0)
+
+
+@pytest.mark.parametrize(("graphs", "kernels"), [("", ""), ("0", "eager")])
+def test_the_environment_decides_on_graphs_and_kernels(
+    tmp_path: Path, cuda: FakeCuda, rtx: FakeTensorRT, tensorrt: FakeTensorRT, monkeypatch: pytest.MonkeyPatch,
+    graphs: str, kernels: str,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("RETINEXRT_CUDA_GRAPHS", graphs)
+    monkeypatch.setenv("RETINEXRT_RTX_KERNELS", kernels)
+    for plan, flavour in ((rtx_plan(tmp_path, name="rtx_fp16"), "tensorrt_rtx"), (write_plan(tmp_path), "tensorrt")):
+        with open_closed(open_plan(plan, flavour, 0, cuda)) as session:  # pyright: ignore[reportArgumentType]
+            for _ in range(4):
+                run(session, pictures(1, 32, 32))
+    config = rtx.contexts[0].config
+    assert config is not None
+    assert config.cuda_graph_strategy.name == ("DISABLED" if graphs else "WHOLE_GRAPH_CAPTURE")
+    assert config.dynamic_shapes_kernel_specialization_strategy.name == ("EAGER" if kernels else "LAZY")
+    assert cuda.calls.count("begin_capture") == (0 if graphs else 1)
 
 
 @pytest.mark.parametrize("damage", ["flip", "other plan", "stale"])
 def test_rtx_kernels_of_another_plan_are_not_used(tmp_path: Path, cuda: FakeCuda, rtx: FakeTensorRT, damage: str) -> None:
-    plan, cache = rtx_plan(tmp_path), tmp_path / "double_fp16.sm89.cache"
+    plan = rtx_plan(tmp_path)
+    cache = kept(plan)
     with open_closed(open_plan(plan, "tensorrt_rtx", 0, cuda)) as session:
         run(session, pictures(1, 32, 32))
     if damage == "flip":

@@ -249,6 +249,10 @@ class FakeCuda:
         self._note("copy_on_device")
         self.enqueue(stream, lambda: np.copyto(memory_at(target, count), memory_at(source, count)))
 
+    def is_capturing(self, stream: int) -> bool:
+        self._note("is_capturing")
+        return self._streams[stream].captured is not None
+
     def begin_capture(self, stream: int) -> None:
         self._note("begin_capture")
         if stream == 0:

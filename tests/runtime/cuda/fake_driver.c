@@ -146,6 +146,11 @@ Result cuStreamBeginCapture_v2(void *stream, int mode) {
   live++;
   return OK;
 }
+Result cuStreamIsCapturing(void *stream, int *status) {
+  NEED_CONTEXT;
+  *status = !((Stream *)stream)->recording ? 0 : ((Stream *)stream)->invalid ? 2 : 1;
+  return OK;
+}
 Result cuStreamEndCapture(void *stream, void **graph) {
   NEED_CONTEXT;
   if (!((Stream *)stream)->recording) return UNSUPPORTED;

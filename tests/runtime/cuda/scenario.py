@@ -88,9 +88,11 @@ def graphs(cuda: Cuda) -> None:
     target[:] = 0
     source[:] = 1
     cuda.begin_capture(stream)
+    assert cuda.is_capturing(stream) and not cuda.is_capturing(other)
     cuda.copy_to_device(pointer, source, stream)
     cuda.copy_to_host(target, pointer, stream)
     graph = cuda.end_capture(stream)
+    assert not cuda.is_capturing(stream)
     assert not target.any(), "capturing ran the work"
     for code in (7, 9):
         source[:] = code
@@ -103,6 +105,7 @@ def graphs(cuda: Cuda) -> None:
     cuda.begin_capture(stream)
     cuda.copy_to_device(pointer, source, stream)
     raises(BackendError, "CAPTURE_UNSUPPORTED", cuda.synchronize, stream)
+    assert cuda.is_capturing(stream)
     raises(BackendError, "CAPTURE_INVALIDATED", cuda.end_capture, stream)
     cuda.copy_to_host(target, pointer, stream)
     cuda.synchronize(stream)

@@ -171,6 +171,14 @@ def test_the_array_interface_is_checked_as_well(array: DeviceArray, words: str) 
         as_device_images(array, 0)
 
 
+def test_a_read_only_array_takes_no_result() -> None:
+    memory = np.zeros((5, 7, 3), np.uint8)
+    array = DeviceArray(memory, data=(memory.ctypes.data, True))
+    assert as_device_images(array, 0).pointer == memory.ctypes.data
+    with pytest.raises(InputError, match="is read-only"):
+        as_device_images(array, 0, writable=True)
+
+
 def test_the_producers_stream_is_waited_for_without_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
     cuda = FakeCuda()
     monkeypatch.setattr(runtime.cuda, "open_cuda", lambda: cuda)

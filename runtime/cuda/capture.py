@@ -1,0 +1,40 @@
+"""Recording CUDA graphs, and what must not happen meanwhile."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from runtime.cuda.interop import LEGACY_DEFAULT_STREAM
+from runtime.cuda.protocol import Cuda
+from runtime.errors import InputError
+
+#: The default stream, by its two names.
+DEFAULT_STREAMS = (0, LEGACY_DEFAULT_STREAM)
+
+#: Waiting for the whole GPU spoils a recording, on whatever thread, and fails: whoever of us has to do it holds this.
+whole_gpu = threading.RLock()
+
+
+@contextmanager
+def recording() -> Generator[None]:
+    """Around the recording of a graph: no waiting for the GPU by others of us, and no finalizer that frees GPU memory."""
+    with whole_gpu:
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            yield
+        finally:
+            if collecting:
+                gc.enable()
+
+
+def require_no_capture(cuda: Cuda, stream: int) -> None:
+    """Refuse a caller's stream that is being recorded: our own events lie outside of that recording."""
+    if stream not in DEFAULT_STREAMS and cuda.is_capturing(stream):
+        raise InputError(
+            "the stream is being captured into a CUDA graph, and enhancing can't be recorded into an application's own; "
+            "enhance outside of the capture (runs of a shape are replayed as graphs anyway)"
+        )
