@@ -1,0 +1,110 @@
+"""What we call of TensorRT is there in its own Python bindings, which can be had where its libraries can't."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[3]
+
+SCRIPT = """
+import tensorrt_bindings as trt
+from engines.progress import BuildProgress, make_monitor
+from runtime.backends import trt_log
+
+log = trt_log.logger(trt)
+assert isinstance(log, trt.ILogger)
+log.log(trt.ILogger.Severity.ERROR, "a word")
+assert log.words() == "a word"
+assert isinstance(make_monitor(trt, BuildProgress("pdn", False)), trt.IProgressMonitor)
+
+# Of methods: what they are called with, as the bindings write it, and what comes back.
+CALLS = {
+    trt.Runtime: {"deserialize_cuda_engine": ["serialized_engine: "]},
+    trt.ICudaEngine: {
+        "get_tensor_name": ["index: typing.SupportsInt) -> str"],
+        "get_tensor_mode": ["name: str) -> ", "TensorIOMode"],
+        "get_tensor_dtype": ["name: str) -> ", "DataType"],
+        "create_execution_context": ["-> ", "IExecutionContext"],
+    },
+    trt.IExecutionContext: {
+        "set_input_shape": ["name: str, shape: tuple) -> bool"],
+        "infer_shapes": ["-> list[str]"],
+        "get_tensor_shape": ["name: str) -> ", "Dims"],
+        "set_tensor_address": ["name: str, memory: typing.SupportsInt) -> bool"],
+        "execute_async_v3": ["stream_handle: typing.SupportsInt) -> bool"],
+    },
+    trt.IProgressMonitor: {
+        "phase_start": ["phase_name: str, parent_phase: str, num_steps: "],
+        "step_complete": ["phase_name: str, step: typing.SupportsInt) -> bool"],
+        "phase_finish": ["phase_name: str) -> None"],
+    },
+    trt.INetworkDefinition: {"get_layer": ["index: typing.SupportsInt) -> ", "ILayer"]},
+}
+for kind, methods in CALLS.items():
+    for name, parts in methods.items():
+        written = getattr(kind, name).__doc__
+        assert all(part in written for part in parts), (name, written)
+PROPERTIES = {
+    trt.ICudaEngine: ["name", "num_io_tensors"],
+    trt.INetworkDefinition: ["name", "num_layers"],
+    trt.IBuilderConfig: ["builder_optimization_level", "progress_monitor", "profiling_verbosity"],
+    trt.ILayer: ["name", "type", "num_outputs"],
+    trt.IElementWiseLayer: ["op"],
+    trt.IUnaryLayer: ["op"],
+    trt.IActivationLayer: ["type", "alpha", "beta"],
+}
+for kind, names in PROPERTIES.items():
+    for name in names:
+        assert isinstance(getattr(kind, name), property), (kind, name)
+for value in (
+    trt.uint8, trt.float16, trt.float32, trt.TensorIOMode.INPUT, trt.TensorIOMode.OUTPUT, trt.MemoryPoolType.WORKSPACE,
+    trt.BuilderFlag.TF32, trt.ProfilingVerbosity.LAYER_NAMES_ONLY, trt.LayerType.ELEMENTWISE, trt.LayerType.UNARY,
+    trt.LayerType.ACTIVATION,
+):
+    assert value.name
+# The list of what TensorRT-RTX can target is its alone.
+assert not hasattr(trt, "ComputeCapability") or "SM90" in trt.ComputeCapability.__members__
+print(trt.__version__)
+"""
+
+
+@pytest.fixture
+def libraries(tmp_path: Path) -> Path:
+    """Libraries with the functions that the bindings can't be loaded without, which return nothing."""
+    spec = find_spec("tensorrt_bindings")
+    compiler, nm = shutil.which("cc") or shutil.which("gcc"), shutil.which("nm")
+    if spec is None or spec.origin is None:
+        pytest.skip("TensorRT's bindings are not installed")
+    if compiler is None or nm is None or sys.platform != "linux":
+        pytest.skip("standing in for TensorRT's libraries needs Linux and a C compiler")
+    bindings = Path(spec.origin).with_name("tensorrt.so")
+    symbols = subprocess.run([nm, "-D", "--undefined-only", bindings], capture_output=True, text=True, check=True).stdout
+    wanted = [word for word in symbols.split() if word.startswith(("create", "get", "initLib")) and "@" not in word]
+    source = tmp_path / "empty.c"
+    source.write_text("".join(f"void *{name}(void) {{ return 0; }}\n" for name in wanted))
+    for name in ("libnvinfer", "libnvinfer_plugin", "libnvonnxparser"):
+        file = f"{name}.so.{_major()}"
+        subprocess.run([compiler, "-shared", "-fPIC", f"-Wl,-soname,{file}", "-o", tmp_path / file, source], check=True)
+    return tmp_path
+
+
+def _major() -> str:
+    from importlib.metadata import version
+
+    return version("tensorrt_cu13_bindings").partition(".")[0]
+
+
+def test_what_is_called_is_there(libraries: Path) -> None:
+    environment = {**os.environ, "LD_LIBRARY_PATH": str(libraries), "PYTHONPATH": str(PROJECT)}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.partition(".")[0]) >= 10
