@@ -16,6 +16,7 @@ from runtime.backends.session import DeviceImages, Session
 from runtime.cuda import driver_found, open_cuda
 from runtime.cuda.interop import allocate_like, as_device_images, current_stream
 from runtime.cuda.staging import Staging
+from runtime.errors import InputError
 from tests.gpu.plans import build_plan
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not driver_found(), reason="there is no NVIDIA driver here")]
@@ -103,6 +104,51 @@ def test_raw_pointers_on_the_callers_stream(session: Session, reference: Callabl
             staging.take(out)
             assert close_to(out, reference(images))
         staging.close()
+        cuda.destroy_stream(stream)
+    cuda.close_context(context)
+
+
+def test_pictures_within_a_batch(session: Session, reference: Callable[[Images], Images]) -> None:
+    """Their addresses are multiples of nothing; pictures of one batch are in the memory between others."""
+    cuda = open_cuda()
+    context = cuda.open_context(0)
+    images, out = pictures(3, 37, 53), np.empty((3, 37, 53, 3), np.uint8)
+    count = images[:1].nbytes
+    with cuda.using(context):
+        stream = cuda.create_stream()
+        staging = Staging(cuda, images.nbytes)
+        for _ in range(4):
+            staging.fill(images)
+            staging.upload(images.nbytes, stream)
+            for start in (count, 2 * count, 0):
+                source, target = (
+                    DeviceImages(memory + start, (1, 37, 53, 3)) for memory in (staging.device_in, staging.device_out)
+                )
+                session.run_device(source, target, stream)
+            staging.download(images.nbytes, stream)
+            cuda.synchronize(stream)
+            staging.take(out)
+            assert close_to(out, reference(images))
+        staging.close()
+        cuda.destroy_stream(stream)
+    cuda.close_context(context)
+
+
+def test_a_stream_that_is_captured_is_refused(session: Session) -> None:
+    cuda = open_cuda()
+    context = cuda.open_context(0)
+    with cuda.using(context):
+        stream = cuda.create_stream()
+        memory = [cuda.allocate(48 * 64 * 3) for _ in range(2)]
+        source, target = (DeviceImages(pointer, (1, 48, 64, 3)) for pointer in memory)
+        cuda.begin_capture(stream)
+        with pytest.raises(InputError, match="being captured"):
+            session.run_device(source, target, stream)
+        cuda.destroy_graph(cuda.end_capture(stream))
+        session.run_device(source, target, stream)
+        cuda.synchronize(stream)
+        for pointer in memory:
+            cuda.free(pointer)
         cuda.destroy_stream(stream)
     cuda.close_context(context)
 
