@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
@@ -75,12 +77,31 @@ def reference(network: str, artifact: Path, work: Path, size: tuple[int, int]) -
 
 def measure(network: str, subject: str, artifact: Path, work: Path, size: tuple[int, int]) -> dict[str, Any]:
     """Compare with the reference, then time."""
-    opened = _open_torch(network, subject, size) if subject in TORCH else _open_session(subject, artifact, size)
+    with _warnings() as warned:
+        opened = _open_torch(network, subject, size) if subject in TORCH else _open_session(subject, artifact, size)
+        try:
+            found = _parity(network, opened, work, size)
+            return {"label": opened.label, "parity": found, "latency": _latency(opened), "warnings": warned}
+        finally:
+            opened.close()
+
+
+@contextmanager
+def _warnings() -> Generator[list[str]]:
+    """What our runtime logs meanwhile, each once: that no graph could be captured, or what TensorRT warns of."""
+    said: list[str] = []
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if (text := record.getMessage()) not in said:
+                said.append(text)
+
+    logger, collector = logging.getLogger("retinexrt"), Collector(logging.WARNING)
+    logger.addHandler(collector)
     try:
-        found = _parity(network, opened, work, size)
-        return {"label": opened.label, "parity": found, "latency": _latency(opened)}
+        yield said
     finally:
-        opened.close()
+        logger.removeHandler(collector)
 
 
 def _parity(network: str, subject: Subject, work: Path, size: tuple[int, int]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
 from collections.abc import Callable
@@ -167,6 +168,7 @@ def test_a_session_is_compared_and_timed(
     enhancer = Enhancer(folder / "msrnet_fp16.onnx", backend="onnxruntime")
 
     def timed() -> tuple[float, float]:
+        logging.getLogger("retinexrt.tensorrt").warning("no CUDA graph for %s", (1, 48, 64, 3))
         return 1.0, 2.0
 
     def open_session(backend: str, artifact: Path, size: tuple[int, int]) -> gpu_steps.Subject:
@@ -176,5 +178,6 @@ def test_a_session_is_compared_and_timed(
     found = gpu_steps.measure("msrnet", "tensorrt", folder / "msrnet_fp16.onnx", tmp_path, (48, 64))
     assert found["latency"]["device_ms"]["p50"] == 1.0
     assert found["latency"]["with_transfers_ms"]["count"] == gpu_steps.SAMPLES
+    assert found["warnings"] == ["no CUDA graph for (1, 48, 64, 3)"]
     assert set(found["parity"]) == {"photograph", "hard"}
     assert found["parity"]["photograph"]["p999_codes"] <= 1
