@@ -281,9 +281,13 @@ def _open_onnxruntime(spec: Spec, info: ArtifactInfo) -> Contender:
     if spec.device == "cuda":
         ort_cuda.preload(ort)
         settings = {"use_tf32": "0"}  # as ours; an FP32 graph is timed in FP32
-    session = ort.InferenceSession(str(_onnx_path(spec)), options, providers=[(wanted, settings)], enable_fallback=0)
-    if wanted not in session.get_providers():  # It goes on on the CPU without a word.
-        raise BackendUnavailableError(f"ONNX Runtime's {wanted} can't be loaded; install it with: {ort_cuda.INSTALL}")
+    problem = f"ONNX Runtime's {wanted} can't be loaded; install it with: {ort_cuda.INSTALL}"
+    try:
+        session = ort.InferenceSession(str(_onnx_path(spec)), options, providers=[(wanted, settings)], enable_fallback=0)
+    except (ValueError, RuntimeError) as error:  # what it raises where a provider doesn't start
+        raise BackendUnavailableError(f"{problem} ({' '.join(str(error).split())})") from error
+    if wanted not in session.get_providers():  # It would run on the CPU instead, without a word.
+        raise BackendUnavailableError(problem)
 
     def enhance(pictures: Images) -> Images:
         return np.asarray(session.run(None, {info.input.name: pictures})[0])

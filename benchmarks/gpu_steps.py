@@ -24,7 +24,7 @@ if __package__ in (None, ""):  # run as a script: its folder is on the path, the
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks.arguments import parse_size
-from benchmarks.timing import finish_kernels
+from benchmarks.timing import prepare_runtime
 from runtime.errors import BackendUnavailableError, InputError, RetinexError
 
 Images = NDArray[np.uint8]
@@ -93,7 +93,7 @@ def _warnings() -> Generator[list[str]]:
 
     class Collector(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            if (text := record.getMessage()) not in said:
+            if (text := f"{record.levelname}: {record.getMessage()}") not in said:
                 said.append(text)
 
     logger, collector = logging.getLogger("retinexrt"), Collector(logging.WARNING)
@@ -241,25 +241,14 @@ def _captured(torch: Any, forward: Callable[[Any], Any], size: tuple[int, int]) 
 
 def words(artifact: Path) -> dict[str, Any]:
     """What TensorRT-RTX itself says to a plan on this GPU, past our own check of the card. For plans built in this run."""
+    from runtime.backends import trt_log
     from runtime.cuda import open_cuda
 
     trt: Any = import_module("tensorrt_rtx")
-    severity = trt.ILogger.Severity
-    lines: list[str] = []
-
-    class Log(trt.ILogger):
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-
-        def log(self, kind: Any, msg: str) -> None:
-            if kind in (severity.INTERNAL_ERROR, severity.ERROR, severity.WARNING):
-                lines.append(f"{kind.name}: {' '.join(msg.split())}")
-
     cuda = open_cuda()
-    context = cuda.open_context(0)
-    with cuda.using(context):
-        log = Log()
-        runtime = trt.Runtime(log)
+    context = cuda.open_context(0, primary=True)
+    with _warnings() as said, cuda.using(context):
+        runtime = trt.Runtime(trt_log.logger(trt))
         data = artifact.read_bytes()
         validity, diagnostics = runtime.get_engine_validity(data)
         engine = runtime.deserialize_cuda_engine(data)
@@ -271,7 +260,7 @@ def words(artifact: Path) -> dict[str, Any]:
         "validity": getattr(validity, "name", str(validity)),
         "diagnostics": str(diagnostics),
         "deserialised": loaded,
-        "log": lines,
+        "log": said,
     }
 
 
@@ -285,7 +274,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--work", type=Path)
     parser.add_argument("--size", type=parse_size, default=(400, 600), metavar="HxW")
     given = parser.parse_args(argv)
-    finish_kernels()
+    prepare_runtime()
     try:
         if given.step == "reference":
             found = reference(given.network, given.artifact, given.work, given.size)

@@ -7,7 +7,6 @@ ran in the same minutes, taking turns, so that the ratios hold on a noisy machin
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -295,8 +294,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     arguments = _parser().parse_args(argv)
-    logging.basicConfig(format="%(message)s")  # That a run goes without a CUDA graph shall be seen.
-    timing.finish_kernels()
+    timing.prepare_runtime()
     try:
         return _run(arguments)
     except (RetinexError, TrainError) as error:

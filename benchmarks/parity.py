@@ -22,7 +22,7 @@ if __package__ in (None, ""):  # run as a script: its folder is on the path, the
 from benchmarks import cases, codes, contenders
 from benchmarks.arguments import parse_size
 from benchmarks.cases import Case, Images, Kind
-from benchmarks.timing import finish_kernels
+from benchmarks.timing import prepare_runtime
 from runtime import locate
 from runtime.artifact import ArtifactInfo, CpuPrecision, ParityInfo, sha256
 from runtime.backends import CPU_PRECISIONS, read_info
@@ -382,7 +382,7 @@ def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     arguments = _parser().parse_args(argv)
     names: list[str] = list(NETWORKS) if "all" in arguments.networks else arguments.networks
-    finish_kernels()
+    prepare_runtime()
     try:
         for name in names:
             get_spec(name)

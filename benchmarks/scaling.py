@@ -18,6 +18,7 @@ if __package__ in (None, ""):  # run as a script: its folder is on the path, the
 from benchmarks import footprint
 from benchmarks.contenders import Spec, describe, open_contender
 from benchmarks.latency import check_plans, find_engine
+from benchmarks.timing import prepare_runtime
 from runtime.backends import read_info
 from runtime.errors import RetinexError
 from runtime.tiling import limits
@@ -83,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     arguments = _parser().parse_args(argv)
+    prepare_runtime()
     try:
         return _run(arguments)
     except RetinexError as error:

@@ -7,6 +7,7 @@ where both met the same machine, and their interval comes from resampling rounds
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -35,9 +36,10 @@ class Sample:
     to_host: float | None = None
 
 
-def finish_kernels() -> None:
-    """From here on TensorRT-RTX compiles its best kernels before a first run, so that no run is measured with others."""
+def prepare_runtime() -> None:
+    """For a command that measures: TensorRT-RTX compiles its best kernels before a first run; warnings are shown."""
     os.environ.setdefault(KERNELS_VARIABLE, "eager")
+    logging.basicConfig(format="%(message)s")
 
 
 @dataclass(frozen=True)

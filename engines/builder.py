@@ -161,7 +161,8 @@ def _timing_cache(options: BuildOptions, facts: FlavourFacts, plan: PlanInfo, fo
     """One cache per TensorRT version and kind of GPU, beside the plans, unless a file was named."""
     if not facts.needs_gpu:
         return None
-    gpu = re.sub(r"[^a-z0-9]+", "-", str(plan.gpu).lower()).strip("-")
+    assert plan.gpu is not None
+    gpu = re.sub(r"[^a-z0-9]+", "-", plan.gpu.lower()).strip("-")
     return options.timing_cache or folder / f"{facts.name}_{plan.version}_sm{plan.sms[0]}_{gpu}.timing"
 
 
@@ -204,7 +205,7 @@ def _load_flavour(facts: FlavourFacts) -> Any:
 
 def _words(log: Any) -> str:
     """TensorRT's own words for what went wrong, without the marks around nodes."""
-    return " / ".join(line for line in log.errors() if "---" not in line)
+    return " / ".join(line for line in log.errors(everywhere=True) if "---" not in line)
 
 
 def _serialize(
@@ -223,7 +224,7 @@ def _serialize(
     from polygraphy.logger import G_LOGGER
 
     log = trt_log.logger(trt)
-    log.errors()  # Of what was before nothing is of interest.
+    log.errors(everywhere=True)  # Forget what was said before.
     progress = BuildProgress(onnx.stem, show_progress)
     plan = info.plan
     assert plan is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ OK, SOME_FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 def entry() -> int:
     """The console script: runs the command line, and returns its exit code."""
+    logging.basicConfig(format="retinexrt: %(message)s")  # Warnings, on stderr.
     return main(sys.argv[1:])
 
 

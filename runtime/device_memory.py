@@ -7,15 +7,17 @@ import weakref
 
 from runtime.backends.session import DeviceImages
 from runtime.cuda import Cuda, open_cuda
+from runtime.cuda.capture import require_no_capture
 
 
 class DeviceMemory:
     """Memory on a GPU, freed with the last reference to this object (not at the interpreter's end: the driver does that)."""
 
-    def __init__(self, cuda: Cuda, device: int, count: int) -> None:
+    def __init__(self, cuda: Cuda, device: int, count: int, stream: int) -> None:
         context = cuda.open_context(device)
         try:
             with cuda.using(context):
+                require_no_capture(cuda, stream)  # Allocating would spoil it.
                 self.pointer = cuda.allocate(count)
         except BaseException:
             cuda.close_context(context)
@@ -32,7 +34,7 @@ def _free(cuda: Cuda, context: int, pointer: int) -> None:
         cuda.close_context(context)
 
 
-def allocate(shape: tuple[int, int, int, int], device: int, cuda: Cuda | None = None) -> DeviceImages:
-    """Memory for pictures of this N x H x W x 3 on GPU `device`."""
-    memory = DeviceMemory(cuda or open_cuda(), device, math.prod(shape))
+def allocate(shape: tuple[int, int, int, int], device: int, stream: int) -> DeviceImages:
+    """Memory for pictures of this N x H x W x 3 on GPU `device`, for work on a stream."""
+    memory = DeviceMemory(open_cuda(), device, math.prod(shape), stream)
     return DeviceImages(memory.pointer, shape, owner=memory)

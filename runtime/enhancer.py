@@ -129,7 +129,7 @@ class Enhancer:
         if out is None:
             from runtime.device_memory import allocate
 
-            result = allocate(batch, self._gpu)
+            result = allocate(batch, self._gpu, stream)
         else:
             result = DeviceImages(out, batch)
             _check_apart(pointer, out, math.prod(batch))

@@ -248,4 +248,5 @@ class _Graph:
                     freed.callback(self._staging.close)
                 session, self._session = self._session, None
                 cuda.synchronize(self._stream)
-                del session
+                with whole_gpu:  # Its libraries wait for all of it when they end.
+                    del session

@@ -22,7 +22,8 @@ from runtime.backends import rtx_cache, trt_log
 from runtime.backends.session import DeviceImages, Images, Probe
 from runtime.backends.trt_contexts import ContextPool, Engine, ExecutionSlot
 from runtime.cuda import Cuda, driver_found, open_cuda, require_own_context
-from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, InputError
+from runtime.cuda.capture import require_no_capture
+from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, ClosedError, InputError
 from runtime.manifest import Flavour, Host
 
 INSTALL: dict[Flavour, str] = {
@@ -138,7 +139,7 @@ class TensorRTSession:
     def run_device(self, images: DeviceImages, out: DeviceImages, stream: int) -> None:
         """Enhance on the GPU's memory; see the protocol."""
         self._check_shape(images.shape, out.shape)
-        self._plan.require_own_context()
+        self._plan.require_usable(stream)
         with self._plan.lend(images.shape) as slot:
             slot.run_device(images, out, stream)
             self._plan.keep_kernels(images.shape)
@@ -202,6 +203,7 @@ class _LoadedPlan:
     def _open(self, path: Path, info: ArtifactInfo, data: bytes, trt: Any) -> None:
         plan = info.plan
         assert plan is not None
+        self._log.errors()  # What other sessions left says nothing of this one.
         self._runtime = trt.Runtime(self._log)
         engine = self._runtime.deserialize_cuda_engine(data)
         if engine is None:
@@ -269,11 +271,16 @@ class _LoadedPlan:
             self._shared.close()
         self._shared = self._cache = self._runtime = None
 
-    def require_own_context(self) -> None:
+    def require_usable(self, stream: int) -> None:
+        """Refuse a caller's stream before anything is made for it: within a capture that would spoil it."""
         require_own_context(self._cuda, self._device, self._context)
+        if self.pool.closed:
+            raise ClosedError("the session is closed")
+        with self._cuda.using(self._context):
+            require_no_capture(self._cuda, stream)
 
     def keep_kernels(self, shape: tuple[int, ...]) -> None:
-        """Save what TensorRT-RTX has compiled for a shape: who never closes the session has it next time as well."""
+        """Save what TensorRT-RTX has compiled for a shape, for the next process: not every session is closed."""
         if self._cache is None or self._runs[shape] >= _KEPT_AFTER[-1]:
             return
         with self._keeping:

@@ -17,7 +17,7 @@ from typing import Any
 
 from runtime.backends.session import DeviceImages, Images
 from runtime.cuda import Cuda
-from runtime.cuda.capture import DEFAULT_STREAMS, recording, require_no_capture
+from runtime.cuda.capture import DEFAULT_STREAMS, recording
 from runtime.cuda.staging import Staging
 from runtime.errors import BackendError, ClosedError
 
@@ -120,9 +120,7 @@ class ExecutionSlot:
         On a default stream TensorRT lets the host wait, and TensorRT-RTX records no graph of its own; so that work goes
         onto the slot's stream, between what the default one holds and what it is given next.
         """
-        cuda = self._cuda
-        require_no_capture(cuda, stream)
-        job, count = self._job_on_device(images, out), math.prod(images.shape)
+        cuda, job, count = self._cuda, self._job_on_device(images, out), math.prod(images.shape)
 
         def enqueue(stream: int) -> None:
             if job.copied_from:
@@ -178,16 +176,19 @@ class ExecutionSlot:
         """Set shape and addresses; a graph of the old ones is gone with them."""
         if self._job == job:
             return
-        self._drop_graph()
         engine, context, shape = self._engine, self._context, job.shape
-        # Until all is set nothing is: a refusal leaves a context that the next run sets anew.
+        if self._graph is not None and self.shape != shape:
+            self._cuda.synchronize_event(self._done)  # TensorRT knows nothing of a replay, and prepares the new shape at once.
+        self._drop_graph()
+        # Set again only when all of it is: after a refusal half way, the next run has to begin anew.
         known, self._job = self.shape, None
         if known != shape:
             engine.require(context.set_input_shape(engine.image, shape), f"set the input's shape to {shape}")
             try:
                 unset = context.infer_shapes()
             except RuntimeError as error:
-                raise BackendError(f"TensorRT can't tell the shapes for an input of {shape}: {error}") from error
+                words = engine.words() or error
+                raise BackendError(f"TensorRT can't tell the shapes for an input of {shape}: {words}") from error
             if unset:
                 raise BackendError(f"TensorRT can't tell the shape of {', '.join(unset)} for an input of {shape}")
             found = tuple(context.get_tensor_shape(engine.enhanced))
@@ -199,26 +200,29 @@ class ExecutionSlot:
 
     def _capture(self, enqueue: Callable[[int], None]) -> None:
         """Record a graph for the next runs. Where that keeps failing this slot goes on without, and says why once."""
-        try:
-            self._graph = self._captured(enqueue)
-            self._attempts, self.capture_error = _ATTEMPTS, None
-        except Exception as error:  # whatever TensorRT raises: this run is enqueued already
-            self._attempts -= 1
-            self.capture, self.capture_error = self._attempts > 0, str(error)
-            if not self.capture:
-                _log.warning("no CUDA graph for %s, running without: %s", self.shape, error)
+        with recording() as undisturbed:
+            if not undisturbed:  # The next run tries.
+                return
+            try:
+                self._graph = self._captured(enqueue)
+                self._attempts, self.capture_error = _ATTEMPTS, None
+            except Exception as error:  # whatever TensorRT raises: this run is enqueued already
+                self._engine.words()
+                self._attempts -= 1
+                self.capture, self.capture_error = self._attempts > 0, str(error)
+                if not self.capture:
+                    _log.warning("no CUDA graph for %s, running without: %s", self.shape, error)
 
     def _captured(self, enqueue: Callable[[int], None]) -> int:
         cuda = self._cuda
-        with recording():
-            cuda.begin_capture(self._stream)
-            try:
-                enqueue(self._stream)
-            except BaseException:
-                with suppress(BackendError):  # The stream has to leave capture; what it recorded is of no use.
-                    cuda.destroy_graph(cuda.end_capture(self._stream))
-                raise
-            return cuda.end_capture(self._stream)
+        cuda.begin_capture(self._stream)
+        try:
+            enqueue(self._stream)
+        except BaseException:
+            with suppress(BackendError):  # The stream has to leave capture; what it recorded is of no use.
+                cuda.destroy_graph(cuda.end_capture(self._stream))
+            raise
+        return cuda.end_capture(self._stream)
 
     def _drop_graph(self) -> None:
         if self._graph is not None:
@@ -255,6 +259,10 @@ class ContextPool:
 
     def __len__(self) -> int:
         return self._total
+
+    @property
+    def closed(self) -> bool:
+        return self._create is None
 
     @property
     def idle(self) -> tuple[ExecutionSlot, ...]:

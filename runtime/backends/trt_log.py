@@ -9,49 +9,60 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from functools import cache
+from contextlib import suppress
 from typing import Any
 
 _log = logging.getLogger("retinexrt.tensorrt")
+_loggers: dict[Any, Any] = {}
+_lock = threading.RLock()
 
 
 def logger(trt: Any) -> Any:
     """The process's logger for a TensorRT module: it speaks through `logging`, and remembers the last errors."""
-    return _make(trt.ILogger)
+    with _lock:
+        if trt.ILogger not in _loggers:
+            _loggers[trt.ILogger] = _make(trt.ILogger)
+        return _loggers[trt.ILogger]
 
 
-@cache
 def _make(base: Any) -> Any:
+    kinds = base.Severity
+
     class Log(base):
+        """Holds no lock: garbage may be collected at any time, and TensorRT's own objects log while they end."""
+
         def __init__(self) -> None:
             base.__init__(self)
             #: The thread that TensorRT spoke on, and what it said.
-            self._errors: deque[tuple[int, str]] = deque(maxlen=32)
-            self._lock = threading.Lock()
+            self._errors: deque[tuple[int, str]] = deque(maxlen=256)
 
         def log(self, severity: Any, msg: str) -> None:
-            kinds = base.Severity
-            text = " ".join(msg.split())
             if severity in (kinds.INTERNAL_ERROR, kinds.ERROR):
-                with self._lock:
-                    self._errors.append((threading.get_ident(), text))
+                text = _one_line(msg)
+                self._errors.append((threading.get_ident(), text))
                 _log.error(text)
             elif severity == kinds.WARNING:
-                _log.warning(text)
-            else:
-                _log.debug(text)
+                _log.warning(_one_line(msg))
+            elif _log.isEnabledFor(logging.DEBUG):
+                _log.debug(_one_line(msg))
 
-        def errors(self) -> list[str]:
-            """What went wrong on this thread since this was last asked; if nothing did, what went wrong on others."""
+        def errors(self, everywhere: bool = False) -> list[str]:
+            """What went wrong on this thread since this was last asked; if nothing did, or with `everywhere`, on all."""
+            said: list[tuple[int, str]] = []
+            with suppress(IndexError):
+                while True:
+                    said.append(self._errors.popleft())
             here = threading.get_ident()
-            with self._lock:
-                found = [error for error in self._errors if error[0] == here] or list(self._errors)
-                for error in found:
-                    self._errors.remove(error)
+            found = said if everywhere else [error for error in said if error[0] == here] or said
+            self._errors.extendleft(error for error in reversed(said) if error not in found)
             return list(dict.fromkeys(text for _, text in found))
 
         def words(self) -> str:
-            """The same on one line."""
+            """What went wrong on this thread, on one line."""
             return " / ".join(self.errors())
 
     return Log()
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

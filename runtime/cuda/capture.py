@@ -14,21 +14,25 @@ from runtime.errors import InputError
 #: The default stream, by its two names.
 DEFAULT_STREAMS = (0, LEGACY_DEFAULT_STREAM)
 
-#: Waiting for the whole GPU spoils a recording, on whatever thread, and fails: whoever of us has to do it holds this.
+#: To wait for the whole GPU spoils a recording on any thread, and fails itself. So what does it, and what records, holds
+#: this. What other libraries do at the time is out of our hands, and so is TensorRT-RTX's own recording.
 whole_gpu = threading.RLock()
 
 
 @contextmanager
-def recording() -> Generator[None]:
-    """Around the recording of a graph: no waiting for the GPU by others of us, and no finalizer that frees GPU memory."""
-    with whole_gpu:
-        collecting = gc.isenabled()
-        gc.disable()
-        try:
-            yield
-        finally:
-            if collecting:
-                gc.enable()
+def recording() -> Generator[bool]:
+    """Around the recording of a graph: no finalizer runs that may free GPU memory. False: something waits for the GPU now."""
+    if not whole_gpu.acquire(blocking=False):
+        yield False
+        return
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield True
+    finally:
+        if collecting:
+            gc.enable()
+        whole_gpu.release()
 
 
 def require_no_capture(cuda: Cuda, stream: int) -> None:

@@ -5,7 +5,8 @@ is_device_array(obj) -> bool
 as_device_images(obj, stream, device=0, writable=False) -> DeviceImages
     The array's memory as pictures: uint8, H x W x 3 or N x H x W x 3, C-contiguous, on GPU `device`. Work that the
     array's library enqueued is ordered before what comes next on `stream` (a raw handle; 0: the legacy default stream).
-    Anything else is an `InputError` that names what was found; with `writable`, so is an array that says it is read-only.
+    Anything else is an `InputError` that names what was found; with `writable`, so is an array whose CUDA array
+    interface says that it is read-only.
 allocate_like(obj) -> Any
     A new array of the same library, shape and device: torch gives torch, CuPy gives CuPy, PyCUDA gives GPUArray,
     Numba gives DeviceNDArray. Of another library: an `InputError` that asks for `out=`.

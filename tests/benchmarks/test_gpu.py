@@ -178,6 +178,6 @@ def test_a_session_is_compared_and_timed(
     found = gpu_steps.measure("msrnet", "tensorrt", folder / "msrnet_fp16.onnx", tmp_path, (48, 64))
     assert found["latency"]["device_ms"]["p50"] == 1.0
     assert found["latency"]["with_transfers_ms"]["count"] == gpu_steps.SAMPLES
-    assert found["warnings"] == ["no CUDA graph for (1, 48, 64, 3)"]
+    assert found["warnings"] == ["WARNING: no CUDA graph for (1, 48, 64, 3)"]
     assert set(found["parity"]) == {"photograph", "hard"}
     assert found["parity"]["photograph"]["p999_codes"] <= 1

@@ -71,6 +71,20 @@ def test_without_out_memory_is_allocated_and_freed_with_the_result(
     assert not any(cuda.leaks().values())
 
 
+def test_for_a_stream_that_is_captured_no_memory_is_allocated(
+    open_enhancer: Callable[..., Enhancer], dark: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would spoil the capture."""
+    cuda = FakeCuda()
+    monkeypatch.setattr(device_memory, "open_cuda", lambda: cuda)
+    with cuda.using(cuda.open_context(0)):
+        stream = cuda.create_stream()
+        cuda.begin_capture(stream)
+        with pytest.raises(InputError, match="being captured"):
+            open_enhancer().enhance_device(dark.ctypes.data, dark.shape, stream)
+        cuda.destroy_graph(cuda.end_capture(stream))
+
+
 @pytest.mark.parametrize(
     ("shape", "message"),
     [

@@ -121,6 +121,7 @@ class Engine(_Ends):
         if "context" in self.trt.failing:
             self.log.log(Severity.ERROR, "Error Code 2: OutOfMemory (Requested size was 2700000000 bytes.)")
             return None
+        self.trt.cuda.unsafe("create_execution_context")
         context = ExecutionContext(self.trt, self.log, config)
         self.trt.contexts.append(context)
         return context

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -28,7 +29,7 @@ assert isinstance(make_monitor(trt, BuildProgress("pdn", False)), trt.IProgressM
 CALLS = {
     trt.Runtime: {"deserialize_cuda_engine": ["serialized_engine: "]},
     trt.ICudaEngine: {
-        "get_tensor_name": ["index: typing.SupportsInt) -> str"],
+        "get_tensor_name": ["index: ", ") -> str"],
         "get_tensor_mode": ["name: str) -> ", "TensorIOMode"],
         "get_tensor_dtype": ["name: str) -> ", "DataType"],
         "create_execution_context": ["-> ", "IExecutionContext"],
@@ -37,15 +38,15 @@ CALLS = {
         "set_input_shape": ["name: str, shape: tuple) -> bool"],
         "infer_shapes": ["-> list[str]"],
         "get_tensor_shape": ["name: str) -> ", "Dims"],
-        "set_tensor_address": ["name: str, memory: typing.SupportsInt) -> bool"],
-        "execute_async_v3": ["stream_handle: typing.SupportsInt) -> bool"],
+        "set_tensor_address": ["name: str, memory: ", ") -> bool"],
+        "execute_async_v3": ["stream_handle: ", ") -> bool"],
     },
     trt.IProgressMonitor: {
         "phase_start": ["phase_name: str, parent_phase: str, num_steps: "],
-        "step_complete": ["phase_name: str, step: typing.SupportsInt) -> bool"],
+        "step_complete": ["phase_name: str, step: ", ") -> bool"],
         "phase_finish": ["phase_name: str) -> None"],
     },
-    trt.INetworkDefinition: {"get_layer": ["index: typing.SupportsInt) -> ", "ILayer"]},
+    trt.INetworkDefinition: {"get_layer": ["index: ", ") -> ", "ILayer"]},
 }
 for kind, methods in CALLS.items():
     for name, parts in methods.items():
@@ -69,10 +70,15 @@ for value in (
     trt.LayerType.ACTIVATION,
 ):
     assert value.name
-# The list of what TensorRT-RTX can target is its alone.
-assert not hasattr(trt, "ComputeCapability") or "SM90" in trt.ComputeCapability.__members__
 print(trt.__version__)
 """
+
+
+def _installed(name: str) -> bool:
+    try:
+        return bool(version(name))
+    except PackageNotFoundError:
+        return False
 
 
 @pytest.fixture
@@ -80,7 +86,7 @@ def libraries(tmp_path: Path) -> Path:
     """Libraries with the functions that the bindings can't be loaded without, which return nothing."""
     spec = find_spec("tensorrt_bindings")
     compiler, nm = shutil.which("cc") or shutil.which("gcc"), shutil.which("nm")
-    if spec is None or spec.origin is None:
+    if spec is None or spec.origin is None or not _installed("tensorrt_cu13_bindings"):
         pytest.skip("TensorRT's bindings are not installed")
     if compiler is None or nm is None or sys.platform != "linux":
         pytest.skip("standing in for TensorRT's libraries needs Linux and a C compiler")
@@ -90,15 +96,9 @@ def libraries(tmp_path: Path) -> Path:
     source = tmp_path / "empty.c"
     source.write_text("".join(f"void *{name}(void) {{ return 0; }}\n" for name in wanted))
     for name in ("libnvinfer", "libnvinfer_plugin", "libnvonnxparser"):
-        file = f"{name}.so.{_major()}"
+        file = f"{name}.so.{version('tensorrt_cu13_bindings').partition('.')[0]}"
         subprocess.run([compiler, "-shared", "-fPIC", f"-Wl,-soname,{file}", "-o", tmp_path / file, source], check=True)
     return tmp_path
-
-
-def _major() -> str:
-    from importlib.metadata import version
-
-    return version("tensorrt_cu13_bindings").partition(".")[0]
 
 
 def test_what_is_called_is_there(libraries: Path) -> None:
@@ -106,5 +106,4 @@ def test_what_is_called_is_there(libraries: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, timeout=120, check=False
     )
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout.partition(".")[0]) >= 10
+    assert (done.returncode, done.stdout) == (0, f"{version('tensorrt_cu13_bindings')}\n"), done.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from runtime.backends import ort_cuda
 from runtime.backends.ort_cuda import PROVIDER, OrtCudaSession
 from runtime.backends.session import DeviceImages
+from runtime.cuda.capture import recording
 from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, ClosedError, InputError
 from tests.runtime.conftest import double, make_info, write_artifact
 from tests.runtime.cuda.fake import FakeCuda
@@ -269,6 +271,24 @@ def test_the_package_without_cuda_says_how_to_replace_it(
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(BackendUnavailableError, match="can't be imported"):
         ort_cuda.open_session(artifacts / "double.onnx", device=0, threads=None)
+
+
+def test_opening_and_closing_wait_until_no_graph_is_captured(ort: FakeOrt, cuda: FakeCuda, artifacts: Path) -> None:
+    """The provider waits for the whole GPU then, which would spoil the capture."""
+    sessions: list[OrtCudaSession] = []
+    for work in (
+        lambda: sessions.append(ort_cuda.open_session(artifacts / "double.onnx", device=0, threads=None)),
+        lambda: sessions.pop().close(),
+    ):
+        thread = threading.Thread(target=work)
+        with recording() as undisturbed:
+            assert undisturbed
+            thread.start()
+            thread.join(0.3)
+            assert thread.is_alive()
+        thread.join(60)
+        assert not thread.is_alive()
+    assert sessions == []
 
 
 def test_a_damaged_graph_is_an_error_and_leaves_nothing(ort: FakeOrt, cuda: FakeCuda, tmp_path: Path) -> None:

@@ -7,11 +7,13 @@ import logging
 import re
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,7 @@ from runtime import manifest
 from runtime.backends import rtx_cache, trt, trt_log, trt_rtx
 from runtime.backends.session import DeviceImages
 from runtime.backends.trt import TensorRTSession, open_plan
+from runtime.cuda.capture import whole_gpu
 from runtime.errors import (
     ArtifactError,
     BackendError,
@@ -31,7 +34,7 @@ from runtime.errors import (
     InputError,
     ManifestError,
 )
-from tests.runtime.backends.fake_tensorrt import CudaGraphStrategy, FakeTensorRT
+from tests.runtime.backends.fake_tensorrt import CudaGraphStrategy, FakeTensorRT, ILogger
 from tests.runtime.backends.plans import LARGEST, write_plan
 from tests.runtime.cuda.fake import FakeCuda, aligned
 
@@ -231,6 +234,30 @@ def test_while_a_graph_is_captured_no_garbage_is_collected(
     assert tensorrt.collected_in_capture and not any(tensorrt.collected_in_capture)
 
 
+def test_while_something_waits_for_the_whole_gpu_nothing_is_captured(session: TensorRTSession, cuda: FakeCuda) -> None:
+    """And no run waits: another one captures."""
+    holding, release = threading.Event(), threading.Event()
+
+    def wait_for_the_gpu() -> None:
+        with whole_gpu:
+            holding.set()
+            release.wait(60)
+
+    thread = threading.Thread(target=wait_for_the_gpu)
+    thread.start()
+    holding.wait(60)
+    for seed in range(5):
+        images = pictures(1, 32, 48, seed=seed)
+        assert np.array_equal(run(session, images), 255 - images)
+    assert cuda.calls.count("begin_capture") == 0
+    release.set()
+    thread.join()
+    for seed in range(2):
+        images = pictures(1, 32, 48, seed=seed)
+        assert np.array_equal(run(session, images), 255 - images)
+    assert (cuda.calls.count("begin_capture"), cuda.calls.count("launch")) == (1, 1)
+
+
 # The GPU's memory.
 
 
@@ -366,6 +393,21 @@ def test_on_the_default_stream_work_lies_between_what_was_there_and_what_comes(
     assert cuda.calls.count("launch") == 2
 
 
+def test_a_new_shape_waits_for_the_replay_of_the_old_one(session: TensorRTSession, cuda: FakeCuda) -> None:
+    """TensorRT knows nothing of it; so for one slot, which all shapes have to share."""
+    session._plan.pool._limit = 1  # pyright: ignore[reportPrivateUsage]
+    images, out = pictures(1, 32, 48), blank(1, 32, 48)
+    for _ in range(3):
+        session.run_device(on_device(images), on_device(out), 0)
+    before = len(cuda.calls)
+    other, result = pictures(1, 48, 32), blank(1, 48, 32)
+    session.run_device(on_device(other), on_device(result), 0)
+    assert cuda.calls[before:].count("synchronize_event") == 1
+    with cuda.using(1):
+        cuda.synchronize(0)
+    assert np.array_equal(out, 255 - images) and np.array_equal(result, 255 - other)
+
+
 def test_a_graph_is_dropped_without_a_wait(session: TensorRTSession, cuda: FakeCuda) -> None:
     images = pictures(1, 32, 48)
     outputs = [blank(1, 32, 48) for _ in range(2)]
@@ -378,7 +420,8 @@ def test_a_graph_is_dropped_without_a_wait(session: TensorRTSession, cuda: FakeC
     assert all(np.array_equal(out, 255 - images) for out in outputs)
 
 
-def test_a_stream_that_the_caller_captures_is_refused(session: TensorRTSession, cuda: FakeCuda) -> None:
+def test_a_stream_that_the_caller_captures_is_refused_and_not_spoilt(session: TensorRTSession, cuda: FakeCuda) -> None:
+    """By a session that has run nothing yet: what it would make for the run, a capture doesn't survive."""
     images, out = pictures(1, 32, 48), blank(1, 32, 48)
     with cuda.using(1):
         stream = cuda.create_stream()
@@ -470,9 +513,54 @@ def test_all_sessions_have_one_logger(tmp_path: Path, cuda: FakeCuda, tensorrt: 
     assert tensorrt.loggers[0] is trt_log.logger(tensorrt)
 
 
+def test_threads_that_ask_at_once_get_one_logger() -> None:
+    class Slow(ILogger):
+        def __init__(self) -> None:
+            time.sleep(0.02)
+
+    module = SimpleNamespace(ILogger=Slow)
+    with ThreadPoolExecutor(8) as pool:
+        assert len({id(log) for log in pool.map(lambda _: trt_log.logger(module), range(8))}) == 1
+
+
+def test_what_is_collected_while_errors_are_asked_for_may_log(tensorrt: FakeTensorRT) -> None:
+    """A forgotten engine ends when the garbage is collected, and TensorRT may speak on that."""
+    log: Any = trt_log.logger(tensorrt)
+    log.errors(everywhere=True)
+
+    class Ends:
+        def __init__(self) -> None:
+            self.itself = self
+
+        def __del__(self) -> None:
+            log.log(tensorrt.ILogger.Severity.ERROR, "ended")
+
+    before = gc.get_threshold()
+    gc.set_threshold(1)
+    try:
+        for _ in range(50):
+            Ends()
+            log.errors()
+    finally:
+        gc.set_threshold(*before)
+
+
+def test_all_that_was_said_can_be_asked_for(tensorrt: FakeTensorRT) -> None:
+    log: Any = trt_log.logger(tensorrt)
+    log.errors(everywhere=True)
+    kinds = tensorrt.ILogger.Severity
+    for index in range(60):
+        log.log(kinds.ERROR, f"node {index}")
+    thread = threading.Thread(target=lambda: log.log(kinds.ERROR, "of a worker"))
+    thread.start()
+    thread.join()
+    assert log.errors(everywhere=True) == [*(f"node {index}" for index in range(60)), "of a worker"]
+    assert log.errors(everywhere=True) == []
+
+
 def test_words_are_those_of_the_thread_that_asks(tensorrt: FakeTensorRT) -> None:
     log: Any = trt_log.logger(tensorrt)
-    log.errors()
+    log.errors(everywhere=True)
     kinds = tensorrt.ILogger.Severity
     thread = threading.Thread(target=lambda: log.log(kinds.ERROR, "on\n another thread"))
     thread.start()
@@ -721,6 +809,22 @@ def test_rtx_kernels_are_kept_after_the_first_run_of_a_shape_and_when_more_are_c
         images, out = pictures(1, 32, 48), blank(1, 32, 48)
         session.run_device(on_device(images), on_device(out), 0)
         assert kept(plan).read_bytes().endswith(b"kernels for one more shape")
+
+
+@pytest.mark.parametrize("runs", [2, 300])
+def test_rtx_kernels_are_kept_at_the_end_and_after_many_runs(
+    tmp_path: Path, cuda: FakeCuda, rtx: FakeTensorRT, runs: int
+) -> None:
+    plan = rtx_plan(tmp_path)
+    session = open_plan(plan, "tensorrt_rtx", 0, cuda)
+    for number in range(runs):
+        if number == runs - 1:
+            rtx.kernels = b"the last kernels"
+            assert not kept(plan).is_file() or kept(plan).read_bytes().endswith(b"kernels for this GPU")
+        run(session, pictures(1, 32, 32))
+    assert kept(plan).read_bytes().endswith(b"the last kernels") == (runs == 300)
+    session.close()
+    assert kept(plan).read_bytes().endswith(b"the last kernels")
 
 
 def test_rtx_works_in_the_primary_context(tmp_path: Path, cuda: FakeCuda, rtx: FakeTensorRT) -> None:

@@ -69,6 +69,8 @@ class FakeCuda:
         self._memory: dict[int, Bytes] = {}
         self._pinned: dict[int, Bytes] = {}
         self._contexts: Counter[int] = Counter()
+        #: Streams being captured, and the threads that began it.
+        self._capturing: dict[int, int] = {}
         #: Names of the operations, in order.
         self.calls: list[str] = []
         #: Operations that fail from now on, with CUDA's words.
@@ -101,6 +103,13 @@ class FakeCuda:
             found = self._streams[stream]
             (found.queue if found.captured is None else found.captured).append(operation)
 
+    def unsafe(self, name: str) -> None:
+        """What CUDA forbids a thread that captures: it fails, and spoils the capture."""
+        for stream, thread in self._capturing.items():
+            if thread == threading.get_ident():
+                self._streams[stream].invalid = True
+                raise BackendError(f"{name}: CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED")
+
     # The protocol.
 
     def _note(self, name: str, context: bool = True) -> None:
@@ -110,6 +119,8 @@ class FakeCuda:
             raise BackendError(f"{name}: {self.failing[name]}")
         if context and not self._stack():
             raise BackendError(f"{name}: CUDA_ERROR_INVALID_CONTEXT")
+        if name in ("allocate", "free", "allocate_host", "free_host"):
+            self.unsafe(name)
 
     def _stack(self) -> list[int]:
         if not hasattr(self._local, "stack"):
@@ -258,9 +269,11 @@ class FakeCuda:
         if stream == 0:
             raise BackendError("begin_capture: CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED")
         self._streams[stream].captured = []
+        self._capturing[stream] = threading.get_ident()
 
     def end_capture(self, stream: int) -> int:
         found = self._streams[stream]
+        self._capturing.pop(stream, None)
         captured, found.captured = found.captured, None
         invalid, found.invalid = found.invalid, False
         self._note("end_capture")
