@@ -230,7 +230,7 @@ def _serialize(
     assert plan is not None
     # Strongly typed: required below TensorRT 11, accepted from there on.
     try:
-        with G_LOGGER.verbosity(G_LOGGER.CRITICAL + 1):
+        with G_LOGGER.verbosity(G_LOGGER.CRITICAL + 1), log.quietly():
             try:
                 builder, network, parser = NetworkFromOnnxPath(str(onnx), strongly_typed=True)()
             except PolygraphyException as error:

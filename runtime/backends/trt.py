@@ -186,7 +186,7 @@ class _LoadedPlan:
         self._cache_path = rtx_cache.cache_path(path, cuda.properties(device), plan.version)
         self._cached: bytes | None = None
         self._log = trt_log.logger(trt)
-        # TensorRT-RTX supports no other.
+        # NVIDIA asks for the primary context with TensorRT-RTX.
         self._context = cuda.open_context(device, primary=plan.flavour == "tensorrt_rtx")
         try:
             with cuda.using(self._context):

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 _log = logging.getLogger("retinexrt.tensorrt")
@@ -35,12 +36,25 @@ def _make(base: Any) -> Any:
             base.__init__(self)
             #: The thread that TensorRT spoke on, and what it said.
             self._errors: deque[tuple[int, str]] = deque(maxlen=256)
+            self._quiet = False
+
+        @contextmanager
+        def quietly(self) -> Generator[None]:
+            """Errors are remembered, and nothing is logged: for work whose errors are raised in TensorRT's words."""
+            self._quiet = True
+            try:
+                yield
+            finally:
+                self._quiet = False
 
         def log(self, severity: Any, msg: str) -> None:
             if severity in (kinds.INTERNAL_ERROR, kinds.ERROR):
                 text = _one_line(msg)
                 self._errors.append((threading.get_ident(), text))
-                _log.error(text)
+                if not self._quiet:
+                    _log.error(text)
+            elif self._quiet:
+                return
             elif severity == kinds.WARNING:
                 _log.warning(_one_line(msg))
             elif _log.isEnabledFor(logging.DEBUG):

@@ -247,7 +247,7 @@ def test_building_and_running_share_a_logger(pdn: BuiltPlan) -> None:
     assert util.TRT_LOGGER is trt_log.logger(tensorrt_module())
 
 
-def test_what_the_parser_refuses_comes_in_its_own_words(tmp_path: Path) -> None:
+def test_what_the_parser_refuses_comes_in_its_own_words_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     info = make_info(contract=())
     path = write_artifact(tmp_path / "double.onnx", info)
     model = onnx.load(str(path))
@@ -255,6 +255,7 @@ def test_what_the_parser_refuses_comes_in_its_own_words(tmp_path: Path) -> None:
     path.write_bytes(model.SerializeToString())
     with pytest.raises(ArtifactError, match=r"tensorrt_rtx's parser refuses .*double\.onnx: .*Det"):
         build(path, tmp_path, RTX)
+    assert not [record for record in caplog.records if record.name.startswith("retinexrt")]
     assert not list(tmp_path.glob("*.plan"))
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from runtime import backends
 from runtime.backends.session import DeviceImages, Session
-from runtime.cuda import driver_found, open_cuda
+from runtime.cuda import Cuda, driver_found, open_cuda
 from runtime.cuda.interop import allocate_like, as_device_images, current_stream
 from runtime.cuda.staging import Staging
 from runtime.errors import InputError
@@ -87,70 +88,51 @@ def test_threads(session: Session, reference: Callable[[Images], Images]) -> Non
             assert close_to(out, reference(images))
 
 
+@contextmanager
+def callers_memory(count: int) -> Generator[tuple[Cuda, int, Staging]]:
+    """What an application brings: a stream, and memory for pictures of so many bytes."""
+    cuda = open_cuda()
+    context = cuda.open_context(0)
+    with cuda.using(context):
+        stream = cuda.create_stream()
+        staging = Staging(cuda, count)
+        yield cuda, stream, staging
+        staging.close()
+        cuda.destroy_stream(stream)
+    cuda.close_context(context)
+
+
 def test_raw_pointers_on_the_callers_stream(session: Session, reference: Callable[[Images], Images]) -> None:
-    cuda = open_cuda()
-    context = cuda.open_context(0)
-    images, out = pictures(2, 48, 64), np.empty((2, 48, 64, 3), np.uint8)
-    with cuda.using(context):
-        stream = cuda.create_stream()
-        staging = Staging(cuda, images.nbytes)
-        for _ in range(4):
-            staging.fill(images)
-            staging.upload(images.nbytes, stream)
-            shape = (2, 48, 64, 3)
-            session.run_device(DeviceImages(staging.device_in, shape), DeviceImages(staging.device_out, shape), stream)
-            staging.download(images.nbytes, stream)
-            cuda.synchronize(stream)
-            staging.take(out)
-            assert close_to(out, reference(images))
-        staging.close()
-        cuda.destroy_stream(stream)
-    cuda.close_context(context)
-
-
-def test_pictures_within_a_batch(session: Session, reference: Callable[[Images], Images]) -> None:
-    """Their addresses are multiples of nothing; pictures of one batch are in the memory between others."""
-    cuda = open_cuda()
-    context = cuda.open_context(0)
-    images, out = pictures(3, 37, 53), np.empty((3, 37, 53, 3), np.uint8)
-    count = images[:1].nbytes
-    with cuda.using(context):
-        stream = cuda.create_stream()
-        staging = Staging(cuda, images.nbytes)
-        for _ in range(4):
-            staging.fill(images)
-            staging.upload(images.nbytes, stream)
-            for start in (count, 2 * count, 0):
-                source, target = (
-                    DeviceImages(memory + start, (1, 37, 53, 3)) for memory in (staging.device_in, staging.device_out)
-                )
-                session.run_device(source, target, stream)
-            staging.download(images.nbytes, stream)
-            cuda.synchronize(stream)
-            staging.take(out)
-            assert close_to(out, reference(images))
-        staging.close()
-        cuda.destroy_stream(stream)
-    cuda.close_context(context)
+    """A batch at once, and its pictures one by one, whose addresses are multiples of nothing."""
+    images = pictures(3, 37, 53)
+    out, count = np.empty_like(images), images[:1].nbytes
+    with callers_memory(images.nbytes) as (cuda, stream, staging):
+        for parts in [(0, 3)], [(1, 1), (2, 1), (0, 1)]:
+            for _ in range(4):
+                staging.fill(images)
+                staging.upload(images.nbytes, stream)
+                for first, number in parts:
+                    source, target = (
+                        DeviceImages(memory + first * count, (number, 37, 53, 3))
+                        for memory in (staging.device_in, staging.device_out)
+                    )
+                    session.run_device(source, target, stream)
+                staging.download(images.nbytes, stream)
+                cuda.synchronize(stream)
+                staging.take(out)
+                assert close_to(out, reference(images))
 
 
 def test_a_stream_that_is_captured_is_refused(session: Session) -> None:
-    cuda = open_cuda()
-    context = cuda.open_context(0)
-    with cuda.using(context):
-        stream = cuda.create_stream()
-        memory = [cuda.allocate(48 * 64 * 3) for _ in range(2)]
-        source, target = (DeviceImages(pointer, (1, 48, 64, 3)) for pointer in memory)
+    shape = (1, 48, 64, 3)
+    with callers_memory(48 * 64 * 3) as (cuda, stream, staging):
+        source, target = DeviceImages(staging.device_in, shape), DeviceImages(staging.device_out, shape)
         cuda.begin_capture(stream)
         with pytest.raises(InputError, match="being captured"):
             session.run_device(source, target, stream)
         cuda.destroy_graph(cuda.end_capture(stream))
         session.run_device(source, target, stream)
         cuda.synchronize(stream)
-        for pointer in memory:
-            cuda.free(pointer)
-        cuda.destroy_stream(stream)
-    cuda.close_context(context)
 
 
 def _torch_array(images: Images) -> tuple[Any, Callable[[Any], Images]]:
