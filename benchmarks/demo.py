@@ -58,7 +58,7 @@ class Timing:
 
 def own_photograph(path: Path) -> tuple[str, Images]:
     """A photograph that was named on the command line."""
-    from runtime.pictures import read, to_8_bits
+    from runtime.media.pictures import read, to_8_bits
 
     return path.name, to_8_bits(read(path).rgb)
 

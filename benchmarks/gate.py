@@ -79,7 +79,7 @@ def pairs(folder: Path) -> list[tuple[Path, Path]]:
 
 def measure_bright(enhancer: Enhancer, paths: Sequence[Path]) -> Bright:
     """Every bright picture through the network, with the gate and without."""
-    from runtime import pictures
+    from runtime.media import pictures
 
     images = [pictures.read(path).rgb for path in paths]
     gated = [psnr(enhancer(image, gate=True), image) for image in images]
@@ -91,7 +91,7 @@ def measure_bright(enhancer: Enhancer, paths: Sequence[Path]) -> Bright:
 
 def measure_dark(enhancer: Enhancer, files: Sequence[tuple[Path, Path]]) -> Dark:
     """Every dark picture against its truth."""
-    from runtime import pictures
+    from runtime.media import pictures
 
     scores: list[tuple[float, float]] = []
     for low, high in files:
@@ -141,8 +141,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from runtime import pictures
     from runtime.enhancer import Enhancer
+    from runtime.media import pictures
 
     machine = record.environment()
     files = pairs(arguments.data)

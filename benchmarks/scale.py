@@ -131,11 +131,12 @@ def _run(settings: Settings, way: Way, paths: Sequence[Path], out: Path) -> tupl
 
 def _plain(settings: Settings, inputs: list[str], out: Path) -> tuple[float, float]:
     """What `retinexrt enhance` does, in this process."""
-    from runtime import jobs, pictures, pipeline
     from runtime.enhancer import Enhancer
+    from runtime.media import pictures, pipeline
+    from runtime.media.inputs import find
 
     begun = time.perf_counter()
-    todo = jobs.plan(inputs, out).jobs
+    todo = find(inputs, out).jobs
     with Enhancer(settings.source, backend=settings.backend, threads=settings.threads) as enhancer:
         ready = time.perf_counter()
         for job, outcome in pipeline.overlap(

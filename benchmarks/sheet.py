@@ -55,7 +55,7 @@ def _fill(picture: Images, height: int, width: int) -> Images:
 
 def _photographs(folder: Path | None, count: int) -> list[Images]:
     from benchmarks.samples import sample_photographs
-    from runtime.pictures import read, to_8_bits
+    from runtime.media.pictures import read, to_8_bits
 
     if folder is None:
         return [image for _, image in sample_photographs()][:count]

@@ -2,7 +2,7 @@
 
 import sys
 
-from runtime.cli import entry
+from runtime.commands.main import entry
 
 if __name__ == "__main__":
     sys.exit(entry())

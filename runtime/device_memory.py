@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import weakref
 
-from runtime.backends.session import DeviceImages
 from runtime.cuda import Cuda, open_cuda
 from runtime.cuda.capture import require_no_capture
+from runtime.images import DeviceImages
 
 
 class DeviceMemory:

@@ -13,8 +13,9 @@ import numpy as np
 
 from runtime import backends, exposure, tiling
 from runtime.artifact import ArtifactInfo, CpuPrecision
-from runtime.backends.session import DeviceImages, Images, Session
+from runtime.backends.session import Session
 from runtime.errors import ClosedError, InputError
+from runtime.images import DeviceImages, Images
 
 Color = Literal["rgb", "bgr"]
 Tile = Literal["auto", "off", "approximate"]

@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 
 from runtime.artifact import ArtifactInfo
-from runtime.backends.session import Images
 from runtime.errors import InputError
+from runtime.images import Images
 
 #: Up to the first exposure the gate is open (the whole strength), from the second on it is shut (the input). Chosen on
 #: LOL: nearly all of its dark pictures lie below the first, of its bright ones above the second; and the way between is

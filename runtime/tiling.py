@@ -14,8 +14,8 @@ from itertools import product
 import numpy as np
 
 from runtime.artifact import MINIMUM_SIZE, ArtifactInfo
-from runtime.backends.session import Images
 from runtime.errors import InputError
+from runtime.images import Images
 
 #: Pictures of more pixels than this are cut into tiles where no plan's profile bounds the memory. On the CPU the networks
 #: were measured to need 0.6 to 2.8 KB for each pixel; those without weights, which do no convolution, 0.1 KB.

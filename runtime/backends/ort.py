@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from runtime.artifact import ArtifactInfo
-from runtime.backends.session import DeviceImages, Images, Probe
+from runtime.backends.session import Probe
 from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, ClosedError, InputError
+from runtime.images import DeviceImages, Images
 from runtime.onnx_file import read_info
 
 NAME = "onnxruntime"

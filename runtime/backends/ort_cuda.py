@@ -15,11 +15,12 @@ from typing import Any
 
 from runtime import manifest
 from runtime.artifact import ArtifactInfo
-from runtime.backends.session import DeviceImages, Images, Probe
+from runtime.backends.session import Probe
 from runtime.cuda import Cuda, driver_found, open_cuda, require_own_context
 from runtime.cuda.capture import require_no_capture, whole_gpu
 from runtime.cuda.staging import Staging
 from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, ClosedError, InputError
+from runtime.images import DeviceImages, Images
 from runtime.onnx_file import read_info
 
 NAME = "onnxruntime-cuda"

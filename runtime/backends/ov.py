@@ -10,8 +10,9 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from runtime.artifact import ArtifactInfo, CpuPrecision
-from runtime.backends.session import DeviceImages, Images, Probe
+from runtime.backends.session import Probe
 from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, ClosedError, InputError
+from runtime.images import DeviceImages, Images
 from runtime.onnx_file import read_info
 
 NAME = "openvino"

@@ -3,24 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Protocol
 
 from runtime.artifact import ArtifactInfo
-
-Images = NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class DeviceImages:
-    """Pictures on a GPU: uint8, N x H x W x 3, C-contiguous."""
-
-    pointer: int
-    shape: tuple[int, int, int, int]
-    #: Kept alive as long as this object is; whatever owns the memory.
-    owner: Any = None
+from runtime.images import DeviceImages, Images
 
 
 @dataclass(frozen=True)

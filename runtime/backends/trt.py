@@ -19,11 +19,12 @@ from typing import Any
 from runtime import manifest
 from runtime.artifact import ArtifactInfo
 from runtime.backends import rtx_cache, trt_log
-from runtime.backends.session import DeviceImages, Images, Probe
+from runtime.backends.session import Probe
 from runtime.backends.trt_contexts import ContextPool, Engine, ExecutionSlot
 from runtime.cuda import Cuda, driver_found, open_cuda, require_own_context
 from runtime.cuda.capture import require_no_capture
 from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, ClosedError, InputError
+from runtime.images import DeviceImages, Images
 from runtime.manifest import Flavour, Host
 
 INSTALL: dict[Flavour, str] = {

@@ -15,11 +15,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from runtime.backends.session import DeviceImages, Images
 from runtime.cuda import Cuda
 from runtime.cuda.capture import DEFAULT_STREAMS, recording
 from runtime.cuda.staging import Staging
 from runtime.errors import BackendError, ClosedError
+from runtime.images import DeviceImages, Images
 
 Shape = tuple[int, ...]
 

@@ -22,8 +22,8 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from runtime.backends.session import DeviceImages
 from runtime.errors import BackendError, InputError
+from runtime.images import DeviceImages
 
 #: DLDeviceType and DLDataTypeCode of DLPack.
 DL_CUDA = 2

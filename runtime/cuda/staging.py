@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from runtime.backends.session import Images
 from runtime.cuda.protocol import Bytes, Cuda
+from runtime.images import Images
 
 
 class Staging:

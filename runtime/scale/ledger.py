@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from runtime.jobs import Failure
+from runtime.media.inputs import Failure
 from runtime.scale import storage
 
 State = Literal["new", "suspect", "done"]

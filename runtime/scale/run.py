@@ -21,8 +21,8 @@ from tqdm import tqdm
 from runtime.artifact import TEMPORARY
 from runtime.errors import BackendError, InputError, RetinexError
 from runtime.exposure import check_strength
-from runtime.jobs import Failure
-from runtime.scale import cluster, films, storage
+from runtime.media.inputs import Failure
+from runtime.scale import cluster, segments, storage
 from runtime.scale.cluster import Crew
 from runtime.scale.ledger import Account, Note, Outcome, RemoteLedger, is_kept, read_journal
 from runtime.scale.tasks import Pair, Task, find
@@ -62,7 +62,7 @@ def enhance(
     address: str = "",
     workers: int | None = None,
     gpus_per_worker: float | None = None,
-    step: int = films.STEP,
+    step: int = segments.STEP,
     progress: TextIO | None = None,
     kind: type[Worker] = Worker,
 ) -> Report:
@@ -176,10 +176,10 @@ def _tasks(pairs: Sequence[Pair], notes: dict[str, Note], step: int) -> list[Tas
         if not pair.is_film:
             add("picture", pair, pair.target)
             continue
-        count = films.count_frames(pair.source)
+        count = segments.count_frames(pair.source)
         parts = range(0, count, step) if count > step else range(0)
         for first in parts:
-            path = films.segment_path(pair.target, first)
+            path = segments.segment_path(pair.target, first)
             add("segment", pair, str(path), first=first, last=min(first + step, count))
         add("film", pair, pair.target, last=count, step=step if parts else 0)
     return tasks

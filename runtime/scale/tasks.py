@@ -9,9 +9,10 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Literal
 
-from runtime import jobs, pictures
 from runtime.errors import InputError
-from runtime.jobs import Failure
+from runtime.media import formats
+from runtime.media import inputs as files
+from runtime.media.inputs import Failure
 from runtime.scale import storage
 
 Kind = Literal["picture", "segment", "film"]
@@ -45,7 +46,7 @@ class Pair:
 
     @property
     def is_film(self) -> bool:
-        return storage.suffix(self.source) in jobs.VIDEOS
+        return storage.suffix(self.source) in formats.FILMS
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def find(inputs: Sequence[str], out: str) -> Found:
     failures: list[Failure] = []
     ignored = 0
     if local := [text for text in named if not storage.is_url(text)]:
-        planned = jobs.plan(local, Path("/") if storage.is_url(out) else Path(out).absolute())
+        planned = files.find(local, Path("/") if storage.is_url(out) else Path(out).absolute())
         failures += planned.failures
         ignored += planned.ignored
         pairs += [Pair(str(job.source.absolute()), _moved(job.target, out)) for job in planned.jobs]
@@ -89,7 +90,7 @@ def _check(named: Sequence[str], listed: Sequence[str], out: str) -> None:
         if place.startswith("file:"):
             raise InputError(f"{place} is a path; write it as one")
     urls = listed or any(storage.is_url(place) for place in (*named, out))
-    if urls and jobs.is_file_name(Path(storage.path_of(out))) and not Path(out).is_dir():
+    if urls and formats.is_file_name(Path(storage.path_of(out))) and not Path(out).is_dir():
         raise InputError(f"lists and URLs go into a folder, and -o {storage.path_of(out)} is named like a file")
 
 
@@ -134,7 +135,7 @@ def _below(url: str, out: str) -> Found:
         return Found([], [Failure(storage.path_of(url), str(error))], 0)
     if names is None:
         return Found([Pair(url, storage.join(out, written_as(storage.path_of(url).rpartition("/")[2])))], [], 0)
-    wanted = [name for name in names if Path(name).suffix.lower() in (*pictures.READABLE, *jobs.VIDEOS)]
+    wanted = [name for name in names if Path(name).suffix.lower() in (*formats.READABLE, *formats.FILMS)]
     failures = [] if wanted else [Failure(storage.path_of(url), "holds no picture and no video")]
     pairs = [Pair(storage.join(url, name), storage.join(out, written_as(name))) for name in wanted]
     return Found(pairs, failures, len(names) - len(wanted))
@@ -142,7 +143,7 @@ def _below(url: str, out: str) -> Found:
 
 def written_as(name: str) -> str:
     """The name of the output: the input's, or .png where the input's format is read but not written."""
-    return name if jobs.is_file_name(Path(name)) else str(Path(name).with_suffix(".png"))
+    return name if formats.is_file_name(Path(name)) else str(Path(name).with_suffix(".png"))
 
 
 def _possible(pairs: Iterable[Pair]) -> tuple[list[Pair], list[Failure]]:

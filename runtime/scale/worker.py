@@ -17,13 +17,14 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
-from runtime import __version__, pictures, pipeline, video
+from runtime import __version__
 from runtime.artifact import CpuPrecision, sha256
-from runtime.enhance_command import reason
+from runtime.commands.enhance import reason
 from runtime.enhancer import Enhancer, Tile
 from runtime.errors import ArtifactError, InputError, RetinexError
-from runtime.pictures import Picture
-from runtime.scale import films, storage
+from runtime.media import films, pictures, pipeline
+from runtime.media.pictures import Picture
+from runtime.scale import segments, storage
 from runtime.scale.ledger import Note, Outcome, State, is_kept
 from runtime.scale.tasks import Task
 
@@ -200,13 +201,13 @@ class Worker:
             self._finish(task, "failed", reason(error))
 
     def _segment(self, task: Task) -> None:
-        path = films.segment_path(task.target, task.first)
+        path = segments.segment_path(task.target, task.first)
         source = self._film_digest(task.source)
         settings = f"{self._digest} to {task.last}"  # its length is part of it
         if is_kept(task.noted, str(path), settings, lambda: source):
             self._finish(task, "kept")
             return
-        count = films.enhance_segment(
+        count = segments.enhance_segment(
             self._enhancer, task.source, path, task.first, task.last, **self._settings.options
         )  # fmt: skip
         note = Note(str(path), source, storage.digest(str(path)) or "", settings)
@@ -215,12 +216,12 @@ class Worker:
     def _film(self, task: Task) -> None:
         """Put a film together; frames that no segment holds are enhanced here."""
         source, target = Path(task.source), Path(task.target)
-        replay = films.Replay(self._enhancer, task.target, task.step)
+        replay = segments.Replay(self._enhancer, task.target, task.step)
         whole = False
         try:
             digest = self._film_digest(task.source)  # before it is read: what replaces it meanwhile is another film
             # It is called as an Enhancer is, and that is all that a film needs.
-            text = video.enhance(replay, source, target, **self._settings.options)  # pyright: ignore[reportArgumentType]
+            text = films.enhance(replay, source, target, **self._settings.options)  # pyright: ignore[reportArgumentType]
             whole = True
         except InputError:
             whole = True  # with another try it would come to the same
@@ -228,7 +229,7 @@ class Worker:
         finally:
             replay.close()
             if whole:
-                shutil.rmtree(films.segments_folder(task.target), ignore_errors=True)
+                shutil.rmtree(segments.segments_folder(task.target), ignore_errors=True)
         if task.step and replay.fresh:
             again = f"{replay.fresh} frames were enhanced while it was put together"
             text = f"{text}; {again}" if text else again

@@ -19,6 +19,7 @@ from runtime import artifact, exposure, tiling
 from tests.cpp.conftest import CMAKE_DIR, PROJECT, call, compile_, configure, run
 from tests.runtime.conftest import make_info, write_artifact
 
+PACKAGES = ("train", "export", "engines", "runtime", "benchmarks")
 HEADERS = PROJECT / "runtime" / "cpp" / "include" / "retinexrt"
 
 
@@ -111,6 +112,9 @@ def test_an_installed_wheel_serves_a_project_of_its_own(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("retinexrt-*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "site")
+    for package in PACKAGES:
+        modules = {path.relative_to(tree) for path in (tree / package).rglob("*.py")}
+        assert modules == {path.relative_to(tmp_path / "site") for path in (tmp_path / "site" / package).rglob("*.py")}
     installed = tmp_path / "site" / "runtime" / "cpp"
     assert {path.name for path in (installed / "include" / "retinexrt").iterdir()} == {path.name for path in HEADERS.iterdir()}
     printed = call([sys.executable, "-c", COMMAND, tmp_path / "site"])

@@ -19,11 +19,11 @@ from runtime import (
     InputError,
     RetinexError,
     backends,
-    cli,
     locate,
 )
 from runtime.backends import BACKENDS, choices, ort, ov
 from runtime.backends.session import Probe
+from runtime.commands.main import main
 from tests.runtime.backends.plans import write_plan
 from tests.runtime.conftest import make_info, write_artifact
 
@@ -124,7 +124,7 @@ def test_a_plan_in_the_working_folder_needs_its_path(
     with pytest.raises(ArtifactError, match=rf"only where its path is given: {plan}"):
         choices("double", "tensorrt")
     assert _names(choices(str(plan))) == [("tensorrt", plan.name)]
-    assert cli.main(["doctor", "double"]) == 0
+    assert main(["doctor", "double"]) == 0
     assert f"{plan}: a plan in the working folder" in capsys.readouterr().out
     mine = write_plan(own / "engines")
     assert choices("double", "tensorrt")[0].path == mine

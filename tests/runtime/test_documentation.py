@@ -9,8 +9,8 @@ import pytest
 
 from runtime import exposure, tiling
 from runtime.backends import BACKENDS
+from tests.runtime.media.test_pictures import BAD_FILES
 from tests.runtime.test_enhancer import BAD_IMAGES, BAD_OUTS, BAD_SOURCES
-from tests.runtime.test_pictures import BAD_FILES
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "runtime.md"
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from runtime import ArtifactError, BackendUnavailableError, ClosedError, Enhancer, InputError, RetinexError, backends
 from runtime.artifact import ArtifactInfo, TensorInfo
-from runtime.backends.session import DeviceImages, Images
+from runtime.images import DeviceImages, Images
 from tests.runtime.conftest import double, make_info, write_artifact
 
 Picture = NDArray[np.uint8]

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from runtime import Enhancer, InputError, backends, device_memory, tiling
-from runtime.backends.session import DeviceImages, Images
+from runtime.images import DeviceImages, Images
 from tests.runtime.conftest import double, make_info
 from tests.runtime.cuda.fake import DeviceArray, FakeCuda, memory_at
 

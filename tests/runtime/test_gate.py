@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import gate
-from runtime import Enhancer, locate, pictures
+from runtime import Enhancer, locate
+from runtime.media import pictures
 
 
 @pytest.fixture(scope="module")

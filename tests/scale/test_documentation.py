@@ -10,15 +10,15 @@ import pytest
 
 from benchmarks import record, scale, sizing
 from benchmarks.scale import Point
-from runtime import cli
-from runtime.scale import films, ledger, model_repository, worker
+from runtime.commands.main import _parser, main  # pyright: ignore[reportPrivateUsage]
+from runtime.scale import ledger, model_repository, segments, worker
 
 TEXT = scale.PAGE.read_text()
 
 
 def test_its_constants_are_those_of_the_code() -> None:
-    assert f"segments of {films.STEP} frames (`--segment`)" in TEXT
-    assert cli._parser().parse_args(["enhance"]).segment == films.STEP  # pyright: ignore[reportPrivateUsage]
+    assert f"segments of {segments.STEP} frames (`--segment`)" in TEXT
+    assert _parser().parse_args(["enhance"]).segment == segments.STEP
     assert f"it is tried by itself {worker.ATTEMPTS} times, then named" in TEXT
     assert f"`{ledger.JOURNAL}`" in TEXT
 
@@ -27,7 +27,7 @@ def test_its_options_are_known(capsys: pytest.CaptureFixture[str]) -> None:
     known = ""
     for words in (["enhance", "--help"], ["triton", "--help"]):
         with pytest.raises(SystemExit):
-            cli.main(words)
+            main(words)
         known += capsys.readouterr().out
     commands = re.findall(r"^retinexrt (?:enhance|triton) .*$", TEXT, re.MULTILINE)
     assert len(commands) >= 7

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from runtime import cli
+from runtime.commands.main import main
 from runtime.scale import run
 from runtime.scale.run import Report
 from runtime.scale.worker import Settings
@@ -27,7 +27,7 @@ def _alone(folder: Path, settings: Settings) -> dict[str, bytes]:
     """What one process makes of a folder."""
     out = folder.parent / "alone"
     how = ["--engine", settings.source, "--backend", settings.backend, "--threads", "1", "-q"]
-    cli.main(["enhance", str(folder), "-o", str(out), *how])
+    main(["enhance", str(folder), "-o", str(out), *how])
     return outputs(out)
 
 

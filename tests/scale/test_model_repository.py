@@ -18,9 +18,10 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
-from runtime import Enhancer, cli, locate
+from runtime import Enhancer, locate
 from runtime.artifact import PlanInfo, Profile, sha256
 from runtime.backends import read_info
+from runtime.commands.main import main
 from runtime.errors import ArtifactError, IncompatiblePlanError, InputError, ManifestError
 from runtime.manifest import digest, manifest_path, to_text
 from runtime.scale.model_repository import Options, write
@@ -169,10 +170,10 @@ def test_what_a_server_could_not_run_is_refused(tmp_path: Path) -> None:
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["triton", "pdn", "msrnet", "--repository", str(tmp_path / "models"), "--size", "64x96", "--batch", "2"]
-    assert cli.main(words) == 0
+    assert main(words) == 0
     assert capsys.readouterr().err.count("version 1 written") == 2
     assert read(tmp_path / "models" / "msrnet_64x96").max_batch_size == 2
-    assert cli.main(["triton", "pdn", "--repository", str(tmp_path), "--size", "64"]) == 2
+    assert main(["triton", "pdn", "--repository", str(tmp_path), "--size", "64"]) == 2
     assert capsys.readouterr().err == "retinexrt: --size takes HxW, for example 400x600, found '64'\n"
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import psutil
 import pytest
 
-from runtime import cli
+from runtime.commands.main import main
 from runtime.errors import InputError
 from runtime.scale import command, run
 from runtime.scale.worker import Settings
@@ -53,9 +53,9 @@ def test_the_command_gives_the_bytes_of_one_process_and_keeps_them(
     (source / "notes.txt").write_text("passed over")
     out, alone = source.parent / "out", source.parent / "alone"
     command = ["enhance", "--ray", cluster.address, str(source), "-o", str(out), "--segment", "20", *_words(settings)]
-    assert cli.main(command) == 1
+    assert main(command) == 1
     said = capfd.readouterr().err.splitlines()
-    assert cli.main(["enhance", str(source), "-o", str(alone), *_words(settings)]) == 1
+    assert main(["enhance", str(source), "-o", str(alone), *_words(settings)]) == 1
     assert outputs(out) == outputs(alone) and len(outputs(out)) == 24
     capfd.readouterr()
     assert said[0] == "retinexrt: 24 enhanced, 1 failed, 1 other files passed over"
@@ -67,7 +67,7 @@ def test_the_command_gives_the_bytes_of_one_process_and_keeps_them(
     (source / "0" / "004.png").write_bytes((source / "0" / "005.png").read_bytes())  # another input
     (out / "0" / "006.png").write_bytes(b"damaged")
     (out / "0" / "007.png").unlink()
-    assert cli.main(command) == 1
+    assert main(command) == 1
     assert capfd.readouterr().err.startswith("retinexrt: 3 enhanced, 21 kept from an earlier run, 1 failed")
     found = outputs(out)
     assert found["0/004.png"] == found["0/005.png"]
@@ -89,7 +89,7 @@ def test_a_bucket_becomes_another(
     report = run.enhance([source_url], out, settings, address=cluster.address, progress=drawn)
     assert "12/12" in drawn.getvalue()
     assert report.account.enhanced == 12 and not report.failures
-    assert cli.main(["enhance", "-q", str(source), "-o", str(source.parent / "alone"), *_words(settings)]) == 0
+    assert main(["enhance", "-q", str(source), "-o", str(source.parent / "alone"), *_words(settings)]) == 0
     found = {key.removeprefix("bucket/out/"): data for key, data in objects.items() if key.startswith("bucket/out/")}
     assert {name: data for name, data in found.items() if not name.startswith(".")} == outputs(source.parent / "alone")
     assert run.enhance([source_url], out, settings, address=cluster.address).account.kept == 12
@@ -131,7 +131,7 @@ def test_a_run_that_was_killed_goes_on(
     ours = out / "0" / ".001.png.metadata"
     ours.write_bytes(b"somebody's own")
     assert 3 <= before < 60
-    assert cli.main(["enhance", "--ray", cluster.address, str(source), "-o", str(out), *how]) == 0
+    assert main(["enhance", "--ray", cluster.address, str(source), "-o", str(out), *how]) == 0
     enhanced, kept = (int(word) for word in capfd.readouterr().err.split("\n")[0].split()[:4] if word.isdigit())
     # What was on its way from worker to ledger when the command was killed is done again.
     assert enhanced + kept == 60 and kept >= before - 2
@@ -167,11 +167,11 @@ def test_what_is_wrong_is_said_in_one_line(
         "workers without Ray": [source, "--workers", "2"],
     }
     for case, words in cases.items():
-        assert cli.main(["enhance", *words, "-o", str(tmp_path / "out")]) == 2, case
+        assert main(["enhance", *words, "-o", str(tmp_path / "out")]) == 2, case
         assert capfd.readouterr().err.count("\n") == 1, case
     # What was to be a picture does not become a folder where there is nothing to enhance.
     words = ["--ray", cluster.address, str(tmp_path / "absent.png"), "-o", str(tmp_path / "bright.png")]
-    assert cli.main(["enhance", *words]) == 1
+    assert main(["enhance", *words]) == 1
     assert "absent.png: does not exist" in capfd.readouterr().err and not (tmp_path / "bright.png").exists()
 
 

@@ -14,10 +14,11 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from runtime import Enhancer, pictures, video
-from runtime.backends.session import Images
+from runtime import Enhancer
 from runtime.errors import ArtifactError
-from runtime.scale import films, ledger, worker
+from runtime.images import Images
+from runtime.media import films, pictures
+from runtime.scale import ledger, segments, worker
 from runtime.scale.ledger import JOURNAL, Ledger, Note, Outcome, read_journal
 from runtime.scale.tasks import Task
 from runtime.scale.worker import ATTEMPTS, Settings, Worker, packed, probe, unpacked
@@ -155,8 +156,10 @@ def test_the_journal_survives_being_cut(tmp_path: Path) -> None:
 
 def _segments(enhancer: Enhancer, source: Path, target: Path, step: int, count: int) -> None:
     for first in range(0, count, step):
-        path = films.segment_path(str(target), first)
-        assert films.enhance_segment(enhancer, str(source), path, first, min(first + step, count)) == min(step, count - first)
+        path = segments.segment_path(str(target), first)
+        assert segments.enhance_segment(enhancer, str(source), path, first, min(first + step, count)) == min(
+            step, count - first
+        )
 
 
 @pytest.mark.parametrize(("suffix", "frames", "step"), [(".mp4", 50, 16), (".avi", 33, 11), (".mkv", 24, 7)])
@@ -166,10 +169,10 @@ def test_a_film_in_segments_has_the_bytes_of_one_in_one_piece(
     source = film(tmp_path / f"in{suffix}", frames)
     with Enhancer(settings.source, backend="onnxruntime", threads=1) as enhancer:
         target, whole = tmp_path / f"parts{suffix}", tmp_path / f"whole{suffix}"
-        video.enhance(enhancer, source, whole)
-        _segments(enhancer, source, target, step, films.count_frames(str(source)))
-        replay = films.Replay(enhancer, str(target), step)
-        video.enhance(replay, source, target)  # pyright: ignore[reportArgumentType]
+        films.enhance(enhancer, source, whole)
+        _segments(enhancer, source, target, step, segments.count_frames(str(source)))
+        replay = segments.Replay(enhancer, str(target), step)
+        films.enhance(replay, source, target)  # pyright: ignore[reportArgumentType]
         replay.close()
     assert replay.fresh <= 1
     assert _frames(target) == _frames(whole) and len(_frames(target)) == frames
@@ -190,11 +193,11 @@ def test_frames_that_no_segment_holds_are_enhanced_in_the_end(settings: Settings
     source, target = film(tmp_path / "in.mp4", 40), tmp_path / "out.mp4"
     with Enhancer(settings.source, backend="onnxruntime", threads=1) as enhancer:
         whole = tmp_path / "whole.mp4"
-        video.enhance(enhancer, source, whole)
-        films.enhance_segment(enhancer, str(source), films.segment_path(str(target), 0), 2, 12)  # two frames late
-        films.segment_path(str(target), 20).write_bytes(b"no archive")
-        replay = films.Replay(enhancer, str(target), 10)
-        video.enhance(replay, source, target)  # pyright: ignore[reportArgumentType]
+        films.enhance(enhancer, source, whole)
+        segments.enhance_segment(enhancer, str(source), segments.segment_path(str(target), 0), 2, 12)  # two frames late
+        segments.segment_path(str(target), 20).write_bytes(b"no archive")
+        replay = segments.Replay(enhancer, str(target), 10)
+        films.enhance(replay, source, target)  # pyright: ignore[reportArgumentType]
         replay.close()
     assert replay.fresh == 32
     assert target.read_bytes() == whole.read_bytes()
@@ -208,17 +211,17 @@ def test_films_through_a_worker(settings: Settings, tmp_path: Path) -> None:
     one = Worker(settings, book)
     one(_row(parts))
     assert book.account().frames == 30 and book.account().enhanced == 0
-    assert len(list(films.segments_folder(str(target)).iterdir())) == 3
+    assert len(list(segments.segments_folder(str(target)).iterdir())) == 3
     # A run that was stopped here finds the segments again.
     notes = read_journal(str(target.parent))
     longer = Ledger(str(tmp_path))
-    first = str(films.segment_path(str(target), 0))
+    first = str(segments.segment_path(str(target), 0))
     Worker(settings, longer)(_row([replace(parts[0], last=9, noted=json.dumps(notes[first].__dict__))]))
     assert longer.account().frames == 9  # of another length it is another segment
     Worker(settings, Ledger(str(target.parent)))(_row(parts[:1]))
     notes = read_journal(str(target.parent))
     later = Ledger(str(target.parent))
-    noted = [json.dumps(notes[str(films.segment_path(str(target), part.first))].__dict__) for part in parts]
+    noted = [json.dumps(notes[str(segments.segment_path(str(target), part.first))].__dict__) for part in parts]
     Worker(settings, later)(_row([replace(part, noted=note) for part, note in zip(parts, noted, strict=True)]))
     assert later.account().frames == 0
     broken = Task(9, "film", str(tmp_path / "absent.mp4"), str(target.parent / "absent.mp4"))
@@ -226,7 +229,7 @@ def test_films_through_a_worker(settings: Settings, tmp_path: Path) -> None:
     account = book.account()
     assert account.enhanced == 1 and account.frames == 30 and list(outputs(target.parent)) == ["film.mp4"]
     assert ["No such file" in failure.reason for failure in account.failures] == [True]
-    assert not films.segments_folder(str(target)).exists()
+    assert not segments.segments_folder(str(target)).exists()
 
 
 def test_a_picture_too_large_for_memory_is_named(
@@ -256,6 +259,6 @@ def test_replay_takes_what_an_enhancer_takes() -> None:
         assert options == {"strength": 0.5}
         return frame + 1
 
-    replay = films.Replay(enhance, "/nowhere/film.mp4", 0)
+    replay = segments.Replay(enhance, "/nowhere/film.mp4", 0)
     frame = np.zeros((16, 16, 3), np.uint8)
     assert np.array_equal(replay(frame, strength=0.5), frame + 1) and replay.fresh == 1

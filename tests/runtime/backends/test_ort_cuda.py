@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from runtime.backends import ort_cuda
 from runtime.backends.ort_cuda import PROVIDER, OrtCudaSession
-from runtime.backends.session import DeviceImages
 from runtime.cuda.capture import recording
 from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, ClosedError, InputError
+from runtime.images import DeviceImages
 from tests.runtime.conftest import double, make_info, write_artifact
 from tests.runtime.cuda.fake import FakeCuda
 

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 
 from runtime import manifest
 from runtime.backends import rtx_cache, trt, trt_log, trt_rtx
-from runtime.backends.session import DeviceImages
 from runtime.backends.trt import TensorRTSession, open_plan
 from runtime.cuda.capture import whole_gpu
 from runtime.errors import (
@@ -34,6 +33,7 @@ from runtime.errors import (
     InputError,
     ManifestError,
 )
+from runtime.images import DeviceImages
 from tests.runtime.backends.fake_tensorrt import CudaGraphStrategy, FakeTensorRT, ILogger
 from tests.runtime.backends.plans import LARGEST, write_plan
 from tests.runtime.cuda.fake import FakeCuda, aligned

@@ -17,11 +17,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from runtime import cli, jobs, pictures
-from runtime.pictures import Picture
+from runtime.commands.main import _SCRIPTS, main  # pyright: ignore[reportPrivateUsage]
+from runtime.media import pictures
+from runtime.media.inputs import Failure, find
+from runtime.media.pictures import Picture
 from tests.runtime.conftest import double
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -48,7 +50,7 @@ def test_a_folder_keeps_its_structure(
     engine: list[str], photographs: Path, dark: NDArray[np.uint8], capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = photographs.parent / "out"
-    assert cli.main(["enhance", str(photographs), "-o", str(out), *engine]) == 0
+    assert main(["enhance", str(photographs), "-o", str(out), *engine]) == 0
     assert _tree(out) == ["a.png", "below/b.png", "below/c.jpg"]
     assert np.array_equal(pictures.read(out / "below/b.png").rgb, double(dark))
     captured = capsys.readouterr()
@@ -58,16 +60,16 @@ def test_a_folder_keeps_its_structure(
 
 def test_one_file_becomes_a_file_or_goes_into_a_folder(engine: list[str], photographs: Path) -> None:
     source, base = str(photographs / "a.png"), photographs.parent
-    assert cli.main(["enhance", source, "-o", str(base / "x" / "bright.webp"), *engine]) == 0
-    assert cli.main(["enhance", source, "-o", str(base / "folder"), *engine]) == 0
+    assert main(["enhance", source, "-o", str(base / "x" / "bright.webp"), *engine]) == 0
+    assert main(["enhance", source, "-o", str(base / "folder"), *engine]) == 0
     assert (base / "x" / "bright.webp").is_file() and (base / "folder" / "a.png").is_file()
 
 
 def test_strength_and_gate_reach_the_network(engine: list[str], photographs: Path, dark: NDArray[np.uint8]) -> None:
     source, out = str(photographs / "a.png"), photographs.parent / "out.png"
-    assert cli.main(["enhance", source, "-o", str(out), "--strength", "0", *engine]) == 0
+    assert main(["enhance", source, "-o", str(out), "--strength", "0", *engine]) == 0
     assert np.array_equal(pictures.read(out).rgb, dark)
-    assert cli.main(["enhance", source, "-o", str(out), "--gate", "--strength", "1", *engine]) == 0
+    assert main(["enhance", source, "-o", str(out), "--gate", "--strength", "1", *engine]) == 0
     assert not np.array_equal(pictures.read(out).rgb, double(dark))
 
 
@@ -78,7 +80,7 @@ def test_failures_are_summed_up_and_cost_the_others_nothing(
     (photographs / "film.avi").write_bytes(b"no film")
     pictures.write(photographs / "tiny.png", Picture(np.zeros((15, 40, 3), np.uint8)))
     out = photographs.parent / "out"
-    assert cli.main(["enhance", str(photographs), str(photographs / "absent.png"), "-o", str(out), *engine]) == 1
+    assert main(["enhance", str(photographs), str(photographs / "absent.png"), "-o", str(out), *engine]) == 1
     assert _tree(out) == ["a.png", "below/b.png", "below/c.jpg"]
     lines = capsys.readouterr().err.splitlines()
     assert "retinexrt: 3 enhanced, 4 failed, 1 other files passed over" in lines
@@ -91,9 +93,9 @@ def test_failures_are_summed_up_and_cost_the_others_nothing(
 
 def test_quiet_says_only_what_failed(engine: list[str], photographs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = str(photographs.parent / "out")
-    assert cli.main(["enhance", "-q", str(photographs / "a.png"), "-o", out, *engine]) == 0
+    assert main(["enhance", "-q", str(photographs / "a.png"), "-o", out, *engine]) == 0
     assert capsys.readouterr().err == ""
-    assert cli.main(["enhance", "-q", str(photographs / "absent.png"), "-o", out, *engine]) == 1
+    assert main(["enhance", "-q", str(photographs / "absent.png"), "-o", out, *engine]) == 1
     assert capsys.readouterr().err.count("\n") == 1
 
 
@@ -102,7 +104,7 @@ def test_inputs_are_never_written_over(
     engine: list[str], photographs: Path, out: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = (photographs / "a.png").read_bytes()
-    assert cli.main(["enhance", str(photographs / "a.png"), "-o", str(photographs.parent / out), *engine]) == 1
+    assert main(["enhance", str(photographs / "a.png"), "-o", str(photographs.parent / out), *engine]) == 1
     assert (photographs / "a.png").read_bytes() == before
     assert "would write over the input" in capsys.readouterr().err
 
@@ -110,7 +112,7 @@ def test_inputs_are_never_written_over(
 def test_two_inputs_do_not_become_one_file(engine: list[str], photographs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pictures.write(photographs / "other" / "b.png", Picture(np.full((20, 20, 3), 9, np.uint8)))
     inputs = [str(photographs / "below" / "b.png"), str(photographs / "other" / "b.png")]
-    assert cli.main(["enhance", *inputs, "-o", str(photographs.parent / "out"), *engine]) == 1
+    assert main(["enhance", *inputs, "-o", str(photographs.parent / "out"), *engine]) == 1
     assert "so would" in capsys.readouterr().err
     assert _tree(photographs.parent / "out") == ["b.png"]
 
@@ -118,7 +120,7 @@ def test_two_inputs_do_not_become_one_file(engine: list[str], photographs: Path,
 def test_the_output_folder_inside_the_input_is_not_read_again(engine: list[str], photographs: Path) -> None:
     out = photographs / "bright"
     for _ in range(2):
-        assert cli.main(["enhance", str(photographs), "-o", str(out), *engine]) == 0
+        assert main(["enhance", str(photographs), "-o", str(out), *engine]) == 0
         assert _tree(out) == ["a.png", "below/b.png", "below/c.jpg"]
 
 
@@ -132,10 +134,10 @@ def test_folders_that_cannot_be_read_are_named(photographs: Path, monkeypatch: p
         return scan(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    found = jobs.plan([str(photographs)], photographs.parent / "out")
+    found = find([str(photographs)], photographs.parent / "out")
     assert [job.source.name for job in found.jobs] == ["a.png"]
-    assert found.failures == [jobs.Failure(str(photographs / "below"), "cannot be read: Permission denied")]
-    found = jobs.plan([str(photographs / "below")], photographs.parent / "out")
+    assert found.failures == [Failure(str(photographs / "below"), "cannot be read: Permission denied")]
+    found = find([str(photographs / "below")], photographs.parent / "out")
     assert [failure.reason for failure in found.failures] == ["cannot be read: Permission denied"]
 
 
@@ -144,7 +146,7 @@ def test_paths_that_cannot_be_looked_at_are_named(
 ) -> None:
     out, long = str(photographs.parent / "out"), 300 * "x"
     (photographs / "circle.png").symlink_to("circle.png")
-    assert cli.main(["enhance", long, str(photographs), str(photographs / "a.png" / "b.png"), "-o", out, *engine]) == 1
+    assert main(["enhance", long, str(photographs), str(photographs / "a.png" / "b.png"), "-o", out, *engine]) == 1
     said = capsys.readouterr().err
     assert f"retinexrt: {long}: cannot be read: File name too long" in said
     assert "b.png: does not exist" in said and "circle.png: cannot read" in said and "3 enhanced, 3 failed" in said
@@ -160,15 +162,15 @@ def test_typescript_is_no_film(tmp_path: Path) -> None:
     others = {"d.ts": b"GET = 1;\n" * 99, "e.ts": b"G", "f.mts": b"", "g.ts": b"export const a = 1;\n"}
     for name, data in (films | others).items():
         (tmp_path / name).write_bytes(data)
-    found = jobs.plan([str(tmp_path)], tmp_path / "out")
+    found = find([str(tmp_path)], tmp_path / "out")
     assert sorted(job.source.name for job in found.jobs) == sorted(films)
     assert found.ignored == len(others)
 
 
 def test_what_is_read_but_not_written_becomes_png(tmp_path: Path) -> None:
     (tmp_path / "a.gif").write_bytes(b"x")
-    plan = jobs.plan([str(tmp_path)], tmp_path / "out")
-    assert [job.target.name for job in plan.jobs] == ["a.png"]
+    found = find([str(tmp_path)], tmp_path / "out")
+    assert [job.target.name for job in found.jobs] == ["a.png"]
 
 
 @pytest.mark.parametrize(
@@ -185,13 +187,13 @@ def test_what_is_read_but_not_written_becomes_png(tmp_path: Path) -> None:
     ],
 )
 def test_usage_errors_are_one_line_and_2(argv: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(argv) == 2
+    assert main(argv) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1 and error.startswith("retinexrt: ")
 
 
 def test_a_bad_strength_fails_before_any_file(engine: list[str], photographs: Path) -> None:
-    assert cli.main(["enhance", str(photographs), "-o", str(photographs.parent / "o"), "--strength", "2", *engine]) == 2
+    assert main(["enhance", str(photographs), "-o", str(photographs.parent / "o"), "--strength", "2", *engine]) == 2
 
 
 class Pipe:
@@ -205,7 +207,7 @@ def _piped(monkeypatch: pytest.MonkeyPatch, argv: list[str], data: bytes) -> tup
     out = Pipe()
     monkeypatch.setattr(sys, "stdin", Pipe(data))
     monkeypatch.setattr(sys, "stdout", out)
-    return cli.main(argv), out.buffer.getvalue()
+    return main(argv), out.buffer.getvalue()
 
 
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".jpg"])
@@ -246,19 +248,19 @@ def test_a_video_beside_pictures(engine: list[str], photographs: Path, capsys: p
         writer.write(np.full((32, 32, 3), 30, np.uint8))
     writer.release()
     out = photographs.parent / "out"
-    assert cli.main(["enhance", str(photographs), "-o", str(out), *engine]) == 0
+    assert main(["enhance", str(photographs), "-o", str(out), *engine]) == 0
     assert "film.avi" in _tree(out)
 
 
 def test_networks_and_doctor(capsys: pytest.CaptureFixture[str], artifacts: Path) -> None:
-    assert cli.main(["networks"]) == 0
+    assert main(["networks"]) == 0
     assert "network" in capsys.readouterr().out
-    assert cli.main(["doctor", str(artifacts / "double.onnx")]) == 0
+    assert main(["doctor", str(artifacts / "double.onnx")]) == 0
     report = capsys.readouterr().out
     for name in ("tensorrt", "tensorrt_rtx", "onnxruntime-cuda", "openvino", "onnxruntime"):
         assert f" {name} " in report
     assert "used: " in report
-    assert cli.main(["doctor", "nonesuch"]) == 0
+    assert main(["doctor", "nonesuch"]) == 0
     assert "retinexrt export nonesuch" in capsys.readouterr().out
 
 
@@ -269,7 +271,7 @@ def test_doctor_explains_and_names_the_next_faster(
     from runtime.backends.session import Probe
 
     monkeypatch.setattr(ov, "probe", lambda device: Probe("openvino", False, "it is not installed", "pip install openvino-x"))
-    assert cli.main(["doctor", str(artifacts / "double.onnx")]) == 0
+    assert main(["doctor", str(artifacts / "double.onnx")]) == 0
     report = capsys.readouterr().out
     assert "no  openvino" in report and "it is not installed" in report
     assert "used: onnxruntime" in report
@@ -278,28 +280,28 @@ def test_doctor_explains_and_names_the_next_faster(
 
 @pytest.mark.parametrize("name", ["export", "build", "parity", "latency", "quality"])
 def test_scripts_are_handed_their_arguments(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = cli._SCRIPTS[name][0]  # pyright: ignore[reportPrivateUsage]
+    module = _SCRIPTS[name][0]
     fake = ModuleType(module)
     seen: list[Any] = []
     fake.main = lambda argv: seen.append(argv) or 3  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module, fake)
-    assert cli.main([name, "--help", "pdn"]) == 3
+    assert main([name, "--help", "pdn"]) == 3
     assert seen == [["--help", "pdn"]]
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setitem(sys.modules, "export.to_onnx", None)
-    assert cli.main(["export", "pdn"]) == 2
+    assert main(["export", "pdn"]) == 2
     assert "pip install 'retinexrt[export]'" in capsys.readouterr().err
 
 
 def test_help_version_and_cmake_dir(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["--cmake-dir"]) == 0
+    assert main(["--cmake-dir"]) == 0
     assert capsys.readouterr().out.strip() == str(ROOT / "runtime" / "cpp" / "cmake")
-    assert cli.main([]) == 2
+    assert main([]) == 2
     assert "enhance" in capsys.readouterr().out
     with pytest.raises(SystemExit) as caught:
-        cli.main(["--version"])
+        main(["--version"])
     assert caught.value.code == 0
     assert capsys.readouterr().out.startswith("retinexrt ")
 
@@ -356,9 +358,9 @@ def test_a_reader_that_leaves_is_no_traceback(engine: list[str]) -> None:
 _GROWTH = """
 import re, sys
 from pathlib import Path
-from runtime import cli
+from runtime.commands.main import main
 for folder in sys.argv[2:4]:
-    assert cli.main(["enhance", "-q", folder, "-o", folder + "-out", "--engine", sys.argv[1], "--backend", "onnxruntime"]) == 0
+    assert main(["enhance", "-q", folder, "-o", folder + "-out", "--engine", sys.argv[1], "--backend", "onnxruntime"]) == 0
     print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024)
 """
 

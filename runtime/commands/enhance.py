@@ -13,12 +13,12 @@ from typing import Any, BinaryIO
 import numpy as np
 from tqdm import tqdm
 
-from runtime import pictures, pipeline, video
-from runtime.backends.session import Images
 from runtime.enhancer import Enhancer
 from runtime.errors import InputError, RetinexError
 from runtime.exposure import check_strength
-from runtime.jobs import Failure, Job, plan
+from runtime.images import Images
+from runtime.media import films, pictures, pipeline
+from runtime.media.inputs import Failure, Job, find
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -99,7 +99,7 @@ def _read_frame(stream: BinaryIO, shape: tuple[int, int, int]) -> Images | None:
 
 
 def _enhance_files(enhancer: Enhancer, inputs: list[str], out: Path, options: dict[str, Any], quiet: bool) -> int:
-    todo = plan(inputs, out)
+    todo = find(inputs, out)
     failures = list(todo.failures)
     done = 0
     interrupted = False
@@ -136,7 +136,7 @@ def _outcomes(
     for job in jobs:
         if job.is_video:
             try:
-                yield job, video.enhance(enhancer, job.source, job.target, hidden=hidden, **options)
+                yield job, films.enhance(enhancer, job.source, job.target, hidden=hidden, **options)
             except Exception as error:
                 yield job, error
 

@@ -13,11 +13,10 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from runtime import pipeline
 from runtime.artifact import TEMPORARY
-from runtime.backends.session import Images
-from runtime.enhancer import Enhancer
 from runtime.errors import InputError, OutputError
+from runtime.images import Enhance, Images
+from runtime.media import pipeline
 
 _CODECS = {".avi": "MJPG", ".webm": "VP80", ".wmv": "WMV2", ".mpg": "MPG2", ".mpeg": "MPG2", ".ts": "MPG2", ".mts": "MPG2"}
 _CODEC = "mp4v"
@@ -30,7 +29,7 @@ _COUNTED = (".mp4", ".m4v", ".mov", ".avi")
 _ENOUGH, _SLACK = 0.98, 3
 
 
-def enhance(enhancer: Enhancer, source: Path, target: Path, *, hidden: bool | None = True, **options: Any) -> str:
+def enhance(enhancer: Enhance, source: Path, target: Path, *, hidden: bool | None = True, **options: Any) -> str:
     """Enhance a film; returns what there is to say about its sound. `hidden`: no progress bar (None: on terminals only).
 
     If the film breaks off, what could be decoded is written beside `target` as NAME.partial.SUFFIX, and InputError says
@@ -47,7 +46,7 @@ def enhance(enhancer: Enhancer, source: Path, target: Path, *, hidden: bool | No
 
 
 def _enhance(
-    enhancer: Enhancer, capture: cv2.VideoCapture, source: Path, target: Path, hidden: bool | None, options: dict[str, Any]
+    enhancer: Enhance, capture: cv2.VideoCapture, source: Path, target: Path, hidden: bool | None, options: dict[str, Any]
 ) -> str:
     rate = capture.get(cv2.CAP_PROP_FPS)
     rate = rate if math.isfinite(rate) and rate > 0 else _FRAME_RATE
@@ -77,7 +76,7 @@ def _workspace(target: Path) -> tempfile.TemporaryDirectory[str]:
 
 
 def _write_frames(
-    enhancer: Enhancer,
+    enhancer: Enhance,
     capture: cv2.VideoCapture,
     path: Path,
     rate: float,

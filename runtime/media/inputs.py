@@ -1,4 +1,4 @@
-"""What `retinexrt enhance` has to do: which file becomes which."""
+"""Inputs of `retinexrt enhance`: files and folders, and which file each becomes."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime import pictures
-
-VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".wmv", ".ts", ".mts")
+from runtime.media import formats
 
 #: Endings that films share with other files (TypeScript), and where in such a film two packets in a row begin, each with
 #: the byte 0x47: packets of 188 bytes, the same after 4 bytes of time, the same with 16 bytes of error correction.
@@ -25,7 +23,7 @@ class Job:
 
     @property
     def is_video(self) -> bool:
-        return self.source.suffix.lower() in VIDEOS
+        return formats.is_film(self.source)
 
 
 @dataclass(frozen=True)
@@ -37,15 +35,17 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Work:
+    """All files to enhance, and what cannot be."""
+
     jobs: list[Job]
     failures: list[Failure]
     #: Files found in folders that are neither pictures nor videos.
     ignored: int
 
 
-def plan(inputs: list[str], out: Path) -> Plan:
-    """Find every picture and video in `inputs`, files and folders, and where each goes.
+def find(named: list[str], out: Path) -> Work:
+    """Find every picture and video in `named`, files and folders, and where each goes.
 
     One file with `out` named like a file becomes that file; everything else goes into the folder `out`, where folders
     keep their structure. No input is ever written over, and no two inputs become one file.
@@ -53,33 +53,23 @@ def plan(inputs: list[str], out: Path) -> Plan:
     jobs: list[Job] = []
     failures: list[Failure] = []
     ignored = 0
-    alone = len(inputs) == 1 and is_file_name(out) and not _is_folder(out) and not _is_folder(Path(inputs[0]))
-    for text in inputs:
+    alone = len(named) == 1 and formats.is_file_name(out) and not _is_folder(out) and not _is_folder(Path(named[0]))
+    for text in named:
         given = Path(text)
         if obstacle := _obstacle(given):
             failures.append(Failure(text, obstacle))
         elif not _is_folder(given):
-            jobs.append(Job(given, out if alone else out / _written_as(Path(given.name))))
+            jobs.append(Job(given, out if alone else out / formats.written_as(Path(given.name))))
         else:
             files, unreadable = _walk(given, out)
             found = [path for path in files if _is_wanted(path)]
             ignored += len(files) - len(found)
-            jobs.extend(Job(path, out / _written_as(path.relative_to(given))) for path in found)
+            jobs.extend(Job(path, out / formats.written_as(path.relative_to(given))) for path in found)
             failures.extend(unreadable)
             if not found and not unreadable:
                 failures.append(Failure(text, "holds no picture and no video"))
     kept, clashes = _without_clashes(jobs)
-    return Plan(kept, failures + clashes, ignored)
-
-
-def is_file_name(path: Path) -> bool:
-    """Whether a path that need not exist is named like a picture or video rather than a folder."""
-    return path.suffix.lower() in (*pictures.WRITABLE, *VIDEOS)
-
-
-def _written_as(name: Path) -> Path:
-    """The name of the output: the input's, or .png where the input's format is read but not written."""
-    return name if is_file_name(name) else name.with_suffix(".png")
+    return Work(kept, failures + clashes, ignored)
 
 
 def _obstacle(path: Path) -> str | None:
@@ -102,7 +92,7 @@ def _is_wanted(path: Path) -> bool:
     suffix = path.suffix.lower()
     if suffix in _TRANSPORT_STREAMS:
         return _is_transport_stream(path)
-    return suffix in (*pictures.READABLE, *VIDEOS)
+    return suffix in (*formats.READABLE, *formats.FILMS)
 
 
 def _is_transport_stream(path: Path) -> bool:

@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from runtime import Enhancer, InputError, OutputError, pipeline, video
-from runtime.backends.session import Images
+from runtime import Enhancer, InputError, OutputError
+from runtime.images import Images
+from runtime.media import films, pipeline
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def _frames(path: Path) -> list[Images]:
 )
 def test_every_frame_is_enhanced(enhancer: Enhancer, tmp_path: Path, suffix: str, codec: str) -> None:
     source, target = _film(tmp_path / f"in{suffix}", codec=codec), tmp_path / "out" / f"film{suffix}"
-    note = video.enhance(enhancer, source, target)
+    note = films.enhance(enhancer, source, target)
     assert note == "without sound: ffmpeg is not on the PATH"
     before, after = _frames(source), _frames(target)
     assert len(after) == len(before) == 30
@@ -63,7 +64,7 @@ def test_every_frame_is_enhanced(enhancer: Enhancer, tmp_path: Path, suffix: str
 
 def test_strength_reaches_the_frames(enhancer: Enhancer, tmp_path: Path) -> None:
     source, target = _film(tmp_path / "in.avi", codec="MJPG"), tmp_path / "out.avi"
-    video.enhance(enhancer, source, target, strength=0.0)
+    films.enhance(enhancer, source, target, strength=0.0)
     assert np.abs(_frames(target)[10].astype(int) - _frames(source)[10]).max() <= 2
 
 
@@ -71,7 +72,7 @@ def test_a_film_that_breaks_off_keeps_what_there_was(enhancer: Enhancer, tmp_pat
     source, target = _film(tmp_path / "in.avi", frames=60, codec="MJPG"), tmp_path / "out" / "film.avi"
     source.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
     with pytest.raises(InputError, match=r"breaks off after \d+ of \d+ frames; those are in .*film\.partial\.avi"):
-        video.enhance(enhancer, source, target)
+        films.enhance(enhancer, source, target)
     assert [path.name for path in target.parent.iterdir()] == ["film.partial.avi"]
     assert 10 < len(_frames(target.parent / "film.partial.avi")) < 50
 
@@ -81,7 +82,7 @@ def test_what_is_no_film_is_named(enhancer: Enhancer, tmp_path: Path, content: b
     source = tmp_path / "in.avi"
     source.write_bytes(content)
     with pytest.raises(InputError, match=r"not a video that OpenCV opens|no frame"):
-        video.enhance(enhancer, source, tmp_path / "out" / "film.avi")
+        films.enhance(enhancer, source, tmp_path / "out" / "film.avi")
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
 
 
@@ -89,14 +90,14 @@ def test_a_frame_that_fails_leaves_nothing(enhancer: Enhancer, tmp_path: Path) -
     source = _film(tmp_path / "in.avi", codec="MJPG")
     enhancer.close()
     with pytest.raises(RuntimeError, match="closed"):
-        video.enhance(enhancer, source, tmp_path / "out" / "film.avi")
+        films.enhance(enhancer, source, tmp_path / "out" / "film.avi")
     assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_frames_that_do_not_arrive_are_noticed(enhancer: Enhancer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """OpenCV's writer says nothing on a full disk; here one that drops every frame from the tenth on."""
     source = _film(tmp_path / "in.avi", codec="MJPG")
-    open_writer = video._open_writer  # pyright: ignore[reportPrivateUsage]
+    open_writer = films._open_writer  # pyright: ignore[reportPrivateUsage]
 
     class Dropping:
         def __init__(self, writer: cv2.VideoWriter) -> None:
@@ -113,9 +114,9 @@ def test_frames_that_do_not_arrive_are_noticed(enhancer: Enhancer, tmp_path: Pat
     def open_dropping(path: Path, rate: float, width: int, height: int) -> Dropping:
         return Dropping(open_writer(path, rate, width, height))
 
-    monkeypatch.setattr(video, "_open_writer", open_dropping)
+    monkeypatch.setattr(films, "_open_writer", open_dropping)
     with pytest.raises(OutputError, match=r"9 of 30 frames arrived \(\d+ MiB are free\)"):
-        video.enhance(enhancer, source, tmp_path / "out" / "film.avi")
+        films.enhance(enhancer, source, tmp_path / "out" / "film.avi")
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -132,7 +133,7 @@ def test_ffmpeg_is_asked_for_the_sound(enhancer: Enhancer, tmp_path: Path, witho
         f'echo "$@" > {tmp_path}/arguments\nfor last; do :; done\n/bin/cat "$6" > "$last"; printf SOUND >> "$last"',
     )
     source, target = _film(tmp_path / "in.avi", codec="MJPG"), tmp_path / "out" / "film.avi"
-    assert video.enhance(enhancer, source, target) == ""
+    assert films.enhance(enhancer, source, target) == ""
     assert target.read_bytes().endswith(b"SOUND")
     arguments = (tmp_path / "arguments").read_text()
     assert f"-i {source}" in arguments and "-map 0:v:0 -map 1:a? -c copy" in arguments
@@ -142,7 +143,7 @@ def test_ffmpeg_is_asked_for_the_sound(enhancer: Enhancer, tmp_path: Path, witho
 def test_sound_that_does_not_fit_is_said_and_costs_nothing(enhancer: Enhancer, tmp_path: Path, without_ffmpeg: Path) -> None:
     _put_ffmpeg(without_ffmpeg, "echo 'codec not supported in container' >&2; exit 1")
     source, target = _film(tmp_path / "in.avi", codec="MJPG"), tmp_path / "out" / "film.avi"
-    assert video.enhance(enhancer, source, target) == (
+    assert films.enhance(enhancer, source, target) == (
         "without sound: ffmpeg could not copy it (codec not supported in container)"
     )
     assert len(_frames(target)) == 30
@@ -167,7 +168,7 @@ def test_memory_is_bounded_by_frames_in_flight(enhancer: Enhancer, tmp_path: Pat
         return overlap(items, counted_load, work, counted_store, **options)
 
     monkeypatch.setattr(pipeline, "overlap", watched)
-    video.enhance(enhancer, source, tmp_path / "out.avi")
+    films.enhance(enhancer, source, tmp_path / "out.avi")
     assert len(_frames(tmp_path / "out.avi")) == 200
     assert alive[1] <= 12
 
@@ -175,4 +176,4 @@ def test_memory_is_bounded_by_frames_in_flight(enhancer: Enhancer, tmp_path: Pat
 def test_an_unwritable_folder_is_named(enhancer: Enhancer, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError, match="cannot write"):
-        video.enhance(enhancer, _film(tmp_path / "in.avi", codec="MJPG"), tmp_path / "file" / "film.avi")
+        films.enhance(enhancer, _film(tmp_path / "in.avi", codec="MJPG"), tmp_path / "file" / "film.avi")

@@ -12,16 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.artifact import write_atomically
-from runtime.backends.session import Images
-from runtime.enhancer import Enhancer
 from runtime.errors import InputError, OutputError
-from runtime.orientation import orientation, turn_upright
-
-#: What can be written, by the ending of the name.
-WRITABLE = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".ppm")
-
-#: What is picked up in a folder.
-READABLE = (*WRITABLE, ".pgm", ".pnm", ".jp2", ".avif", ".gif")
+from runtime.images import Enhance, Images
+from runtime.media.exif import orientation, turn_upright
+from runtime.media.formats import WRITABLE
 
 _WITH_ALPHA = (".png", ".webp", ".tif", ".tiff")
 _WITH_16_BITS = (".png", ".tif", ".tiff", ".ppm")
@@ -131,7 +125,7 @@ def to_8_bits(pixels: NDArray[Any]) -> Images:
     return pixels if pixels.dtype == np.uint8 else np.asarray(cv2.convertScaleAbs(pixels, alpha=1 / 257), np.uint8)
 
 
-def enhance(enhancer: Enhancer, picture: Picture, **options: Any) -> Picture:
+def enhance(enhancer: Enhance, picture: Picture, **options: Any) -> Picture:
     """Enhance a picture, keeping alpha, grey and depth; `options` are those of a call of the Enhancer (color "rgb").
 
     Networks see 8 bits. Of 16, a dark picture uses the lowest few thousand, so rounding them would waste what was paid

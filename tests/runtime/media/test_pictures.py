@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from runtime import Enhancer, InputError, OutputError, RetinexError, pictures
-from runtime.orientation import orientation, turn_upright
-from runtime.pictures import Picture
+from runtime import Enhancer, InputError, OutputError, RetinexError
+from runtime.media import pictures
+from runtime.media.exif import orientation, turn_upright
+from runtime.media.pictures import Picture
 from tests.runtime.conftest import double
 
 LOSSLESS = (".png", ".webp", ".tif", ".bmp", ".ppm")

@@ -18,10 +18,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from runtime import pipeline
 from runtime.artifact import TEMPORARY
-from runtime.backends.session import Images
 from runtime.errors import InputError, OutputError
+from runtime.images import Images
+from runtime.media import pipeline
 
 #: Frames of a segment unless told otherwise: seconds of work for a worker, and a few hundred megabytes at most.
 STEP = 64

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from runtime.pipeline import overlap, stream
+from runtime.media.pipeline import overlap, stream
 
 
 def test_results_come_in_order_and_failures_take_their_place() -> None:

@@ -1,0 +1,1 @@
+"""The command `retinexrt`: the roof, which may import everything below it."""

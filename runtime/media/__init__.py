@@ -1,0 +1,1 @@
+"""Pictures and films: files in, files out."""
