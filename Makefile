@@ -36,7 +36,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@touch $@
 
 demo: setup
-	@$(PY) benchmarks/demo.py --out $(OUT) $(if $(IMAGE),"$(IMAGE)")
+	@$(PY) -m benchmarks.showcase.demo --out $(OUT) $(if $(IMAGE),"$(IMAGE)")
 
 # Two test processes where there are two cores; a file's tests stay together.
 PYTEST = $(PY) -m pytest -n $(shell n=$$(nproc 2>/dev/null || echo 1); echo $$((n > 4 ? 4 : n))) --dist loadfile

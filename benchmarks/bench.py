@@ -18,9 +18,9 @@ from pathlib import Path
 if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks import record
-from benchmarks.cases import data_folder
-from benchmarks.contenders import gpu_problem
+from benchmarks.harness import record
+from benchmarks.harness.contenders import gpu_problem
+from benchmarks.pictures.parity_set import data_folder
 from benchmarks.report import FAST
 from runtime import locate
 from runtime.onnx_file import read_info
@@ -65,7 +65,7 @@ def _trial(found: list[str]) -> list[Step]:
     data = _pairs()
     if _MAIN not in found or data is None or not find_spec("onnxruntime") or not find_spec("onnx"):
         return []
-    return [Step(("benchmarks/quantise.py", _MAIN, "--data", str(data), "--out", str(_TRIAL.parent)))]
+    return [Step(("-m", "benchmarks.studies.int8", _MAIN, "--data", str(data), "--out", str(_TRIAL.parent)))]
 
 
 def _pairs() -> Path | None:

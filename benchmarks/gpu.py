@@ -25,14 +25,14 @@ from typing import Any, Literal
 if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks import record
+from benchmarks.harness import record
 from runtime.backends import get_backend
 from runtime.cuda import driver_found
 from runtime.errors import RetinexError
 
 _ROOT = Path(__file__).resolve().parents[1]
 _ENGINES = _ROOT / "engines"
-_STEPS = str(Path(__file__).with_name("gpu_steps.py"))
+_STEPS = str(Path(__file__).with_name("gpu_step.py"))
 
 #: The cheapest first, so that a short budget still measures most of them.
 NETWORKS = ("pdn", "pdn-fast", "pdn-global", "pdn-global-fast", "msrnet", "blnet", "sri", "msr", "msrcr", "dsn", "dsn-reverse")

@@ -16,9 +16,9 @@ from typing import Any
 if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks import claims, floor, footprint, record, timing
-from benchmarks.arguments import parse_size
-from benchmarks.contenders import AGAINST, Contender, Spec, describe, gpu_problem, open_contender
+from benchmarks.harness import claims, memory, record, roofline, timing
+from benchmarks.harness.command import parse_size
+from benchmarks.harness.contenders import AGAINST, Contender, Spec, describe, gpu_problem, open_contender
 from runtime import locate
 from runtime.artifact import ArtifactInfo
 from runtime.backends import read_info
@@ -91,7 +91,7 @@ class Table:
     width: int
     batch: int
     rows: tuple[Row, ...]
-    peaks: tuple[floor.Peaks, ...]
+    peaks: tuple[roofline.Peaks, ...]
     #: The GPUs right after the last sample, with the clocks that they then had.
     gpus: tuple[record.Gpu, ...] = ()
 
@@ -181,7 +181,7 @@ def _table(
     gpus: tuple[record.Gpu, ...],
     method: Method,
 ) -> Table:
-    peaks = {device: floor.peaks(device) for device in dict.fromkeys(contender.device for contender in contenders)}
+    peaks = {device: roofline.peaks(device) for device in dict.fromkeys(contender.device for contender in contenders)}
     totals = [[[sample.total for sample in turn] for turn in turns] for turns in samples]
     rows: list[Row] = []
     for index, contender in enumerate(contenders):
@@ -189,8 +189,8 @@ def _table(
         path = Path(spec.artifact)
         info = read_info(path)
         work = _work(path, info, spec)
-        least = floor.floor(work, peaks[contender.device], contender.precision) if work is not None else None
-        memory = footprint.measure(spec) if method.memory else None
+        least = roofline.floor(work, peaks[contender.device], contender.precision) if work is not None else None
+        taken = memory.measure(spec) if method.memory else None
         flat = [sample for turn in samples[index] for sample in turn]
         rows.append(
             Row(
@@ -207,8 +207,8 @@ def _table(
                 throughput=1e3 * spec.batch / total.p50,
                 warm_up=warm[index],
                 drift=timing.drift([sample.total for sample in flat]),
-                host_mb=memory.host if memory else None,
-                gpu_mb=memory.gpu if memory else None,
+                host_mb=taken.host if taken else None,
+                gpu_mb=taken.gpu if taken else None,
                 ratio=timing.ratio(totals[index], totals[0]) if index else None,
                 gmac=work.gmac if work else None,
                 megabytes=work.megabytes if work else None,
@@ -220,10 +220,10 @@ def _table(
     return Table(first.height, first.width, first.batch, tuple(rows), tuple(peaks.values()), gpus)
 
 
-def _work(path: Path, info: ArtifactInfo, spec: Spec) -> floor.Work | None:
+def _work(path: Path, info: ArtifactInfo, spec: Spec) -> roofline.Work | None:
     """The arithmetic of the artifact's graph; None for a plan whose graph is not beside it."""
     graph = path.with_suffix(".onnx")
-    return floor.work(graph, info, spec.batch, spec.height, spec.width) if graph.is_file() else None
+    return roofline.work(graph, info, spec.batch, spec.height, spec.width) if graph.is_file() else None
 
 
 def _part(values: Sequence[float | None]) -> timing.Spread | None:

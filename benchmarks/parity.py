@@ -19,10 +19,12 @@ import numpy as np
 if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks import cases, codes, contenders
-from benchmarks.arguments import parse_size
-from benchmarks.cases import Case, Images, Kind
-from benchmarks.timing import prepare_runtime
+from benchmarks.harness import contenders
+from benchmarks.harness.command import parse_size
+from benchmarks.harness.timing import prepare_runtime
+from benchmarks.measures import differences
+from benchmarks.pictures import parity_set
+from benchmarks.pictures.parity_set import Case, Images, Kind
 from runtime import locate
 from runtime.artifact import ArtifactInfo, CpuPrecision, ParityInfo, sha256
 from runtime.backends import CPU_PRECISIONS, read_info
@@ -52,7 +54,7 @@ class Measurement:
     case: str
     kind: Kind
     shape: tuple[int, ...]
-    difference: codes.Difference
+    difference: differences.Difference
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Limits:
     p999_codes: int | None = None
     psnr: float | None = None
 
-    def broken_by(self, difference: codes.Difference) -> list[str]:
+    def broken_by(self, difference: differences.Difference) -> list[str]:
         """What is beyond the limits, in words."""
         found: list[str] = []
         if self.max_codes is not None and difference.max_codes > self.max_codes:
@@ -100,8 +102,8 @@ def limits(name: str, precision: Computed, kind: Kind) -> Limits:
 def default_cases(name: str, size: tuple[int, int] | None = None, count: int | None = None) -> list[Case]:
     """The project's pictures for a network; small and few for the costly ones unless said otherwise."""
     costly = name in _COSTLY
-    chosen = size or (cases.SMALL if costly else cases.PHOTOGRAPH)
-    return [*cases.photographs(count or (3 if costly else 6), chosen, cases.data_folder()), *cases.hard_cases()]
+    chosen = size or (parity_set.SMALL if costly else parity_set.PHOTOGRAPH)
+    return [*parity_set.photographs(count or (3 if costly else 6), chosen, parity_set.data_folder()), *parity_set.hard_cases()]
 
 
 def measure(
@@ -148,11 +150,11 @@ def judge(name: str, measurements: Iterable[Measurement]) -> list[str]:
     return lines
 
 
-def summarise(measurements: Sequence[Measurement], kind: Kind = "photograph") -> dict[str, codes.Difference]:
+def summarise(measurements: Sequence[Measurement], kind: Kind = "photograph") -> dict[str, differences.Difference]:
     """All pictures of one kind together, per subject."""
     subjects = dict.fromkeys(one.subject for one in measurements)
     return {
-        subject: codes.pool(one.difference for one in measurements if one.subject == subject and one.kind == kind)
+        subject: differences.pool(one.difference for one in measurements if one.subject == subject and one.kind == kind)
         for subject in subjects
     }
 
@@ -282,7 +284,7 @@ def _measure_case(case: Case, reference: Callable[[Images], Images], subjects: S
     fitting = [subject for subject in subjects if shape_limits(subject.info).admit(case.images.shape[:3])]
     expected = reference(case.images) if fitting else case.images
     for subject in fitting:
-        difference = codes.compare(case.images, expected, subject.run(case.images))
+        difference = differences.compare(case.images, expected, subject.run(case.images))
         yield Measurement(subject.label, subject.precision, case.name, case.kind, case.images.shape, difference)
 
 
@@ -293,7 +295,7 @@ def _times(shape: Iterable[int]) -> str:
 def table(name: str, measurements: Sequence[Measurement], every: bool) -> str:
     """One line per subject and kind of picture, or with `every` per picture; the worst pixel under it."""
     lines = [f"{name}: difference from {REFERENCE} in codes of 8 bits", _HEADER]
-    rows: list[tuple[str, str, codes.Difference]] = []
+    rows: list[tuple[str, str, differences.Difference]] = []
     if every:
         rows = [(one.subject, f"{one.case} {_times(one.shape)}", one.difference) for one in measurements]
     else:
@@ -318,7 +320,7 @@ _KINDS = {"photograph": "all photographs", "hard": "all hard pictures"}
 _HEADER = f"  {'subject':<28}{'pictures':<42}{'max':>5}{'p99.9':>7}{'mean':>10}{'PSNR':>8}   share of samples per code"
 
 
-def _histogram(difference: codes.Difference) -> str:
+def _histogram(difference: differences.Difference) -> str:
     """ "0: 99.8 %  +-1: 0.2 %", in sizes."""
     sizes: dict[str, int] = {}
     for code, count in difference.histogram.items():
@@ -347,7 +349,7 @@ def results(name: str, measurements: Sequence[Measurement]) -> dict[str, Any]:
     return {"network": name, "reference": REFERENCE, "pooled": pooled, "each": each, "broken": judge(name, measurements)}
 
 
-def _figures(difference: codes.Difference) -> dict[str, Any]:
+def _figures(difference: differences.Difference) -> dict[str, Any]:
     return {
         "max_codes": difference.max_codes,
         "p999_codes": difference.p999_codes,
@@ -398,7 +400,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(name: str, arguments: argparse.Namespace) -> int:
-    from benchmarks import record
+    from benchmarks.harness import record
 
     engines = [_locate(path) for path in arguments.engine] if arguments.engine else find_artifacts(name)
     if not engines:
@@ -469,14 +471,14 @@ def without_unusable(engines: list[Path]) -> list[Path]:
 
 
 def _compare_layers(names: Sequence[str]) -> int:
-    from benchmarks import layers
+    from benchmarks.measures import by_layer
 
     for name in names:
         paths = [locate.find(name + ending) for ending in (".onnx", "_fp16.onnx")]
         if paths[0] is None or paths[1] is None:
             raise locate.absent(name)
         picture = default_cases(name, _LAYERS, 1)[0].images
-        print(layers.table(name, layers.compare(paths[0], paths[1], picture)))
+        print(by_layer.table(name, by_layer.compare(paths[0], paths[1], picture)))
     return 0
 
 

@@ -26,7 +26,7 @@ import numpy as np
 if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks.measures import MEASURES, Picture, lpips_file
+from benchmarks.measures.quality import MEASURES, Picture, lpips_file
 from runtime.artifact import CpuPrecision
 from runtime.errors import InputError, RetinexError
 from train.errors import DataError, TrainError
@@ -154,7 +154,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace) -> None:
     from tqdm import tqdm
 
-    from benchmarks import record
+    from benchmarks.harness import record
 
     split = choose_split(arguments.data, arguments.split)
     pairs = find(arguments.data, split)[: arguments.first]

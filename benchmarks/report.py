@@ -16,10 +16,12 @@ from typing import Any
 if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks import ablation, black, charts, claims, embedding, gate, pages, scale, wrapper
-from benchmarks.record import RESULTS, Environment, Record, read_all
+from benchmarks.harness import claims, marks
+from benchmarks.harness.record import RESULTS, Environment, Record, read_all
+from benchmarks.harness.timing import DRIFT
+from benchmarks.pages import charts
 from benchmarks.scaling import slope
-from benchmarks.timing import DRIFT
+from benchmarks.studies import brightness, cpp_calls, gate, overhead, ray_cost, zeros
 from runtime.artifact import write_atomically
 from runtime.errors import RetinexError
 from train.networks.registry import NETWORKS
@@ -437,7 +439,7 @@ def main(argv: list[str] | None = None) -> int:
         for path in write(folder, records):
             print(path.relative_to(folder.parent))
         for page, name, text in figures(records):
-            pages.insert(page, name, text)
+            marks.insert(page, name, text)
     except RetinexError as error:
         print(error, file=sys.stderr)
         return 2
@@ -450,8 +452,8 @@ def figures(records: Mapping[str, Record]) -> list[tuple[Path, str, str]]:
         (RESULTS.parents[1] / "README.md", "networks", readme_figures(records)),
         (RESULTS.parent / "NOTES.md", "fast", fast_figures(records)),
     ]
-    found += [(scale.PAGE, name, text) for name, text in scale.pages(records).items()]
-    for module in (ablation, black, embedding, gate, wrapper):
+    found += [(ray_cost.PAGE, name, text) for name, text in ray_cost.pages(records).items()]
+    for module in (brightness, zeros, cpp_calls, gate, overhead):
         if module.NAME in records:
             found.append((module.PAGE, module.NAME, module.figures(records[module.NAME])))
     return found
@@ -459,7 +461,7 @@ def figures(records: Mapping[str, Record]) -> list[tuple[Path, str, str]]:
 
 def stale_figures(records: Mapping[str, Record]) -> list[str]:
     """The pages whose figures are not what the records say."""
-    return [f"{page.name}, {name}," for page, name, text in figures(records) if pages.inserted(page, name) != text]
+    return [f"{page.name}, {name}," for page, name, text in figures(records) if marks.inserted(page, name) != text]
 
 
 def stale_pages(folder: Path, records: Mapping[str, Record]) -> list[str]:

@@ -15,10 +15,10 @@ import numpy as np
 if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks import footprint
-from benchmarks.contenders import Spec, describe, open_contender
+from benchmarks.harness import memory
+from benchmarks.harness.contenders import Spec, describe, open_contender
+from benchmarks.harness.timing import prepare_runtime
 from benchmarks.latency import check_plans, find_engine
-from benchmarks.timing import prepare_runtime
 from runtime.backends import read_info
 from runtime.errors import RetinexError
 from runtime.tiling import limits
@@ -59,8 +59,8 @@ def measure(path: Path, shapes: Sequence[tuple[int, int, int, int | None]], runs
         count = runs if first < 2000 else max(1, runs // 3)
         totals = [contender.run().total for _ in range(count)]
         contender.close()
-        memory = footprint.measure(spec, runs=1)
-        host, gpu = (memory.host, memory.gpu) if memory else (None, None)
+        taken = memory.measure(spec, runs=1)
+        host, gpu = (taken.host, taken.gpu) if taken else (None, None)
         points.append(Point(height, width, batch, threads, median(totals), min(totals), host, gpu))
     return points
 
@@ -93,7 +93,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from benchmarks import record
+    from benchmarks.harness import record
 
     check_plans([arguments.engine])
     path = find_engine(arguments.engine)

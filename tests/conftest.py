@@ -32,7 +32,7 @@ def dark_photographs() -> list[Images]:
     """A few dark photographs, RGB: real ones of odd sizes, or darkened samples where there is no data folder."""
     folder = Path(os.environ.get("RETINEXRT_DATA", "")) / "unpaired"
     if not os.environ.get("RETINEXRT_DATA") or not folder.is_dir():
-        from benchmarks.samples import sample_photographs
+        from benchmarks.pictures.samples import sample_photographs
 
         return [image for _, image in sample_photographs()]
     paths = sorted(folder.rglob("*.*"))[::5]

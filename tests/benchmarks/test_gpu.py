@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import gpu, gpu_steps, parity, record
-from benchmarks.contenders import in_half
+from benchmarks import gpu, gpu_step, parity
 from benchmarks.gpu import Step, run, run_all, steps
+from benchmarks.harness import record
+from benchmarks.harness.contenders import in_half
 from runtime import Enhancer, locate
 from train.networks import get_spec
 
@@ -74,7 +75,7 @@ def test_every_network_and_contender_is_planned(tmp_path: Path) -> None:
     names = [step.name for step in planned]
     assert len(set(names)) == len(names)
     for network in gpu.NETWORKS:
-        for what in ("reference", "build with tensorrt", "build with tensorrt_rtx", *gpu_steps.SUBJECTS):
+        for what in ("reference", "build with tensorrt", "build with tensorrt_rtx", *gpu_step.SUBJECTS):
             assert f"{network}: {what}" in names
     known = set(names)
     assert all(set(step.needs) <= known for step in planned)
@@ -94,7 +95,7 @@ def test_torch_computes_in_fp32_what_fp16_cannot_hold() -> None:
 def test_a_size_without_photographs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.delenv("RETINEXRT_DATA", raising=False)
     command = ["reference", "--result", str(tmp_path / "r.json"), "--network", "msr", "--work", str(tmp_path)]
-    assert gpu_steps.main([*command, "--artifact", str(locate.onnx_file("msr")), "--size", "3000x4000"]) == 2
+    assert gpu_step.main([*command, "--artifact", str(locate.onnx_file("msr")), "--size", "3000x4000"]) == 2
     assert "too small for 3000x4000" in capsys.readouterr().err
 
 
@@ -110,10 +111,10 @@ def test_every_planned_command_is_understood(tmp_path: Path, monkeypatch: pytest
         return take
 
     for kind in ("reference", "measure", "words"):
-        monkeypatch.setattr(gpu_steps, kind, note(kind))
+        monkeypatch.setattr(gpu_step, kind, note(kind))
     for step in steps(("pdn",), "400x600", tmp_path):
         if step.command[1] == gpu._STEPS:  # pyright: ignore[reportPrivateUsage]
-            assert gpu_steps.main(step.command[2:]) == 0
+            assert gpu_step.main(step.command[2:]) == 0
             assert step.result is not None and json.loads(step.result.read_text()) == {}
     assert sorted(set(seen)) == ["measure", "reference", "words"]
 
@@ -163,7 +164,7 @@ def test_a_session_is_compared_and_timed(
     small = parity.default_cases("msrnet", size=(33, 47), count=1)
     monkeypatch.setattr(parity, "default_cases", lambda name: small)
     folder = exported("msrnet")
-    reference = gpu_steps.reference("msrnet", folder / "msrnet.onnx", tmp_path, (48, 64))
+    reference = gpu_step.reference("msrnet", folder / "msrnet.onnx", tmp_path, (48, 64))
     assert (reference["backend"], reference["cases"]) == ("onnxruntime", len(small) + 1)
     enhancer = Enhancer(folder / "msrnet_fp16.onnx", backend="onnxruntime")
 
@@ -171,13 +172,13 @@ def test_a_session_is_compared_and_timed(
         logging.getLogger("retinexrt.tensorrt").warning("no CUDA graph for %s", (1, 48, 64, 3))
         return 1.0, 2.0
 
-    def open_session(backend: str, artifact: Path, size: tuple[int, int]) -> gpu_steps.Subject:
-        return gpu_steps.Subject("CPU", lambda images: np.asarray(enhancer(images)), timed, True, enhancer.close)
+    def open_session(backend: str, artifact: Path, size: tuple[int, int]) -> gpu_step.Subject:
+        return gpu_step.Subject("CPU", lambda images: np.asarray(enhancer(images)), timed, True, enhancer.close)
 
-    monkeypatch.setattr(gpu_steps, "_open_session", open_session)
-    found = gpu_steps.measure("msrnet", "tensorrt", folder / "msrnet_fp16.onnx", tmp_path, (48, 64))
+    monkeypatch.setattr(gpu_step, "_open_session", open_session)
+    found = gpu_step.measure("msrnet", "tensorrt", folder / "msrnet_fp16.onnx", tmp_path, (48, 64))
     assert found["latency"]["device_ms"]["p50"] == 1.0
-    assert found["latency"]["with_transfers_ms"]["count"] == gpu_steps.SAMPLES
+    assert found["latency"]["with_transfers_ms"]["count"] == gpu_step.SAMPLES
     assert found["warnings"] == ["WARNING: no CUDA graph for (1, 48, 64, 3)"]
     assert set(found["parity"]) == {"photograph", "hard"}
     assert found["parity"]["photograph"]["p999_codes"] <= 1

@@ -12,8 +12,9 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from benchmarks import claims, contenders, footprint, latency, record, timing
-from benchmarks.contenders import AGAINST, Spec
+from benchmarks import latency
+from benchmarks.harness import claims, contenders, memory, record, timing
+from benchmarks.harness.contenders import AGAINST, Spec
 from benchmarks.latency import Method, Row, Table
 from runtime.backends import ort_cuda
 from runtime.errors import BackendUnavailableError, InputError
@@ -24,8 +25,8 @@ QUICK = Method(rounds=2, repeats=1, warm_up=0.01, pause=0.0, memory=False)
 
 @pytest.fixture
 def small_peaks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmarks.floor._MATRIX", 64)
-    monkeypatch.setattr("benchmarks.floor._COPY", 2**16)
+    monkeypatch.setattr("benchmarks.harness.roofline._MATRIX", 64)
+    monkeypatch.setattr("benchmarks.harness.roofline._COPY", 2**16)
 
 
 @pytest.mark.filterwarnings("ignore:Specified provider 'CUDAExecutionProvider'")
@@ -173,7 +174,7 @@ def test_mistakes_are_one_line(words: list[str], message: str, capsys: pytest.Ca
 def test_the_command(
     exported: Exported, small_peaks: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("benchmarks.record.RESULTS", tmp_path)
+    monkeypatch.setattr("benchmarks.harness.record.RESULTS", tmp_path)
     path = str(exported("msr") / "msr.onnx")
     quick = ["--rounds", "2", "--repeats", "1", "--warm-up", "0.01", "--threads", "1"]
     assert latency.main(["--engine", path, "--size", "32x32", "48x32", *quick, "--json", "--record"]) == 0
@@ -186,7 +187,7 @@ def test_the_command(
 
 
 def test_memory_of_a_process_that_fails_is_unknown(tmp_path: Path) -> None:
-    assert footprint.measure(Spec("retinexrt", str(tmp_path / "absent.onnx"), 32, 32)) is None
+    assert memory.measure(Spec("retinexrt", str(tmp_path / "absent.onnx"), 32, 32)) is None
 
 
 def test_every_contender_says_its_precision(exported: Exported) -> None:

@@ -13,7 +13,9 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from benchmarks import cases, codes, layers, parity
+from benchmarks import parity
+from benchmarks.measures import by_layer, differences
+from benchmarks.pictures import parity_set
 from export import files
 from runtime import manifest
 from runtime.artifact import ArtifactInfo, PlanInfo, Profile
@@ -23,8 +25,8 @@ Exported = Callable[[str], Path]
 
 
 @pytest.fixture
-def pictures() -> list[cases.Case]:
-    return [*cases.photographs(2, (41, 59), None), *cases.hard_cases()[:2]]
+def pictures() -> list[parity_set.Case]:
+    return [*parity_set.photographs(2, (41, 59), None), *parity_set.hard_cases()[:2]]
 
 
 def _weights(folder: Path, name: str) -> Path | None:
@@ -42,7 +44,7 @@ def _damage(source: Path, target: Path, tensor: str, by: float) -> None:
     target.write_bytes(files.to_bytes(model, info))
 
 
-def test_faithful_artifacts_pass(exported: Exported, pictures: list[cases.Case]) -> None:
+def test_faithful_artifacts_pass(exported: Exported, pictures: list[parity_set.Case]) -> None:
     folder = exported("pdn")
     engines = [folder / "pdn.onnx", folder / "pdn_fp16.onnx"]
     found = parity.measure("pdn", engines=engines, weights=_weights(folder, "pdn"), pictures=pictures)
@@ -55,7 +57,7 @@ def test_faithful_artifacts_pass(exported: Exported, pictures: list[cases.Case])
     assert all(case.name in table for case in pictures)
 
 
-def test_a_changed_weight_is_noticed(exported: Exported, pictures: list[cases.Case], tmp_path: Path) -> None:
+def test_a_changed_weight_is_noticed(exported: Exported, pictures: list[parity_set.Case], tmp_path: Path) -> None:
     damaged = tmp_path / "pdn.onnx"
     _damage(exported("pdn") / "pdn.onnx", damaged, "fine_light.tail.weight", 3.0)
     weights = _weights(exported("pdn"), "pdn")
@@ -65,20 +67,20 @@ def test_a_changed_weight_is_noticed(exported: Exported, pictures: list[cases.Ca
 
 def test_the_layer_at_fault_is_found(exported: Exported, tmp_path: Path) -> None:
     folder = exported("pdn")
-    picture = cases.photographs(1, (41, 59), None)[0].images
+    picture = parity_set.photographs(1, (41, 59), None)[0].images
     damaged = tmp_path / "pdn_fp16.onnx"
     _damage(folder / "pdn_fp16.onnx", damaged, "coarse_noise.body.1.0.weight", 1.2)
-    found = layers.compare(folder / "pdn.onnx", damaged, picture)
+    found = by_layer.compare(folder / "pdn.onnx", damaged, picture)
     worst = max(found, key=lambda layer: layer.lost or 0.0)
     assert worst.name == "coarse_noise.body.1.0/Conv"
     before = [layer for layer in found if layer.name.startswith(("coarse_light", "fine_light"))]
     assert min(layer.snr or 200.0 for layer in before) > 40
-    assert "coarse_noise.body.1.0/Conv" in layers.table("pdn", found).splitlines()[-1]
+    assert "coarse_noise.body.1.0/Conv" in by_layer.table("pdn", found).splitlines()[-1]
 
 
 def test_every_layer_of_the_faithful_graph_agrees(exported: Exported) -> None:
     folder = exported("pdn")
-    found = layers.compare(folder / "pdn.onnx", folder / "pdn_fp16.onnx", cases.photographs(1, (41, 59), None)[0].images)
+    found = by_layer.compare(folder / "pdn.onnx", folder / "pdn_fp16.onnx", parity_set.photographs(1, (41, 59), None)[0].images)
     nodes = {
         node.name for node in onnx.load(folder / "pdn.onnx").graph.node if node.op_type in ("Conv", "ConvTranspose", "Div")
     }
@@ -87,7 +89,7 @@ def test_every_layer_of_the_faithful_graph_agrees(exported: Exported) -> None:
     assert all(layer.max_error < 0.05 * max(layer.largest, 1e-3) for layer in found if not layer.name.endswith("/Round"))
 
 
-def test_artifacts_of_other_weights_are_refused(exported: Exported, pictures: list[cases.Case]) -> None:
+def test_artifacts_of_other_weights_are_refused(exported: Exported, pictures: list[parity_set.Case]) -> None:
     path = exported("pdn") / "pdn.onnx"
     _, info = files.load(path)
     if info.weights_sha256 is None:
@@ -104,12 +106,12 @@ def test_artifacts_of_other_weights_are_refused(exported: Exported, pictures: li
         parity.measure("pdn", engines=[path], pictures=pictures)
 
 
-def test_artifacts_of_another_network_are_refused(exported: Exported, pictures: list[cases.Case]) -> None:
+def test_artifacts_of_another_network_are_refused(exported: Exported, pictures: list[parity_set.Case]) -> None:
     with pytest.raises(InputError, match="of the network pdn, not of msr"):
         parity.measure("msr", engines=[exported("pdn") / "pdn.onnx"], pictures=pictures)
 
 
-def test_bfloat16_is_compared_where_the_file_asks_for_it(pictures: list[cases.Case]) -> None:
+def test_bfloat16_is_compared_where_the_file_asks_for_it(pictures: list[parity_set.Case]) -> None:
     openvino = pytest.importorskip("openvino")
     if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         pytest.skip("this CPU has no bfloat16")
@@ -123,8 +125,8 @@ def test_bfloat16_is_compared_where_the_file_asks_for_it(pictures: list[cases.Ca
     assert parity.judge("pdn-fast", found) == []
 
 
-def _measurement(kind: cases.Kind, precision: Any, histogram: dict[int, int]) -> parity.Measurement:
-    return parity.Measurement(f"onnx {precision}", precision, "a", kind, (1, 16, 16, 3), codes.Difference(histogram))
+def _measurement(kind: parity_set.Kind, precision: Any, histogram: dict[int, int]) -> parity.Measurement:
+    return parity.Measurement(f"onnx {precision}", precision, "a", kind, (1, 16, 16, 3), differences.Difference(histogram))
 
 
 @pytest.mark.parametrize(
@@ -141,7 +143,7 @@ def _measurement(kind: cases.Kind, precision: Any, histogram: dict[int, int]) ->
         ("dsn-reverse", "photograph", "fp16", {0: 700, -2: 300}, 1),
     ],
 )
-def test_limits(name: str, kind: cases.Kind, precision: str, histogram: dict[int, int], reasons: int) -> None:
+def test_limits(name: str, kind: parity_set.Kind, precision: str, histogram: dict[int, int], reasons: int) -> None:
     assert len(parity.judge(name, [_measurement(kind, precision, histogram)])) == reasons
 
 
@@ -189,13 +191,13 @@ def test_without_a_gpu_the_manifest_says_that_the_onnx_file_was_measured(exporte
 
 def test_the_command(
     exported: Exported,
-    pictures: list[cases.Case],
+    pictures: list[parity_set.Case],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(parity, "default_cases", lambda *_: pictures)
-    monkeypatch.setattr("benchmarks.record.RESULTS", tmp_path / "results")
+    monkeypatch.setattr("benchmarks.harness.record.RESULTS", tmp_path / "results")
     weights = _weights(exported("pdn"), "pdn")
     option = ["--weights", str(weights)] if weights else []
     good = exported("pdn") / "pdn.onnx"
@@ -217,7 +219,7 @@ def test_mistakes_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 def test_without_a_gpu_a_plan_is_replaced_by_what_it_is_built_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("benchmarks.contenders.gpu_problem", lambda: "no driver")
+    monkeypatch.setattr("benchmarks.harness.contenders.gpu_problem", lambda: "no driver")
     plan, onnx_file = tmp_path / "x_fp16.plan", tmp_path / "x_fp16.onnx"
     plan.touch()
     with pytest.raises(BackendUnavailableError, match="no driver"):
@@ -233,6 +235,6 @@ def test_pictures_that_an_artifact_does_not_take_are_left_out(tmp_path: Path) ->
 
     paths = write(export_network("msr", Options(size=(32, 48))), tmp_path)
     random = np.random.default_rng(0)
-    fitting = cases.Case("fits", "hard", random.integers(0, 40, (1, 32, 48, 3), dtype=np.uint8))
-    found = parity.measure("msr", engines=paths[:1], pictures=[fitting, *cases.hard_cases()])
+    fitting = parity_set.Case("fits", "hard", random.integers(0, 40, (1, 32, 48, 3), dtype=np.uint8))
+    found = parity.measure("msr", engines=paths[:1], pictures=[fitting, *parity_set.hard_cases()])
     assert {one.case for one in found} == {"fits"}

@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks import measures, quality
-from benchmarks.feature_similarity import feature_similarity, phase_congruency
+from benchmarks import quality
+from benchmarks.measures import quality as measures
+from benchmarks.measures.fsim import feature_similarity, phase_congruency
 from train.errors import DataError
 
 PIQ_EVEN, PIQ_ODD = 0.85341, 0.85350
@@ -120,7 +121,7 @@ def test_colour_difference_of_red_and_green() -> None:
 def test_lpips_of_one_layer_by_hand() -> None:
     """The first layer, worked out with loops; the others have no weight."""
     pytest.importorskip("torch")
-    from benchmarks.perceptual import distance
+    from benchmarks.measures.lpips import distance
 
     random = np.random.default_rng(2)
     widths, sides = (3, 4, 3, 2, 2, 2), (11, 5, 3, 3, 3)

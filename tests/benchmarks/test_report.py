@@ -11,10 +11,12 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import bench, codes, pages, record, report, scaling, timing
+from benchmarks import bench, report, scaling
+from benchmarks.harness import marks, record, timing
+from benchmarks.harness.record import Environment, Record
 from benchmarks.latency import Row, Table
+from benchmarks.measures import differences
 from benchmarks.parity import Measurement, results
-from benchmarks.record import Environment, Record
 
 MACHINE = Environment("a CPU", 4, ("avx2",), 16.0, "Linux x86_64", "3.11.7", {"torch": "2.13"}, 0.25)
 
@@ -38,10 +40,10 @@ def _row(label: str, kind: str, ms: float, **changes: Any) -> Row:
 def records() -> dict[str, Record]:
     rows = (_row("ours", "retinexrt", 40.0), _row("theirs", "torch", 61.25), _row("last", "openvino", 77.0, drift=0.5))
     table = Table(400, 600, 1, rows, ())
-    difference = codes.Difference({-1: 3, 0: 9996, 1: 1})
+    difference = differences.Difference({-1: 3, 0: 9996, 1: 1})
     measured = [
         Measurement("onnx fp16, ONNX Runtime", "fp16", "night", "photograph", (1, 9, 9, 3), difference),
-        Measurement("onnx fp16, ONNX Runtime", "fp16", "black", "hard", (1, 9, 9, 3), codes.Difference({0: 9, 4: 1})),
+        Measurement("onnx fp16, ONNX Runtime", "fp16", "black", "hard", (1, 9, 9, 3), differences.Difference({0: 9, 4: 1})),
     ]
     quality = {
         "summary": {"psnr": {"mean": 20.1447, "worst": 15.0, "worst_picture": "a"}, "lpips": {"mean": 0.3126, "worst": 1.0}}
@@ -97,7 +99,11 @@ def test_figures_of_a_gpu_are_shown_where_there_are_any(records: dict[str, Recor
 
 
 def test_a_broken_limit_is_said(records: dict[str, Record]) -> None:
-    bad = [Measurement("onnx fp32, ONNX Runtime", "fp32", "night", "photograph", (1, 9, 9, 3), codes.Difference({0: 9, 40: 1}))]
+    bad = [
+        Measurement(
+            "onnx fp32, ONNX Runtime", "fp32", "night", "photograph", (1, 9, 9, 3), differences.Difference({0: 9, 40: 1})
+        )
+    ]
     records["parity-pdn"] = _record("parity", {"network": "pdn", "trained": True}, results("pdn", bad))
     page = report.generate(records)["RESULTS.md"]
     assert "BROKEN" in page and "40 codes at the worst sample" in page
@@ -180,7 +186,7 @@ def test_one_command_mends_every_page(
     assert report.main(["--check"]) == 1
     assert "page.md, black, is out of date: make it with: python benchmarks/report.py" in capsys.readouterr().out
     assert report.main([]) == 0
-    assert pages.inserted(page, "black") == "new"
+    assert marks.inserted(page, "black") == "new"
     assert report.main(["--check"]) == 0
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import record
-from benchmarks.embedding import PAGE, figures
+from benchmarks.harness import record
+from benchmarks.studies.cpp_calls import PAGE, figures
 from runtime import artifact, exposure, tiling
 from tests.cpp.conftest import CMAKE_DIR, PROJECT, call, compile_, configure, run
 from tests.runtime.conftest import make_info, write_artifact

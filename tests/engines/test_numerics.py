@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks import codes
+from benchmarks.measures import differences
 from engines import builder
 from engines.flavours import TENSORRT_RTX, tensorrt_module
 from runtime import backends
@@ -71,8 +71,8 @@ def test_the_parsed_networks_compute_the_same(exported: Callable[[str], Path], n
     for seed, shape in enumerate(SHAPES):
         images = dark(shape, seed)
         reference = expected(folder / f"{name}.onnx", images)
-        assert codes.compare(images, reference, interpreter(exact[0])(images)).max_codes <= 1
-        half = codes.compare(images, reference, interpreter(typed[0])(images))
+        assert differences.compare(images, reference, interpreter(exact[0])(images)).max_codes <= 1
+        half = differences.compare(images, reference, interpreter(typed[0])(images))
         assert half.p999_codes <= most and half.psnr >= least, half
 
 
@@ -96,4 +96,4 @@ def test_a_difference_is_seen(exported: Callable[[str], Path], change: str) -> N
             if layer.type == trt.ActivationType.CLIP and 0 < layer.alpha < 0.1:
                 layer.alpha = 0.1
     images = dark((1, 37, 53), 0)
-    assert codes.compare(images, expected(path, images), interpreter(network)(images)).max_codes > 1
+    assert differences.compare(images, expected(path, images), interpreter(network)(images)).max_codes > 1

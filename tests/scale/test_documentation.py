@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from benchmarks import record, scale, sizing
-from benchmarks.scale import Point
+from benchmarks.harness import record
+from benchmarks.studies import machines_needed, ray_cost
+from benchmarks.studies.ray_cost import Point
 from runtime.commands.main import _parser, main  # pyright: ignore[reportPrivateUsage]
 from runtime.scale import ledger, model_repository, segments, worker
 
-TEXT = scale.PAGE.read_text()
+TEXT = ray_cost.PAGE.read_text()
 
 
 def test_its_constants_are_those_of_the_code() -> None:
@@ -41,14 +42,14 @@ def test_its_options_are_known(capsys: pytest.CaptureFixture[str]) -> None:
 def _artifact() -> model_repository.Artifact:
     from tests.runtime.conftest import make_info
 
-    return model_repository.Artifact(scale.PAGE, make_info())
+    return model_repository.Artifact(ray_cost.PAGE, make_info())
 
 
 def _record(points: list[Point]) -> record.Record:
     configuration = {"artifact": "pdn.onnx", "network": "pdn", "backend": "onnxruntime", "size": [400, 600], "rounds": 3}
     machine = replace(record.environment(), cores=2, load=0.1, cpu="a processor")
     made = record.make("scale", configuration, {"points": points}, machine)
-    return replace(made, command="python benchmarks/scale.py --record")
+    return replace(made, command="python -m benchmarks.studies.ray_cost --record")
 
 
 def _point(workers: int, threads: int, seconds: float, start: float, wait: float | None = None) -> Point:
@@ -57,7 +58,7 @@ def _point(workers: int, threads: int, seconds: float, start: float, wait: float
 
 def test_where_it_pays_is_computed_from_the_points() -> None:
     plain = [_point(0, 1, 50.0, 0.5), _point(0, 2, 30.0, 0.5)]
-    text = scale.figures(_record([*plain, _point(1, 1, 51.0, 6.0), _point(2, 1, 25.5, 6.0), _point(4, 1, 1.5, 6.0, 50.0)]))
+    text = ray_cost.figures(_record([*plain, _point(1, 1, 51.0, 6.0), _point(2, 1, 25.5, 6.0), _point(4, 1, 1.5, 6.0, 50.0)]))
     assert "| plain command, 1 thread | 2.00 | | 0.5 |" in text
     assert "| Ray, 1 worker | 1.96 | 98% | 6.0 |" in text and "| Ray, 2 workers | 3.92 | 98% | 6.0 |" in text
     assert "| Ray, 4 workers, simulated | 66.7 | 83% | 6.0 |" in text
@@ -65,9 +66,9 @@ def test_where_it_pays_is_computed_from_the_points() -> None:
     # 5.5 seconds more to start, 45 ms less for each picture.
     assert "is ahead of the plain command with 2 threads from 122 pictures on" in text
     # It is held against the faster of the two: of 45 ms, not of 245.
-    busy = scale.figures(_record([_point(0, 1, 30.0, 0.5), _point(0, 2, 50.0, 0.5), _point(2, 1, 25.5, 6.0)]))
+    busy = ray_cost.figures(_record([_point(0, 1, 30.0, 0.5), _point(0, 2, 50.0, 0.5), _point(2, 1, 25.5, 6.0)]))
     assert "is ahead of the plain command with 1 thread from 122 pictures on" in busy
-    slower = scale.figures(_record([*plain, _point(2, 1, 31.0, 6.0), _point(2, 1, 0.25, 6.0, 0.0)]))
+    slower = ray_cost.figures(_record([*plain, _point(2, 1, 31.0, 6.0), _point(2, 1, 0.25, 6.0, 0.0)]))
     assert "a cluster pays from the second machine on" in slower
     assert "pass 400 pictures/s" in slower
 
@@ -86,7 +87,7 @@ def _latency(device: str, milliseconds: float, *more: dict[str, Any]) -> record.
 
 
 def test_machines_are_counted_from_measured_times() -> None:
-    text = sizing.figures({"latency-pdn": _latency("cpu", 250.0)})
+    text = machines_needed.figures({"latency-pdn": _latency("cpu", 250.0)})
     # 4 a second are 345,600 a day; a million needs 2.9 such machines, a billion in 30 days 96.5.
     assert "| `pdn` | 250 | 4.00 | 345,600 | 3 | 97 | 834 |" in text
     assert "2 cores of a processor" in text
@@ -94,7 +95,9 @@ def test_machines_are_counted_from_measured_times() -> None:
 
 def test_every_network_has_one_row_its_fastest() -> None:
     more = (_row("cpu", 50.0, "pdn-fast"), _row("cpu", 10.0, kind="openvino"))
-    lines = sizing.figures({"latency-fast": _latency("cpu", 260.0, *more), "latency-pdn": _latency("cpu", 250.0)}).splitlines()
+    lines = machines_needed.figures(
+        {"latency-fast": _latency("cpu", 260.0, *more), "latency-pdn": _latency("cpu", 250.0)}
+    ).splitlines()
     assert [line.split("|")[1:3] for line in lines if "`" in line and "|" in line] == [
         [" `pdn` ", " 250 "],
         [" `pdn-fast` ", " 50 "],
@@ -103,9 +106,9 @@ def test_every_network_has_one_row_its_fastest() -> None:
 
 def test_gpus_are_estimated_until_one_is_measured() -> None:
     records = {"latency-pdn": _latency("cpu", 250.0)}
-    text = sizing.classes(records)
+    text = machines_needed.classes(records)
     assert "No GPU has been measured: every row is an estimate." in text
     # Of 0.49 ms of arithmetic and 1.25 ms of memory the longer one, four times.
     assert "| T4 (7.5), estimate | 5.0 | 200 | 1 | 2 |" in text
-    text = sizing.classes({**records, "latency-pdn-gpu": _latency("cuda:0", 2.0)})
+    text = machines_needed.classes({**records, "latency-pdn-gpu": _latency("cuda:0", 2.0)})
     assert "measured | 2.0 | 500 | 1 | 1 |" in text and "No GPU" not in text

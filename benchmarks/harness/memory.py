@@ -1,0 +1,89 @@
+"""Memory that a contender takes, measured in a process of its own.
+
+Run as a program it reads a spec as JSON from its only argument and prints the answer as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmarks.harness.contenders import Spec
+from benchmarks.harness.record import ROOT
+
+_MEGABYTE = 2**20
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """In megabytes (2**20 bytes)."""
+
+    #: Resident memory of the process at its largest: libraries, weights, activations.
+    host: float
+    #: What the GPU's used memory grew by; None without a GPU.
+    gpu: float | None = None
+
+
+def measure(spec: Spec, runs: int = 2, timeout: float = 600.0) -> Footprint | None:
+    """Open a contender in a fresh process, run it, and ask for its peak; None where the system doesn't tell."""
+    words = [sys.executable, "-m", "benchmarks.harness.memory", json.dumps({"spec": asdict(spec), "runs": runs})]
+    try:
+        answer = subprocess.run(
+            words, capture_output=True, text=True, timeout=timeout, check=True, env=project_on_path()
+        ).stdout
+        return Footprint(**json.loads(answer.splitlines()[-1]))
+    except (subprocess.SubprocessError, ValueError, IndexError, TypeError):
+        return None
+
+
+def project_on_path() -> dict[str, str]:
+    """The environment for a child process that imports this project, installed or not."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])}
+
+
+def peak_host() -> float | None:
+    """Largest resident memory of this process so far."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        import psutil
+
+        peak = getattr(psutil.Process().memory_info(), "peak_wset", None)
+        return None if peak is None else peak / _MEGABYTE
+    # Not getrusage: on Linux that figure survives exec, and would be the parent's.
+    return next(float(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM"))
+
+
+def _used_gpu() -> float | None:
+    query = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True).stdout
+        return float(answer.splitlines()[0])
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return None
+
+
+def main() -> int:
+    """Entry point of the fresh process."""
+    from benchmarks.harness.contenders import open_contender
+
+    request = json.loads(sys.argv[1])
+    before = _used_gpu()
+    contender = open_contender(Spec(**request["spec"]))
+    for _ in range(request["runs"]):
+        contender.run()
+    after, host = _used_gpu(), peak_host()
+    contender.close()
+    gpu = None
+    if contender.device.startswith("cuda") and before is not None and after is not None:
+        gpu = round(after - before, 1)
+    print(json.dumps({"host": round(host, 1), "gpu": gpu} if host else {}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,256 @@
+"""Records: what was measured, with what, on what. The only source of the figures in documents.
+
+A record is one JSON file in benchmarks/results/. It names no machine, no person and no path outside the project.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, is_dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from runtime.artifact import write_atomically
+from runtime.errors import ArtifactError, OutputError
+
+#: Raised whenever a reader of the old schema would misread a new record.
+SCHEMA = 1
+
+#: The project's folder.
+ROOT = Path(__file__).resolve().parents[2]
+#: The tracked records; under the current folder where retinexrt is installed without its project.
+RESULTS = (ROOT / "benchmarks" if (ROOT / "pyproject.toml").exists() else Path.cwd()) / "results"
+
+#: Packages whose version can change a figure.
+_PACKAGES = (
+    "retinexrt", "numpy", "opencv-python", "torch", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt",
+    "tensorrt-rtx-cu13", "tensorrt-rtx", "polygraphy", "cuda-python", "pycuda", "scikit-image",
+)  # fmt: skip
+#: CPU features that decide how fast a convolution can be.
+_FEATURES = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "sve")
+_GPU_FIELDS = {
+    "name": "name",
+    "driver": "driver_version",
+    "sm": "compute_cap",
+    "memory": "memory.total",
+    "sm_clock": "clocks.sm",
+    "sm_clock_max": "clocks.max.sm",
+    "memory_clock": "clocks.mem",
+    "power_limit": "power.limit",
+    "temperature": "temperature.gpu",
+}
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """An NVIDIA GPU as the driver describes it, with units, e.g. "1410 MHz"."""
+
+    name: str
+    driver: str
+    sm: str
+    memory: str
+    #: At the moment of the question; idle clocks are far below those under load.
+    sm_clock: str
+    sm_clock_max: str
+    memory_clock: str
+    power_limit: str
+    temperature: str
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Everything about a machine that can explain a figure."""
+
+    cpu: str
+    cores: int
+    #: The subset that matters here, e.g. "avx512_bf16".
+    cpu_features: tuple[str, ...]
+    memory_gb: float | None
+    system: str
+    python: str
+    packages: Mapping[str, str]
+    #: Cores that others kept busy just before, of all together; None where the system doesn't say.
+    load: float | None
+    gpus: tuple[Gpu, ...] = ()
+
+    @property
+    def busy(self) -> bool:
+        """Whether something else was running: figures taken then are upper bounds."""
+        return self.load is not None and self.load > 0.5 * self.cores
+
+
+@dataclass(frozen=True)
+class Record:
+    """One run of one command."""
+
+    #: "latency", "parity", "scaling", "quality" ...
+    kind: str
+    #: The command that makes the same record again.
+    command: str
+    #: UTC, to the second.
+    created: str
+    configuration: Mapping[str, Any]
+    environment: Environment
+    #: What was measured; its form belongs to the kind.
+    results: Any
+    schema: int = field(default=SCHEMA)
+
+
+def environment() -> Environment:
+    """Look at this machine, now."""
+    return Environment(
+        cpu=_cpu(),
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        cpu_features=_features(),
+        memory_gb=_memory_gb(),
+        system=f"{platform.system()} {platform.machine()}",
+        python=platform.python_version(),
+        packages={name: found for name in _PACKAGES if (found := _version(name))},
+        load=load(),
+        gpus=gpus(),
+    )
+
+
+def load(seconds: float = 0.5) -> float | None:
+    """Cores that are busy while this process sleeps. (An average over a minute still holds the benchmark before this one.)"""
+    clock = Path("/proc/stat")
+    if not clock.is_file():
+        return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+    before = _clock(clock)
+    time.sleep(seconds)
+    passed = [after - at for after, at in zip(_clock(clock), before, strict=True)]
+    idle, whole = passed[3] + passed[4], max(sum(passed), 1)
+    return round((os.cpu_count() or 1) * (1 - idle / whole), 2)
+
+
+def _clock(stat: Path) -> list[int]:
+    """Time spent by all cores: user, nice, system, idle, waiting for a device, interrupts (2), stolen."""
+    return [int(word) for word in stat.read_text().split("\n", 1)[0].split()[1:9]]
+
+
+def make(kind: str, configuration: Mapping[str, Any], results: Any, environment: Environment) -> Record:
+    """A record of what just ran; dataclasses in `results` become objects."""
+    return Record(kind, command_line(), _now(), _plain(configuration), environment, _plain(results))
+
+
+def write(record: Record, name: str, folder: Path | None = None) -> Path:
+    """Write a record as NAME.json, whole or not at all, and return its path."""
+    text = to_text(record)
+    for private in {str(ROOT), str(Path.home())}:
+        if len(private) > 1 and f"{private}/" in text.replace("\\\\", "/"):
+            raise OutputError(f"a record may not hold paths of this machine, and {name} holds {private}")
+    path = (folder or RESULTS) / f"{name}.json"
+    write_atomically(path, text.encode())
+    return path
+
+
+def to_text(record: Record) -> str:
+    """A record as the text of its file."""
+    return json.dumps(asdict(record), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def read(path: Path) -> Record:
+    """Read one record, or raise ArtifactError."""
+    try:
+        document = json.loads(path.read_text())
+        if document["schema"] != SCHEMA:
+            raise ArtifactError(f"{path.name} has schema {document['schema']}, expected {SCHEMA}; measure it again")
+        machine = dict(document["environment"])
+        machine["gpus"] = tuple(Gpu(**gpu) for gpu in machine["gpus"])
+        machine["cpu_features"] = tuple(machine["cpu_features"])
+        values: dict[str, Any] = {**document, "environment": Environment(**machine)}
+        return Record(**values)
+    except OSError as error:
+        raise ArtifactError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{path.name} is no record ({error}); measure it again") from error
+
+
+def read_all(folder: Path | None = None, kind: str | None = None) -> dict[str, Record]:
+    """All records of a folder by name, or those of one kind."""
+    found = {path.stem: read(path) for path in sorted((folder or RESULTS).glob("*.json"))}
+    return {name: record for name, record in found.items() if kind is None or record.kind == kind}
+
+
+def command_line() -> str:
+    """The command that is running, as it would be typed in the project's folder; other folders lose their path."""
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    script = ["-m", spec.name] if spec is not None and spec.name.startswith("benchmarks.") else [_shorten(sys.argv[0])]
+    return shlex.join(["python", *script, *(_shorten(word) for word in sys.argv[1:])])
+
+
+def _shorten(word: str) -> str:
+    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    path = Path(value)
+    if path.is_absolute():
+        value = path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name
+    return f"{option}{equals}{value}"
+
+
+def _plain(value: Any) -> Any:
+    """Dataclasses as dictionaries, tuples as lists, all the way down."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _cpuinfo(key: str) -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.split(":")[0].strip() == key), "")
+
+
+def _cpu() -> str:
+    model = _cpuinfo("model name") or platform.processor() or platform.machine()
+    family, number = _cpuinfo("cpu family"), _cpuinfo("model")
+    # A virtual machine often hides the model's name, but not its family.
+    return f"{model} (family {family}, model {number})" if family and number else model
+
+
+def _features() -> tuple[str, ...]:
+    found = set((_cpuinfo("flags") or _cpuinfo("Features")).split())
+    return tuple(name for name in _FEATURES if name in found)
+
+
+def _memory_gb() -> float | None:
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def gpus() -> tuple[Gpu, ...]:
+    """What nvidia-smi says of each GPU, now; nothing where there is none."""
+    query = ["nvidia-smi", f"--query-gpu={','.join(_GPU_FIELDS.values())}", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    rows = [[cell.strip() for cell in line.split(",")] for line in answer.splitlines() if line.strip()]
+    return tuple(Gpu(**dict(zip(_GPU_FIELDS, row, strict=True))) for row in rows if len(row) == len(_GPU_FIELDS))

@@ -1,0 +1,1 @@
+"""The pictures that benchmarks run on."""

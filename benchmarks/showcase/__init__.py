@@ -1,0 +1,1 @@
+"""Pages and sheets that show what the networks do."""

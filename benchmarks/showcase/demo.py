@@ -1,0 +1,249 @@
+"""`make demo`: from a network to a brightened photograph, and one page that shows what was done."""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import html
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING
+
+from runtime.errors import BackendError, InputError, RetinexError
+from train.errors import TrainError
+
+if TYPE_CHECKING:
+    from benchmarks.parity import Measurement
+    from benchmarks.pictures.parity_set import Images
+    from runtime import Enhancer
+
+_TEMPLATE = Path(__file__).with_name("demo.html")
+_TIMED = (400, 600)
+_WARMUP, _ROUNDS = 3, 15
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A dark photograph and what became of it, RGB."""
+
+    title: str
+    dark: Images
+    bright: Images
+
+
+@dataclass(frozen=True)
+class Ability:
+    """Something that this machine could or could not do, and what it said."""
+
+    what: str
+    done: bool
+    words: str
+
+
+@dataclass(frozen=True)
+class Timing:
+    artifact: str
+    backend: str
+    median_ms: float
+    p90_ms: float
+
+
+def own_photograph(path: Path) -> tuple[str, Images]:
+    """A photograph that was named on the command line."""
+    from runtime.media.pictures import read, to_8_bits
+
+    return path.name, to_8_bits(read(path).rgb)
+
+
+def export_network(name: str) -> list[Path]:
+    """Export a network, verified, and return where its files are."""
+    from export.to_onnx import export_network as export
+    from export.to_onnx import write
+    from runtime.artifact import default_folder
+
+    return write(export(name), default_folder())
+
+
+def build_plan(onnx: Path) -> tuple[Path | None, Ability]:
+    """Build a plan if TensorRT of either flavour is here; say why not if it is not."""
+    what = "Build a FP16 TensorRT plan"
+    try:
+        from engines.builder import BuildOptions, build
+
+        built = build(onnx, onnx.parent, BuildOptions())
+    except ImportError as error:
+        return None, Ability(what, False, f"{error.name} is missing")
+    except RetinexError as error:
+        return None, Ability(what, False, str(error))
+    plan = built.info.plan
+    assert plan is not None
+    words = f"{built.plan.name}, {plan.plan_bytes / 1e6:.1f} MB in {plan.build_seconds:.1f} s, for SM {', '.join(plan.sms)}"
+    return built.plan, Ability(what, True, words)
+
+
+def open_artifact(path: Path) -> tuple[Enhancer | None, Ability]:
+    """Open an artifact on the best backend for it, or keep what the runtime says."""
+    from runtime import Enhancer
+
+    what = f"Run {path.name}"
+    try:
+        enhancer = Enhancer(path)
+    except RetinexError as error:
+        return None, Ability(what, False, str(error))
+    return enhancer, Ability(what, True, f"{enhancer.backend} on {enhancer.device}")
+
+
+def time_enhancer(enhancer: Enhancer, artifact: str, image: Images) -> Timing:
+    import numpy as np
+
+    out = np.empty_like(image)
+    for _ in range(_WARMUP):
+        enhancer(image, out=out)
+    spent: list[float] = []
+    for _ in range(_ROUNDS):
+        started = time.perf_counter()
+        enhancer(image, out=out)
+        spent.append(1e3 * (time.perf_counter() - started))
+    return Timing(artifact, enhancer.backend, statistics.median(spent), statistics.quantiles(spent, n=10)[-1])
+
+
+def measure_parity(name: str, paths: list[Path], pictures: list[tuple[str, Images]]) -> list[Measurement]:
+    from benchmarks.parity import measure
+    from benchmarks.pictures.parity_set import Case
+
+    cases = [Case(title, "photograph", image[None]) for title, image in pictures]
+    return measure(name, engines=paths, pictures=cases)
+
+
+def _data_uri(image: Images) -> str:
+    import cv2
+
+    good, content = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
+    if not good:
+        raise InputError("a picture could not be encoded")
+    return f"data:image/jpeg;base64,{base64.b64encode(content.tobytes()).decode()}"
+
+
+def page(
+    network: str,
+    trained: bool,
+    pictures: list[Picture],
+    parity: list[Measurement],
+    timings: list[Timing],
+    abilities: list[Ability],
+) -> str:
+    """The whole page as one HTML document that needs no network."""
+    from benchmarks.harness.record import environment
+    from benchmarks.parity import summarise
+
+    escape = html.escape
+    figures = "".join(
+        f'<figure><label class="pair"><img src="{_data_uri(p.bright)}" alt="{escape(p.title)}, enhanced">'
+        f'<img class="before" src="{_data_uri(p.dark)}" alt="{escape(p.title)}, dark">'
+        f'<input type="range" min="0" max="100" value="50" aria-label="How much of the dark picture is shown"></label>'
+        f"<figcaption>{escape(p.title)}</figcaption></figure>"
+        for p in pictures
+    )
+    rows_parity = "".join(
+        f"<tr><td>{escape(subject)}<td>{found.max_codes}<td>{found.p999_codes}<td>{found.psnr:.1f}</tr>"
+        for subject, found in summarise(parity).items()
+    )
+    rows_latency = "".join(
+        f"<tr><td>{escape(t.artifact)}<td>{escape(t.backend)}<td>{t.median_ms:.1f}<td>{t.p90_ms:.1f}</tr>" for t in timings
+    )
+    rows_abilities = "".join(
+        f"<tr><td>{escape(a.what)}<td{'' if a.done else ' class=no'}>{'yes' if a.done else 'no'}<td>{escape(a.words)}</tr>"
+        for a in abilities
+    )
+    lead = f"Dark on the left of the line, enhanced by {escape(network)} on the right. Drag the line, or use the arrow keys."
+    if not trained:
+        lead += " <b class=no>This network has not been trained: the right side shows that it runs, not what it can do.</b>"
+    here = environment()
+    return Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
+        lead=lead,
+        pictures=figures,
+        parity=rows_parity,
+        latency=rows_latency,
+        abilities=rows_abilities,
+        rounds=_ROUNDS,
+        warmup=_WARMUP,
+        machine=escape(here.gpus[0].name if here.gpus else f"{here.cpu}, {here.cores} cores"),
+    )
+
+
+def _say(what: str) -> None:
+    print(what, flush=True)
+
+
+def run(network: str, images: list[Path], out: Path, say: Callable[[str], None] = _say) -> Path:
+    """Do everything and return the path of the page."""
+    import cv2
+    import numpy as np
+
+    from benchmarks.pictures.samples import sample_photographs
+    from export.files import load
+    from runtime.artifact import write_atomically
+
+    dark = [*(own_photograph(path) for path in images), *sample_photographs()]
+    say(f"Exporting {network} to ONNX, FP32 and typed FP16, and checking both ...")
+    paths = export_network(network)
+    trained = load(paths[0])[1].trained
+    abilities = [Ability("Export and verify", True, ", ".join(path.name for path in paths))]
+    say("Building a FP16 plan ...")
+    plan, built = build_plan(paths[1])
+    abilities.append(built)
+    say(f"Enhancing {len(dark)} photographs ...")
+    timed = np.ascontiguousarray(cv2.resize(dark[-1][1], _TIMED[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+    pictures: list[Picture] = []
+    timings: list[Timing] = []
+    runnable: list[Path] = []
+    for path in [*paths, *([plan] if plan else [])]:
+        enhancer, ability = open_artifact(path)
+        abilities.append(ability)
+        if enhancer is None:
+            continue
+        with enhancer:
+            runnable.append(path)
+            timings.append(time_enhancer(enhancer, path.name, timed))
+            if not pictures:
+                pictures = [Picture(title, image, enhancer(image)) for title, image in dark]
+    if not pictures:
+        raise BackendError("nothing here runs the network: pip install 'retinexrt[cpu]'")
+    say("Comparing each artifact with PyTorch ...")
+    parity = measure_parity(network, runnable, dark)
+    for number, picture in enumerate(pictures):
+        for kind, image in (("dark", picture.dark), ("enhanced", picture.bright)):
+            good, content = cv2.imencode(".png", image[..., ::-1])
+            assert good
+            write_atomically(out / f"{number}_{kind}.png", content.tobytes())
+    written = out / "demo.html"
+    write_atomically(written, page(network, trained, pictures, parity, timings, abilities).encode())
+    for ability in abilities:
+        say(f"  {'yes' if ability.done else 'no '}  {ability.what}: {ability.words}")
+    return written
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="demo.py", description="Export a network, enhance photographs, write one page about it."
+    )
+    parser.add_argument("images", nargs="*", type=Path, metavar="IMAGE", help="photographs of yours")
+    parser.add_argument("--network", default="pdn", help="default: %(default)s")
+    parser.add_argument("--out", type=Path, default=Path("out"), metavar="DIR", help="default: %(default)s/")
+    arguments = parser.parse_args(argv)
+    try:
+        written = run(arguments.network, arguments.images, arguments.out)
+    except (RetinexError, TrainError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(f"Open {written} in a browser.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Measurements behind single paragraphs of the documents."""

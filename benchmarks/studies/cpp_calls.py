@@ -1,0 +1,219 @@
+"""`python -m benchmarks.studies.cpp_calls --record`: what a call costs from C++, native and embedded, and from Python.
+
+All run the same artifact, each in a process of its own, and take turns: on OpenVINO, and on ONNX Runtime where its headers are
+found (onnxruntime_ROOT; see docs/embedding.md). A time is that of one call on memory that is already there, picture in to
+picture out, measured inside of the process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.harness import record
+from benchmarks.harness.command import parse_size
+from benchmarks.harness.marks import insert
+from benchmarks.harness.timing import Ratio, Sample, Spread, drift, ratio, spread, take_turns, warm_up
+from runtime import locate
+from runtime.errors import BackendError, BackendUnavailableError, RetinexError
+
+#: Language and implementation, and the backend that it runs on. Each is compared with Python on the same backend.
+WAYS = {
+    "python": "openvino",
+    "native": "openvino",
+    "embedded": "openvino",
+    "python_onnxruntime": "onnxruntime",
+    "native_onnxruntime": "onnxruntime",
+}
+_NAMES = {
+    "python": "Python",
+    "native": "C++, native",
+    "embedded": "C++, embedded",
+    "python_onnxruntime": "Python, ONNX Runtime",
+    "native_onnxruntime": "C++, native, ONNX Runtime",
+}
+PAGE = record.ROOT / "docs" / "embedding.md"
+NAME = "embedding"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way to call, at one size. Milliseconds."""
+
+    way: str
+    time: Spread
+    #: Over Python's on the same backend, within rounds; None: it is Python.
+    ratio: Ratio | None
+    #: Median of the last third of the samples over that of the first, minus one.
+    drift: float
+
+
+@dataclass(frozen=True)
+class Table:
+    """One size."""
+
+    height: int
+    width: int
+    rows: tuple[Row, ...]
+
+
+def build() -> Path:
+    """Compile the timers against this Python's packages, and return the folder with their programs."""
+    folder = record.ROOT / "build" / "cpp-benchmark"
+    cmake = record.ROOT / "runtime" / "cpp" / "cmake"
+    _call(
+        "cmake", "-S", str(record.ROOT / "examples" / "cpp"), "-B", str(folder),
+        f"-Dretinexrt_DIR={cmake}", f"-DPython_EXECUTABLE={sys.executable}",
+    )  # fmt: skip
+    targets = ["timer_native", "timer_embedded"]
+    if "timer_native_onnxruntime" in _call("cmake", "--build", str(folder), "--target", "help"):
+        targets.append("timer_native_onnxruntime")
+    else:
+        print("ONNX Runtime's headers were not found: C++ on ONNX Runtime is left out")
+    _call("cmake", "--build", str(folder), "--target", *targets)
+    return folder
+
+
+def _call(*command: str) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise BackendUnavailableError("CMake is needed; on Debian: apt-get install cmake g++") from error
+    if done.returncode != 0:
+        lines = (done.stderr or done.stdout).strip().splitlines()
+        raise BackendUnavailableError(f"the timer cannot be compiled: {lines[-1] if lines else command}")
+    return done.stdout
+
+
+@contextmanager
+def timed(command: list[str], wanted: str) -> Generator[Callable[[], Sample]]:
+    """A process that answers each line with the milliseconds of a call."""
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=record.ROOT) as process:
+        questions, answers = process.stdin, process.stdout
+        assert questions is not None and answers is not None
+        backend = answers.readline().strip()
+        if backend != wanted:
+            process.kill()
+            raise BackendError(f"the timer runs on {backend or 'nothing'}, expected {wanted}")
+
+        def run() -> Sample:
+            questions.write("\n")
+            questions.flush()
+            return Sample(float(answers.readline()))
+
+        yield run
+        questions.close()
+
+
+def serve(artifact: str, height: int, width: int, backend: str) -> None:
+    """The timer in Python: what examples/cpp/timer.cpp is in C++."""
+    import numpy as np
+
+    from runtime import Enhancer
+
+    image = (np.arange(height * width * 3) * 7 % 61).astype(np.uint8).reshape(height, width, 3)
+    out = np.empty_like(image)
+    with Enhancer(artifact, backend=backend) as enhancer:
+        sys.stdout.write(f"{enhancer.backend}\n")
+        sys.stdout.flush()
+        for _ in sys.stdin:
+            start = time.perf_counter()
+            enhancer(image, out=out)
+            sys.stdout.write(f"{(time.perf_counter() - start) * 1e3}\n")
+            sys.stdout.flush()
+
+
+def measure(programs: Path, artifact: Path, height: int, width: int, rounds: int, repeats: int) -> Table:
+    """Let all take turns at one size."""
+    ways = [way for way in WAYS if "onnxruntime" not in way or (programs / "timer_native_onnxruntime").is_file()]
+    with ExitStack() as stack:
+        runs: list[Callable[[], Sample]] = []
+        for way in ways:
+            start = (
+                [sys.executable, "-m", "benchmarks.studies.cpp_calls", "--serve"]
+                if way.startswith("python")
+                else [str(programs / f"timer_{way}")]
+            )
+            command = [*start, str(artifact), str(height), str(width), WAYS[way]]
+            runs.append(stack.enter_context(timed(command, WAYS[way])))
+        for run in runs:
+            warm_up(run, seconds=5.0)
+        samples = take_turns(runs, rounds, repeats, pause=0.005)
+    times = [[[sample.total for sample in turn] for turn in contender] for contender in samples]
+    rows: list[Row] = []
+    for i, way in enumerate(ways):
+        flat = [time for turn in times[i] for time in turn]
+        python = next(j for j, other in enumerate(ways) if WAYS[other] == WAYS[way])
+        rows.append(Row(way, spread(flat), ratio(times[i], times[python]) if i != python else None, drift(flat)))
+    return Table(height, width, tuple(rows))
+
+
+def show(tables: list[Table]) -> None:
+    for table in tables:
+        print(f"\n{f'{table.height}x{table.width}':20}     p50 ms     p90 ms   time / Python")
+        for row in table.rows:
+            over = f"{row.ratio.value:.3f} ({row.ratio.low:.3f} to {row.ratio.high:.3f})" if row.ratio else ""
+            print(f"{row.way:20} {row.time.p50:10.3f} {row.time.p90:10.3f}   {over}")
+
+
+def figures(found: record.Record) -> str:
+    """The table of docs/embedding.md."""
+    lines = ["| picture | called from | p50, ms | p90, ms | time / Python | 95 % interval |", "|---|---|---|---|---|---|"]
+    for table in found.results:
+        for row in table["rows"]:
+            over = row["ratio"]
+            ratios = f"{over['value']:.2f} | {over['low']:.2f} to {over['high']:.2f}" if over else "1 |"
+            size, time = f"{table['height']}x{table['width']}", row["time"]
+            lines.append(f"| {size} | {_NAMES[row['way']]} | {time['p50']:.2f} | {time['p90']:.2f} | {ratios} |")
+    machine, how = found.environment, found.configuration
+    load = f"; {machine.load:g} of them were busy, so the times are upper bounds" if machine.busy else ""
+    versions = " and ".join(f"{name} {machine.packages.get(name, '')}" for name in how["backend"].split(", "))
+    lines.append(
+        f"\n`{how['artifact']}` on {versions}, {machine.cores} cores, one call on memory "
+        f"that is there already{load}. Ratios are taken between neighbouring turns. Measured by `{found.command}`."
+    )
+    return "\n".join(lines)
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("network", nargs="?", default="pdn", help="a network or an .onnx file (default: pdn)")
+    parser.add_argument(
+        "--size", type=parse_size, action="append", metavar="HxW", help="may be given again (default: 16x16, 400x600)"
+    )
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--repeats", type=int, default=5, help="samples of a turn")
+    parser.add_argument("--record", action="store_true", help="write benchmarks/results/embedding.json and the page")
+    parser.add_argument("--serve", nargs=4, metavar=("ARTIFACT", "HEIGHT", "WIDTH", "BACKEND"), help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.serve:
+        serve(options.serve[0], int(options.serve[1]), int(options.serve[2]), options.serve[3])
+        return
+    artifact = locate.onnx_file(options.network)
+    sizes = options.size or [(16, 16), (400, 600)]
+    machine = record.environment()
+    programs = build()
+    tables = [measure(programs, artifact, height, width, options.rounds, options.repeats) for height, width in sizes]
+    show(tables)
+    if options.record:
+        backends = dict.fromkeys(WAYS[row.way] for row in tables[0].rows)
+        configuration = {
+            "artifact": artifact.name, "backend": ", ".join(backends), "rounds": options.rounds, "repeats": options.repeats
+        }  # fmt: skip
+        found = record.make(NAME, configuration, tables, machine)
+        print(record.write(found, NAME).name)
+        insert(PAGE, NAME, figures(found))
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except RetinexError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2)

@@ -1,0 +1,287 @@
+"""`python -m benchmarks.studies.ray_cost --record`: what a Ray cluster adds to the plain command, and what many workers give.
+
+The plain command and Ray with 1, 2 ... workers enhance the same pictures, in turns. Workers beyond this machine's cores are
+simulated: their network is a wait that takes no processor, as that of a GPU takes none, so what is measured is the way of
+a picture from file to file and everything that Ray and the ledger add. `--pages` writes docs/scaling.md from the records
+that are there, without measuring.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any, cast
+
+from benchmarks.harness import record
+from benchmarks.harness.command import parse_count, parse_counts, parse_size
+from benchmarks.harness.marks import insert
+from benchmarks.studies import machines_needed
+from runtime import locate
+from runtime.backends import read_info
+from runtime.errors import RetinexError
+from runtime.scale.worker import Loaded, Settings, Worker
+
+PAGE = record.ROOT / "docs" / "scaling.md"
+NAME = "scale"
+#: Height and width of the pictures of simulated workers, and what their network takes, in milliseconds.
+_SMALL = (64, 96)
+_WAIT = 50.0
+
+
+class WaitingWorker(Worker):
+    """A worker whose network waits instead of computing."""
+
+    def _enhance(self, loaded: Loaded) -> Loaded:
+        time.sleep(_WAIT / 1e3)
+        return loaded
+
+
+class IdleWorker(Worker):
+    """A worker whose network does nothing at all."""
+
+    def _enhance(self, loaded: Loaded) -> Loaded:
+        return loaded
+
+
+@dataclass(frozen=True)
+class Point:
+    """One way to enhance the pictures; medians over rounds."""
+
+    #: 0: the plain command.
+    workers: int
+    threads: int
+    #: Milliseconds that a simulated network takes; None: a real one.
+    wait: float | None
+    images: int
+    #: Between the first picture begun and the last one written.
+    seconds: float
+    #: Before that, on a cluster that runs: the worker that looks at the artifact, and the start of the others.
+    start: float
+    #: From least to most of the rounds' seconds.
+    spread: Sequence[float]
+
+    @property
+    def rate(self) -> float:
+        """Pictures per second."""
+        return self.images / self.seconds
+
+
+@dataclass(frozen=True)
+class Way:
+    """What is to be measured."""
+
+    workers: int
+    threads: int
+    wait: float | None = None
+
+
+def measure(settings: Settings, ways: Sequence[Way], images: int, size: tuple[int, int], rounds: int) -> list[Point]:
+    """Every way in turn, round by round, on one cluster of this machine."""
+    from tqdm import tqdm
+
+    from runtime.scale import cluster
+
+    taken: dict[Way, list[tuple[float, float]]] = {way: [] for way in ways}
+    with tempfile.TemporaryDirectory() as folder, cluster.joined("local", max(1, *(w.workers * w.threads for w in ways))):
+        real, small = Path(folder) / "real", Path(folder) / "small"
+        many = {way: images if way.wait is None else max(images, 160 * way.workers) for way in ways}
+        _write(real, images, size)
+        _write(small, max((count for way, count in many.items() if way.wait is not None), default=0), _SMALL)
+        with tqdm(total=rounds * len(ways), unit="run", leave=False, disable=None) as progress:
+            for number in range(rounds):
+                for turn in range(len(ways)):
+                    way = ways[(turn + number) % len(ways)]
+                    source = real if way.wait is None else small
+                    out = Path(folder) / "out"
+                    taken[way].append(_run(settings, way, sorted(source.iterdir())[: many[way]], out))
+                    shutil.rmtree(out)
+                    progress.update()
+    return [_point(way, many[way], times) for way, times in taken.items()]
+
+
+def _point(way: Way, images: int, times: Sequence[tuple[float, float]]) -> Point:
+    seconds = [one[0] for one in times]
+    start = median(one[1] for one in times)
+    return Point(way.workers, way.threads, way.wait, images, median(seconds), start, (min(seconds), max(seconds)))
+
+
+def _run(settings: Settings, way: Way, paths: Sequence[Path], out: Path) -> tuple[float, float]:
+    """Seconds of the work, and of what comes before it."""
+    settings = replace(settings, threads=way.threads)
+    inputs = [str(path) for path in paths]
+    if not way.workers:
+        return _plain(settings, inputs, out)
+    from runtime.scale.run import enhance
+
+    kind = Worker if way.wait is None else WaitingWorker if way.wait else IdleWorker
+    report = enhance(inputs, str(out), settings, workers=way.workers, kind=kind)
+    if report.account.enhanced != len(paths):
+        raise RetinexError(f"{len(paths) - report.account.enhanced} pictures were not enhanced: {report.failures[:1]}")
+    return report.seconds, report.start
+
+
+def _plain(settings: Settings, inputs: list[str], out: Path) -> tuple[float, float]:
+    """What `retinexrt enhance` does, in this process."""
+    from runtime.enhancer import Enhancer
+    from runtime.media import pictures, pipeline
+    from runtime.media.inputs import find
+
+    begun = time.perf_counter()
+    todo = find(inputs, out).jobs
+    with Enhancer(settings.source, backend=settings.backend, threads=settings.threads) as enhancer:
+        ready = time.perf_counter()
+        for job, outcome in pipeline.overlap(
+            todo,
+            lambda job: pictures.read(job.source),
+            lambda picture: pictures.enhance(enhancer, picture),
+            lambda job, picture: pictures.write(job.target, picture),
+        ):
+            if isinstance(outcome, Exception):
+                raise RetinexError(f"{job.source.name}: {outcome}")
+        return time.perf_counter() - ready, ready - begun
+
+
+def _write(folder: Path, count: int, size: tuple[int, int]) -> None:
+    """Dark photographs, JPEG, no two alike."""
+    import cv2
+    import numpy as np
+
+    from benchmarks.pictures.samples import sample_photographs
+
+    folder.mkdir()
+    photographs = [cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA) for _, image in sample_photographs()]
+    for number in range(count):
+        rolled = np.roll(photographs[number % len(photographs)], 7 * number, axis=1)
+        if not cv2.imwrite(str(folder / f"{number:05d}.jpg"), rolled[..., ::-1]):
+            raise RetinexError("cannot write the pictures to measure with")
+
+
+def ways(workers: Sequence[int], simulated: Sequence[int], cores: int) -> list[Way]:
+    """The plain command with one thread and with all, Ray with so many workers of one thread, and the simulated ones."""
+    plain = [Way(0, threads) for threads in sorted({1, cores})]
+    waiting = [Way(count, 1, _WAIT) for count in simulated]
+    return [*plain, *(Way(count, 1) for count in workers), *waiting, *([Way(simulated[0], 1, 0.0)] if simulated else [])]
+
+
+def figures(found: record.Record) -> str:
+    """What docs/scaling.md says of a record of this kind."""
+    points = [Point(**cast(dict[str, Any], point)) for point in found.results["points"]]
+    plain = [point for point in points if not point.workers]
+    real = [point for point in points if point.workers and point.wait is None]
+    waiting = [point for point in points if point.wait]
+    idle = next((point for point in points if point.wait == 0.0), None)
+    one = plain[0]
+    size = "x".join(str(side) for side in found.configuration["size"])
+    lines = ["| | pictures/s | efficiency | start, s |", "|---|---:|---:|---:|"]
+    lines += [f"| plain command, {_threads(point)} | {point.rate:.2f} | | {point.start:.1f} |" for point in plain]
+    for point in real:
+        share = point.rate / (one.rate * min(point.workers, found.environment.cores))
+        lines.append(f"| Ray, {_workers(point)} | {point.rate:.2f} | {share:.0%} | {point.start:.1f} |")
+    for point in waiting:
+        share = point.rate * (point.wait or 0.0) / 1e3 / point.workers
+        lines.append(f"| Ray, {_workers(point)}, simulated | {point.rate:.1f} | {share:.0%} | {point.start:.1f} |")
+    what = f"`{found.configuration['artifact']}` on {found.configuration['backend']}, {one.images} pictures of {size}"
+    lines += ["", f"{what}; medians of {found.configuration['rounds']} rounds in turns. {_method(waiting)}"]
+    if real:
+        added = (real[0].seconds - one.seconds) / one.images * 1e3
+        lines.append(
+            f"One worker takes {added:+.1f} ms a picture against the plain command ({real[0].seconds / one.seconds - 1:+.1%}), "
+            "ledger and journal included."
+        )
+        lines.append(_break_even(real[-1], min(plain, key=lambda point: point.seconds)))
+    if idle is not None:
+        lines.append(
+            f"With a network that takes no time, {idle.workers} workers and one ledger pass {idle.rate:.0f} pictures/s through "
+            "this machine: beyond that the way from file to file is the bound, not the network."
+        )
+    load = f", load {found.environment.load}: the times are upper bounds, and ratios between them uncertain"
+    busy = load if found.environment.busy else ""
+    lines.append(f"Measured by `{found.command}` on {found.environment.cores} cores of {found.environment.cpu}{busy}.")
+    return "\n".join(lines)
+
+
+def _method(waiting: Sequence[Point]) -> str:
+    against = "*Efficiency* is against the plain command with one thread, times the cores in use"
+    if not waiting:
+        return f"{against}."
+    return f"{against}; simulated workers, whose network waits {waiting[0].wait:.0f} ms, against that wait alone."
+
+
+def _break_even(most: Point, plain: Point) -> str:
+    """From how many pictures on the workers are ahead of one process, with as many threads as serve it best."""
+    gain = plain.seconds / plain.images - most.seconds / most.images
+    if gain <= 0:
+        return (
+            f"On this one machine Ray with {_workers(most)} is not ahead of the plain command with {_threads(plain)}: a "
+            "cluster pays from the second machine on."
+        )
+    count = max(0.0, most.start - plain.start) / gain
+    return (
+        f"On this one machine Ray with {_workers(most)} is ahead of the plain command with {_threads(plain)} from {count:,.0f} "
+        "pictures on; below that, starting the workers costs more than they give."
+    )
+
+
+def _threads(point: Point) -> str:
+    return f"{point.threads} thread{'s' if point.threads > 1 else ''}"
+
+
+def _workers(point: Point) -> str:
+    return f"{point.workers} worker{'s' if point.workers > 1 else ''}"
+
+
+def pages(records: Mapping[str, record.Record]) -> Mapping[str, str]:
+    """The figures of docs/scaling.md by their marks, from the records that are there."""
+    texts = {"sizing": machines_needed.figures(records), "classes": machines_needed.classes(records)}
+    return {NAME: figures(records[NAME]), **texts} if NAME in records else texts
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("network", nargs="?", default="pdn", help="a network or an .onnx file (default: pdn)")
+    parser.add_argument("--backend", default="onnxruntime", help="default: %(default)s")
+    parser.add_argument("--images", type=parse_count, default=60, help="default: %(default)s")
+    parser.add_argument("--size", type=parse_size, default=(400, 600), metavar="HxW", help="default: 400x600")
+    parser.add_argument("--workers", type=parse_counts, default=[1, 2], help="real ones, for example 1,2 (default)")
+    parser.add_argument("--simulated", type=parse_counts, default=[2, 4, 8], help="for example 2,4,8 (default)")
+    parser.add_argument("--rounds", type=parse_count, default=3, help="default: %(default)s")
+    parser.add_argument("--record", action="store_true", help="write benchmarks/results/scale.json and docs/scaling.md")
+    arguments = parser.parse_args(argv)
+    try:
+        return _measure_and_tell(arguments)
+    except RetinexError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+
+
+def _measure_and_tell(arguments: argparse.Namespace) -> int:
+    path = locate.onnx_file(arguments.network)
+    machine = record.environment()
+    settings = Settings(str(path), backend=arguments.backend)
+    wanted = ways(arguments.workers, arguments.simulated, machine.cores)
+    points = measure(settings, wanted, arguments.images, arguments.size, arguments.rounds)
+    configuration = {
+        "artifact": path.name,
+        "network": read_info(path).network,
+        "backend": arguments.backend,
+        "size": arguments.size,
+        "rounds": arguments.rounds,
+    }
+    found = record.make(NAME, configuration, {"points": points}, machine)
+    print(figures(found))
+    if arguments.record:
+        print(record.write(found, NAME).name, file=sys.stderr)
+        for name, text in pages(record.read_all()).items():
+            insert(PAGE, name, text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
