@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from engines import layers
+from engines import parsed_contract
 from engines.flavours import FlavourFacts, choose, compute_capabilities, target_sms, tensorrt_module
 from engines.profiles import Shape, make_profile
 from engines.progress import BuildProgress, make_monitor
@@ -236,7 +236,7 @@ def _serialize(
             except PolygraphyException as error:
                 words = _words(log) or str(error)
                 raise ArtifactError(f"{facts.name}'s parser refuses {onnx}: {words}") from error
-            checks = layers.check(network, trt, info)
+            checks = parsed_contract.check(network, trt, info)
             network.name = name
             config = _config(facts, trt, info, plan.profile, options, timing_cache, make_monitor(trt, progress))
             build = EngineBytesFromNetwork(

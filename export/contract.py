@@ -8,13 +8,25 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
+from functools import singledispatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from runtime.contract import (
+    RULES,
+    ConvolutionalDifference,
+    Coupling,
+    Division,
+    Logarithm,
+    LogDifference,
+    NoiseSubtraction,
+    Product,
+    Rule,
+)
 from runtime.errors import ArtifactError, RetinexError
 
 if TYPE_CHECKING:
@@ -34,10 +46,6 @@ class ContractError(ArtifactError):
     """A graph lacks a step that its network must keep."""
 
 
-Rule = Mapping[str, "int | float | str"]
-_Check = Callable[["Edges", Rule], None]
-
-
 def check(model: onnx.ModelProto, rules: Iterable[Rule]) -> list[str]:
     """Check every rule; return one line per rule on what was found, or raise a ContractError."""
     from export.graphs import Edges
@@ -45,17 +53,20 @@ def check(model: onnx.ModelProto, rules: Iterable[Rule]) -> list[str]:
     edges = Edges(model)
     lines: list[str] = []
     for rule in rules:
-        name = str(rule["rule"])
-        if name not in _CHECKS:
-            raise ContractError(f"unknown rule {name!r}; known: {', '.join(_CHECKS)}")
-        _CHECKS[name](edges, rule)
-        lines.append(f"{rule['count']} x {name}")
+        check_rule(rule, edges)
+        lines.append(f"{rule.count} x {rule.name}")
     return lines
 
 
+@singledispatch
+def check_rule(rule: Rule, edges: Edges) -> None:
+    """Raise a ContractError unless the graph keeps the rule. Each class of `RULES` registers its check below."""
+    raise ContractError(f"unknown rule {rule.name!r}; known: {', '.join(RULES)}")
+
+
 def _expect(count: int, rule: Rule, what: str) -> None:
-    if count != rule["count"]:
-        raise ContractError(f"{rule['rule']}: expected {rule['count']} {what}, found {count}")
+    if count != rule.count:
+        raise ContractError(f"{rule.name}: expected {rule.count} {what}, found {count}")
 
 
 def _divisions(edges: Edges) -> list[onnx.NodeProto]:
@@ -72,7 +83,7 @@ def _require_fp32(edges: Edges, node: onnx.NodeProto, rule: Rule) -> None:
     import onnx
 
     if any(edges.types.get(name) != onnx.TensorProto.FLOAT for name in node.input if name):
-        raise ContractError(f"{rule['rule']}: {node.name} computes in FP16; it belongs to an FP32 island")
+        raise ContractError(f"{rule.name}: {node.name} computes in FP16; it belongs to an FP32 island")
 
 
 def _is_constant(edges: Edges, name: str, wanted: float) -> bool:
@@ -80,11 +91,9 @@ def _is_constant(edges: Edges, name: str, wanted: float) -> bool:
     return value is not None and value.size == 1 and abs(float(value.reshape(-1)[0]) - wanted) <= 1e-6 * abs(wanted)
 
 
-def _check_division(edges: Edges, rule: Rule) -> None:
-    """The picture itself is divided, by what a convolution makes, clamped in FP32 to the bounds of the rule.
-
-    `reduced` of the divisions, by default none, are of the picture averaged down.
-    """
+@check_rule.register(Division)
+def _check_division(rule: Division, edges: Edges) -> None:
+    """The numerator is the picture, or its average; the divisor is a convolution's output, clamped in FP32."""
     divisions = _divisions(edges)
     _expect(len(divisions), rule, "Div by an illumination")
     reduced = 0
@@ -92,9 +101,9 @@ def _check_division(edges: Edges, rule: Rule) -> None:
         clip = _operand(edges, node.input[1], "Clip")
         if clip is None or len(clip.input) < 3:
             raise ContractError(f"division: {node.name} divides by something that is not clamped from both sides")
-        for bound, key in ((clip.input[1], "minimum"), (clip.input[2], "maximum")):
-            if not _is_constant(edges, bound, float(rule[key])):
-                raise ContractError(f"division: {clip.name} has {key} {edges.constant(bound)}, expected {rule[key]:.7}")
+        for bound, key, wanted in ((clip.input[1], "minimum", rule.minimum), (clip.input[2], "maximum", rule.maximum)):
+            if not _is_constant(edges, bound, wanted):
+                raise ContractError(f"division: {clip.name} has {key} {edges.constant(bound)}, expected {wanted:.7}")
         light = edges.source(clip.input[0], through=("Cast", "Mul", "Sigmoid", "DepthToSpace"))
         if light is None or light.op_type != "Conv":
             raise ContractError(f"division: {node.name} does not divide by what a convolution makes")
@@ -105,8 +114,8 @@ def _check_division(edges: Edges, rule: Rule) -> None:
             reduced += 1
         _require_fp32(edges, node, rule)
         _require_fp32(edges, clip, rule)
-    if reduced != rule.get("reduced", 0):
-        raise ContractError(f"division: {reduced} of the divisions are of a reduced picture, expected {rule.get('reduced', 0)}")
+    if reduced != rule.reduced:
+        raise ContractError(f"division: {reduced} of the divisions are of a reduced picture, expected {rule.reduced}")
 
 
 def _is_average(edges: Edges, node: onnx.NodeProto) -> bool:
@@ -144,7 +153,8 @@ def _changes_range(edges: Edges, node: onnx.NodeProto) -> bool:
     return number is not None and number.size == 1
 
 
-def _check_noise_subtraction(edges: Edges, rule: Rule) -> None:
+@check_rule.register(NoiseSubtraction)
+def _check_noise_subtraction(rule: NoiseSubtraction, edges: Edges) -> None:
     """What is subtracted comes straight from a convolution, from a reflectance or from a result of the step before."""
     nodes = edges.of_type("Sub")
     _expect(len(nodes), rule, "Sub")
@@ -167,8 +177,9 @@ def _is_exponential(edges: Edges, name: str) -> bool:
     return _operand(edges, half.input[0], "Conv") is not None
 
 
-def _check_invertible_block(edges: Edges, rule: Rule) -> None:
-    if rule["direction"] == "enhance":
+@check_rule.register(Coupling)
+def _check_invertible_block(rule: Coupling, edges: Edges) -> None:
+    if rule.direction == "enhance":
         _check_couplings(edges, rule, scaled="Div", joined="Sub")
     else:
         _check_couplings(edges, rule, scaled="Mul", joined="Add")
@@ -185,7 +196,7 @@ def _check_couplings(edges: Edges, rule: Rule, scaled: str, joined: str) -> None
         for node in edges.of_type(joined)
         if _operand(edges, node.input[1], "Conv") is not None and edges.types[node.output[0]] == _fp32()
     ]
-    expected = 2 * int(rule["count"])
+    expected = 2 * rule.count
     if len(updates) != expected:
         raise ContractError(f"invertible-block: expected {expected} {joined} with a convolution in FP32, found {len(updates)}")
     update_outputs = {node.output[0] for node in updates}
@@ -203,7 +214,8 @@ def _fp32() -> int:
     return onnx.TensorProto.FLOAT
 
 
-def _check_product(edges: Edges, rule: Rule) -> None:
+@check_rule.register(Product)
+def _check_product(rule: Product, edges: Edges) -> None:
     """Reflectance x illumination: a product of outputs of two different sigmoids."""
     products: list[onnx.NodeProto] = []
     for node in edges.of_type("Mul"):
@@ -215,7 +227,8 @@ def _check_product(edges: Edges, rule: Rule) -> None:
         _require_fp32(edges, node, rule)
 
 
-def _check_logarithm(edges: Edges, rule: Rule) -> None:
+@check_rule.register(Logarithm)
+def _check_logarithm(rule: Logarithm, edges: Edges) -> None:
     """Logarithms of one plus the scaled picture."""
     nodes = edges.of_type("Log")
     _expect(len(nodes), rule, "Log")
@@ -227,7 +240,8 @@ def _check_logarithm(edges: Edges, rule: Rule) -> None:
         _require_fp32(edges, node, rule)
 
 
-def _check_convolutional_difference(edges: Edges, rule: Rule) -> None:
+@check_rule.register(ConvolutionalDifference)
+def _check_convolutional_difference(rule: ConvolutionalDifference, edges: Edges) -> None:
     """A convolution of features is subtracted from the picture that the features come from."""
     nodes = edges.of_type("Sub")
     _expect(len(nodes), rule, "Sub")
@@ -240,7 +254,8 @@ def _check_convolutional_difference(edges: Edges, rule: Rule) -> None:
         _require_fp32(edges, node, rule)
 
 
-def _check_log_difference(edges: Edges, rule: Rule) -> None:
+@check_rule.register(LogDifference)
+def _check_log_difference(rule: LogDifference, edges: Edges) -> None:
     """Log of the picture minus log of the blurred picture, which is kept above one."""
     nodes: list[onnx.NodeProto] = []
     for node in edges.of_type("Sub"):
@@ -251,17 +266,6 @@ def _check_log_difference(edges: Edges, rule: Rule) -> None:
     _expect(len(nodes), rule, "Sub of a Log and the Log of a blur clamped at 1")
     for node in nodes:
         _require_fp32(edges, node, rule)
-
-
-_CHECKS: dict[str, _Check] = {
-    "division": _check_division,
-    "noise-subtraction": _check_noise_subtraction,
-    "invertible-block": _check_invertible_block,
-    "product": _check_product,
-    "logarithm": _check_logarithm,
-    "convolutional-difference": _check_convolutional_difference,
-    "log-difference": _check_log_difference,
-}
 
 
 def _rules(info: ArtifactInfo) -> tuple[Rule, ...]:

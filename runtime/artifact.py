@@ -12,11 +12,12 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
+from runtime.contract import Rule
+from runtime.decode import decode_fields
 from runtime.errors import ArtifactError, OutputError
 
 #: Raised by one whenever a reader of the old schema would misread a new document.
@@ -121,7 +122,7 @@ class ArtifactInfo:
     halo: int | None
     #: Module paths kept in FP32 in a typed FP16 graph.
     islands: tuple[str, ...]
-    contract: tuple[Mapping[str, int | float | str], ...]
+    contract: tuple[Rule, ...]
     opset: int
     #: Versions of what wrote the graph.
     tools: Mapping[str, str]
@@ -140,9 +141,13 @@ class ArtifactInfo:
         """False for classical methods, which are a formula."""
         return not self.trained or self.weights_sha256 is not None
 
+    def document(self) -> dict[str, Any]:
+        """All of it as plain values."""
+        return {**asdict(self), "contract": [rule.document() for rule in self.contract]}
+
     def to_json(self, indent: int | None = None) -> str:
         """One JSON document, the same bytes for the same content."""
-        document = asdict(self)
+        document = self.document()
         if self.cpu_precision == "fp32":  # readers from before the field was there refuse what they don't know
             del document["cpu_precision"]
         return json.dumps(document, sort_keys=True, indent=indent)
@@ -162,57 +167,7 @@ class ArtifactInfo:
                 f"{where}: written by a newer retinexrt (schema {schema}, this one reads up to {SCHEMA}); "
                 "upgrade with: pip install -U retinexrt"
             )
-        return _decode(cls, document, where)
-
-
-def _decode(kind: Any, value: Any, where: str) -> Any:
-    """Turn parsed JSON into `kind`, refusing anything that is not exactly of it."""
-    origin, arguments = get_origin(kind), get_args(kind)
-    if kind is Any:
-        return value
-    if is_dataclass(kind):
-        return _decode_dataclass(kind, value, where)
-    if origin is Literal:
-        if value in arguments and type(value) is type(arguments[0]):
-            return value
-        raise ArtifactError(f"{where}: expected one of {arguments}, found {value!r}")
-    if origin in (Union, UnionType):
-        for option in arguments:
-            try:
-                return _decode(option, value, where)
-            except ArtifactError:
-                if is_dataclass(option) and isinstance(value, dict):
-                    raise
-        raise ArtifactError(f"{where}: found {value!r}, expected {kind}")
-    if origin is tuple:
-        if not isinstance(value, list):
-            raise ArtifactError(f"{where}: expected a list, found {value!r}")
-        return tuple(_decode(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
-    if origin is not None and issubclass(origin, Mapping):
-        if not isinstance(value, dict):
-            raise ArtifactError(f"{where}: expected an object, found {value!r}")
-        return {str(key): _decode(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
-    if kind is NoneType and value is None:
-        return None
-    if kind is float and type(value) in (int, float):
-        return float(value)
-    if kind in (int, str, bool) and type(value) is kind:
-        return value
-    raise ArtifactError(f"{where}: expected {getattr(kind, '__name__', kind)}, found {value!r}")
-
-
-def _decode_dataclass(kind: Any, value: Any, where: str) -> Any:
-    if not isinstance(value, dict):
-        raise ArtifactError(f"{where}: expected an object, found {value!r}")
-    hints = get_type_hints(kind)
-    names = [field.name for field in fields(kind)]
-    if unknown := sorted(set(value) - set(names)):
-        raise ArtifactError(f"{where}: unknown field {unknown[0]!r}")
-    # What has a default may be newer than the document.
-    required = (field.name for field in fields(kind) if field.default is MISSING and field.default_factory is MISSING)
-    if absent := [name for name in required if name not in value]:
-        raise ArtifactError(f"{where}: field {absent[0]!r} is missing")
-    return kind(**{name: _decode(hints[name], value[name], f"{where}.{name}") for name in value})
+        return decode_fields(cls, document, where)
 
 
 def sha256(path: Path) -> str:

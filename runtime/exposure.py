@@ -37,7 +37,7 @@ _LOG = np.log1p(np.arange(256, dtype=np.float64))
 
 def has_illumination(info: ArtifactInfo) -> bool:
     """Whether the network divides by an illumination (or multiplies with one), by the contract of its graph."""
-    return any(rule.get("rule") in ("division", "product") for rule in info.contract)
+    return any(rule.has_illumination for rule in info.contract)
 
 
 def check_strength(strength: float) -> None:

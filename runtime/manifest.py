@@ -15,9 +15,9 @@ import json
 import platform
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from runtime.artifact import SCHEMA, ArtifactInfo, PlanInfo, write_atomically
 from runtime.errors import ArtifactError, IncompatiblePlanError, ManifestError
@@ -59,7 +59,7 @@ def build_command(plan: Path) -> str:
 
 def digest(info: ArtifactInfo) -> str:
     """What is known before the build, in 32 hexadecimal digits: the name of the network inside the plan."""
-    document: dict[str, Any] = asdict(replace(info, parity=()))
+    document = replace(info, parity=()).document()
     for later in ("digest", "plan_sha256", "plan_bytes", "build_seconds", "manifest_sha256"):
         del document["plan"][later]
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:32]

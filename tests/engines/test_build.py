@@ -103,7 +103,7 @@ def test_the_parsed_network_keeps_its_steps_and_islands(exported: Callable[[str]
 
 def parsed_checks(path: Path, model: onnx.ModelProto | None = None) -> list[str]:
     """Parse with TensorRT-RTX and check the layers; `model` replaces what the file holds."""
-    from engines import layers
+    from engines import parsed_contract
     from engines.flavours import TENSORRT_RTX
 
     trt = builder._load_flavour(TENSORRT_RTX)  # pyright: ignore[reportPrivateUsage]
@@ -111,7 +111,7 @@ def parsed_checks(path: Path, model: onnx.ModelProto | None = None) -> list[str]
 
     data = path.read_bytes() if model is None else model.SerializeToString()
     _, network, _ = NetworkFromOnnxBytes(data, strongly_typed=True)()
-    return layers.check(network, trt, read_info(path))
+    return parsed_contract.check(network, trt, read_info(path))
 
 
 def test_a_clamp_with_other_bounds_is_found_in_the_parsed_network(exported: Callable[[str], Path]) -> None:

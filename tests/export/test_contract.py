@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from export.contract import ContractError, check, main
 from export.files import load, to_bytes
 from runtime.artifact import ArtifactInfo
+from runtime.contract import Division, Rule, UnknownRule
 from train.networks import NETWORKS
 
 Exported = Callable[[str], Path]
@@ -222,7 +223,7 @@ def test_a_division_in_fp16_is_refused(exported: Exported) -> None:
 def test_an_unknown_rule_is_an_error(exported: Exported) -> None:
     model, _ = load(exported("msr") / "msr.onnx")
     with pytest.raises(ContractError, match="unknown rule 'magic'"):
-        check(model, [{"rule": "magic", "count": 1}])
+        check(model, [UnknownRule(1, "magic", {})])
 
 
 def test_files_that_are_no_exports(tmp_path: Path, exported: Exported, capsys: pytest.CaptureFixture[str]) -> None:
@@ -243,12 +244,12 @@ def test_files_that_are_no_exports(tmp_path: Path, exported: Exported, capsys: p
 def test_the_rules_travel_with_the_file(exported: Exported) -> None:
     _, info = load(exported("pdn") / "pdn_fp16.onnx")
     assert ArtifactInfo.from_json(info.to_json()) == info
-    assert [rule["rule"] for rule in info.contract] == ["division", "noise-subtraction"]
+    assert [rule.name for rule in info.contract] == ["division", "noise-subtraction"]
 
 
-@pytest.mark.parametrize("rules", [(), ({"rule": "division", "count": 1, "minimum": 1 / 255, "maximum": 1.0},)])
+@pytest.mark.parametrize("rules", [(), (Division(1),)])
 def test_a_file_cannot_bring_rules_of_its_own(
-    rules: tuple[dict[str, float], ...], exported: Exported, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    rules: tuple[Rule, ...], exported: Exported, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model, info = load(exported("pdn") / "pdn.onnx")
     path = tmp_path / "lenient.onnx"

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from runtime.artifact import METADATA_KEY, SCHEMA, ArtifactInfo, TensorInfo
+from runtime.contract import Division
 
 Factory = Callable[..., Path]
 
@@ -33,7 +34,7 @@ def make_info(**changes: Any) -> ArtifactInfo:
         multiple=1,
         halo=1,
         islands=(),
-        contract=({"rule": "division", "count": 1, "minimum": 1 / 255, "maximum": 1.0},),
+        contract=(Division(1),),
         opset=20,
         tools={"onnx": onnx.__version__},
     )

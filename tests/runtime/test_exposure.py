@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from runtime import Enhancer, exposure
+from runtime.contract import Logarithm, Product
 from tests.runtime.conftest import double, make_info
 
 Picture = NDArray[np.uint8]
@@ -59,8 +60,8 @@ def test_more_strength_never_goes_back(source: int, enhanced: int, one: float, o
 
 def test_which_networks_have_an_illumination() -> None:
     assert exposure.has_illumination(make_info())
-    assert exposure.has_illumination(make_info(contract=({"rule": "product", "count": 1},)))
-    assert not exposure.has_illumination(make_info(contract=({"rule": "logarithm", "count": 4},)))
+    assert exposure.has_illumination(make_info(contract=(Product(1),)))
+    assert not exposure.has_illumination(make_info(contract=(Logarithm(4),)))
 
 
 def test_strength_through_the_enhancer(artifacts: Path, dark: Picture) -> None:

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from runtime.contract import Product
 from train.networks.registry import NetworkSpec, PaperFigures
 
 LEVELS = 5
@@ -115,6 +116,6 @@ SPEC = NetworkSpec(
     multiple=16,
     halo=128,
     islands=("*.head", "*.sigmoid", "split", "product"),
-    contract=({"rule": "product", "count": 1},),
+    contract=(Product(1),),
     weights="blnet",
 )

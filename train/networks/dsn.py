@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from runtime.contract import Coupling
 from train.errors import WeightsError
 from train.networks.registry import NetworkSpec, PaperFigures
 from train.networks.retinex import Divide, Subtract
@@ -268,7 +269,7 @@ SPEC = NetworkSpec(
     parameters=4_483_176,
     paper=PaperFigures(source="Zhao et al., ICCV 2021", dataset="LOL (400/100 split)", psnr=21.71, ssim=0.834),
     islands=_ISLANDS,
-    contract=({"rule": "invertible-block", "count": BLOCKS, "direction": "enhance"},),
+    contract=(Coupling(BLOCKS, "enhance"),),
     weights="dsn",
 )
 
@@ -279,6 +280,6 @@ REVERSE = NetworkSpec(
     parameters=4_483_176,
     paper=PaperFigures(source="Zhao et al., ICCV 2021, equations 2 and 4"),
     islands=_ISLANDS,
-    contract=({"rule": "invertible-block", "count": BLOCKS, "direction": "darken"},),
+    contract=(Coupling(BLOCKS, "darken"),),
     weights="dsn",
 )

@@ -19,6 +19,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from runtime.contract import LogDifference
 from train.networks.registry import NetworkSpec, PaperFigures
 
 SIGMAS = (15.0, 80.0, 250.0)
@@ -79,7 +80,7 @@ SPEC = NetworkSpec(
     parameters=0,
     paper=PaperFigures(source="Jobson, Rahman, Woodell 1997"),
     islands=("*",),
-    contract=({"rule": "log-difference", "count": len(SIGMAS)},),
+    contract=(LogDifference(len(SIGMAS)),),
 )
 
 MSRCR = NetworkSpec(
@@ -91,5 +92,5 @@ MSRCR = NetworkSpec(
         source="Jobson, Rahman, Woodell 1997; figures as reported by BLNet", dataset="LOL", psnr=13.1728, ssim=0.4615
     ),
     islands=("*",),
-    contract=({"rule": "log-difference", "count": len(SIGMAS)},),
+    contract=(LogDifference(len(SIGMAS)),),
 )

@@ -14,6 +14,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from runtime.contract import ConvolutionalDifference, Logarithm
 from train.networks.registry import NetworkSpec, PaperFigures
 from train.networks.retinex import Subtract
 
@@ -66,6 +67,6 @@ SPEC = NetworkSpec(
     paper=PaperFigures(source="Shen et al., arXiv 1711.02488"),
     halo=11,
     islands=("log", "difference", "restore"),
-    contract=({"rule": "logarithm", "count": len(SCALES)}, {"rule": "convolutional-difference", "count": 1}),
+    contract=(Logarithm(len(SCALES)), ConvolutionalDifference(1)),
     weights="msrnet",
 )

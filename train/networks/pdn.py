@@ -23,6 +23,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from runtime.contract import Division, NoiseSubtraction
 from train.networks.registry import NetworkSpec, PaperFigures
 from train.networks.retinex import Clamp, Divide, Subtract, clip01
 
@@ -210,9 +211,6 @@ SPEC = NetworkSpec(
     multiple=4,
     halo=24,
     islands=("*_light.tail", "*_light.clamp", "*_divide", "*_subtract"),
-    contract=(
-        {"rule": "division", "count": 2, "minimum": 1 / 255, "maximum": 1.0},
-        {"rule": "noise-subtraction", "count": 2},
-    ),
+    contract=(Division(2), NoiseSubtraction(2)),
     weights="pdn",
 )

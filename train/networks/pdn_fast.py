@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
+from runtime.contract import Division, NoiseSubtraction
 from train.networks import pdn, pdn_global
 from train.networks.registry import PaperFigures
 
@@ -24,7 +25,7 @@ SPEC = replace(
     multiple=4 * pdn.GRID,
     halo=64,
     islands=(*pdn.SPEC.islands, "reduce", "*_light.enlarge*"),
-    contract=tuple({**rule, "reduced": 1} if rule["rule"] == "division" else rule for rule in pdn.SPEC.contract),
+    contract=(Division(2, reduced=1), NoiseSubtraction(2)),
     cpu_precision="bf16",
     weights="pdn-fast",
 )

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from runtime.contract import Division, NoiseSubtraction
 from train.networks.pdn import GRID, PDN, IlluminationFrame, Stages
 from train.networks.registry import NetworkSpec, PaperFigures
 from train.networks.retinex import clip01
@@ -126,9 +127,6 @@ SPEC = NetworkSpec(
     multiple=4,
     halo=None,
     islands=("*_light.tail", "*_light.clamp", "*_divide", "*_subtract", "*_scale", "normalise", "overview", "exposure*"),
-    contract=(
-        {"rule": "division", "count": 2, "minimum": 1 / 255, "maximum": 1.0},
-        {"rule": "noise-subtraction", "count": 2},
-    ),
+    contract=(Division(2), NoiseSubtraction(2)),
     weights="pdn-global",
 )

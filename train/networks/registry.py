@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal
 
+from runtime.contract import Rule
 from train.errors import UnknownNetworkError
 
 if TYPE_CHECKING:
@@ -26,10 +27,6 @@ NETWORKS: dict[str, str] = {
     "msr": "train.networks.msr:SPEC",
     "msrcr": "train.networks.msr:MSRCR",
 }
-
-#: One step of the graph contract, e.g. {"rule": "division", "count": 2, "minimum": 1 / 255, "maximum": 1.0}.
-#: `export.contract` knows the rules and follows the edges.
-Rule = Mapping[str, "int | float | str"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +59,7 @@ class NetworkSpec:
     halo: int | None = None
     #: Module paths (shell patterns) that stay FP32 in the typed FP16 graph.
     islands: tuple[str, ...] = ()
+    #: The Retinex steps that the exported graph must keep as ops.
     contract: tuple[Rule, ...] = ()
     #: What CPU backends that have the choice compute convolutions in.
     cpu_precision: Literal["fp32", "bf16"] = "fp32"

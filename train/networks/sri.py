@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from runtime.contract import Division
 from train.networks.registry import NetworkSpec, PaperFigures
 from train.networks.retinex import Clamp, Divide, clip01
 
@@ -70,6 +71,6 @@ SPEC = NetworkSpec(
     ),
     halo=25,
     islands=("tail", "sigmoid", "clamp", "divide"),
-    contract=({"rule": "division", "count": 1, "minimum": 1 / 255, "maximum": 1.0},),
+    contract=(Division(1),),
     weights="sri",
 )

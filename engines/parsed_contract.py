@@ -1,15 +1,24 @@
-"""What TensorRT's parser made of a graph: the Retinex steps are layers of their own, and the islands are FP32."""
+"""Check the network that TensorRT's parser made: the Retinex steps are layers of their own, and the islands are FP32."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
+from functools import singledispatch
 from typing import Any
 
 from runtime.artifact import ArtifactInfo
+from runtime.contract import (
+    RULES,
+    ConvolutionalDifference,
+    Coupling,
+    Division,
+    Logarithm,
+    LogDifference,
+    NoiseSubtraction,
+    Product,
+    Rule,
+)
 from runtime.errors import ArtifactError
-
-Rule = Mapping[str, "int | float | str"]
 
 
 class ParsedNetwork:
@@ -61,17 +70,14 @@ def check(network: Any, trt: Any, info: ArtifactInfo) -> list[str]:
     parsed = ParsedNetwork(network, trt)
     found: list[str] = []
     for rule in info.contract:
-        name = str(rule["rule"])
-        if name not in _STEPS:
-            raise ArtifactError(f"{info.network}: unknown contract rule {name!r}; known: {', '.join(_STEPS)}")
-        for what, expected, layers in _STEPS[name](parsed, rule):
+        for what, expected, layers in find_steps(rule, parsed):
             if len(layers) != expected:
                 raise ArtifactError(
                     f"{info.network}: TensorRT's parser left {len(layers)} of the {expected} layers '{what}' that the contract "
-                    f"({name}) asks for"
+                    f"({rule.name}) asks for"
                 )
             if rounded := [layer.name for layer in layers if not parsed.is_fp32(layer)]:
-                raise ArtifactError(f"{info.network}: {rounded[0]} ({name}) is not FP32 in the parsed network")
+                raise ArtifactError(f"{info.network}: {rounded[0]} ({rule.name}) is not FP32 in the parsed network")
             found.append(f"{expected} x {what} in FP32")
     return [*found, *_check_islands(parsed, info), *_check_precision(parsed, info)]
 
@@ -99,23 +105,32 @@ def _check_precision(parsed: ParsedNetwork, info: ArtifactInfo) -> list[str]:
     return [f"{len(halves)} layers in FP16"]
 
 
-_Found = list[tuple[str, int, list[Any]]]
+#: What is counted, how many there should be, and the layers found.
+Steps = list[tuple[str, int, list[Any]]]
 
 
-def _division(parsed: ParsedNetwork, rule: Rule) -> _Found:
+@singledispatch
+def find_steps(rule: Rule, parsed: ParsedNetwork) -> Steps:
+    """The layers of a rule's steps. Each class of `RULES` registers its own function below."""
+    raise ArtifactError(f"unknown contract rule {rule.name!r}; known: {', '.join(RULES)}")
+
+
+@find_steps.register(Division)
+def _division(rule: Division, parsed: ParsedNetwork) -> Steps:
     divisions: list[Any] = []
     for layer in parsed.of_kind("DIV"):
         kind, clip = parsed.operand(layer, 1)
         if kind == "CLIP" and all(
-            abs(value - float(rule[key])) <= 1e-6 * float(rule[key])
-            for value, key in ((clip.alpha, "minimum"), (clip.beta, "maximum"))
+            abs(value - wanted) <= 1e-6 * wanted for value, wanted in ((clip.alpha, rule.minimum), (clip.beta, rule.maximum))
         ):
             divisions.append(layer)
-    return [("Div by a Clip", int(rule["count"]), divisions)]
+    return [("Div by a Clip", rule.count, divisions)]
 
 
-def _subtraction(parsed: ParsedNetwork, rule: Rule) -> _Found:
-    return [("Sub of a Conv", int(rule["count"]), _joined(parsed, "SUB"))]
+@find_steps.register(NoiseSubtraction)
+@find_steps.register(ConvolutionalDifference)
+def _subtraction(rule: NoiseSubtraction | ConvolutionalDifference, parsed: ParsedNetwork) -> Steps:
+    return [("Sub of a Conv", rule.count, _joined(parsed, "SUB"))]
 
 
 def _joined(parsed: ParsedNetwork, kind: str) -> list[Any]:
@@ -123,47 +138,38 @@ def _joined(parsed: ParsedNetwork, kind: str) -> list[Any]:
     return [layer for layer in parsed.of_kind(kind) if parsed.is_fp32(layer) and parsed.operand(layer, 1)[0] == "CONVOLUTION"]
 
 
-def _invertible_block(parsed: ParsedNetwork, rule: Rule) -> _Found:
-    count = int(rule["count"])
-    scaled, joined = ("DIV", "SUB") if rule["direction"] == "enhance" else ("PROD", "SUM")
+@find_steps.register(Coupling)
+def _invertible_block(rule: Coupling, parsed: ParsedNetwork) -> Steps:
+    scaled, joined = ("DIV", "SUB") if rule.direction == "enhance" else ("PROD", "SUM")
     scalings = [layer for layer in parsed.of_kind(scaled) if parsed.operand(layer, 1)[0] == "EXP"]
     words = {"DIV": "Div", "SUB": "Sub", "PROD": "Mul", "SUM": "Add"}
     return [
-        (f"{words[scaled]} by an exponential", count, scalings),
-        (f"{words[joined]} with a Conv", 2 * count, _joined(parsed, joined)),
+        (f"{words[scaled]} by an exponential", rule.count, scalings),
+        (f"{words[joined]} with a Conv", 2 * rule.count, _joined(parsed, joined)),
     ]
 
 
-def _product(parsed: ParsedNetwork, rule: Rule) -> _Found:
+@find_steps.register(Product)
+def _product(rule: Product, parsed: ParsedNetwork) -> Steps:
     slices = ("CAST", "SLICE", "GATHER")
     products = [
         layer
         for layer in parsed.of_kind("PROD")
         if all(parsed.operand(layer, index, slices)[0] == "SIGMOID" for index in (0, 1))
     ]
-    return [("Mul of two maps", int(rule["count"]), products)]
+    return [("Mul of two maps", rule.count, products)]
 
 
-def _logarithm(parsed: ParsedNetwork, rule: Rule) -> _Found:
-    return [("Log", int(rule["count"]), parsed.of_kind("LOG"))]
+@find_steps.register(Logarithm)
+def _logarithm(rule: Logarithm, parsed: ParsedNetwork) -> Steps:
+    return [("Log", rule.count, parsed.of_kind("LOG"))]
 
 
-def _log_difference(parsed: ParsedNetwork, rule: Rule) -> _Found:
+@find_steps.register(LogDifference)
+def _log_difference(rule: LogDifference, parsed: ParsedNetwork) -> Steps:
     differences: list[Any] = []
     for layer in parsed.of_kind("SUB"):
         (first, _), (second, blurred) = parsed.operand(layer, 0), parsed.operand(layer, 1)
         if first == second == "LOG" and parsed.operand(blurred, 0)[0] == "CLIP":
             differences.append(layer)
-    return [("Sub of two Logs", int(rule["count"]), differences)]
-
-
-#: The rules of the graph contract, as layers: name -> what to count, how many there should be, and the layers found.
-_STEPS: dict[str, Callable[[ParsedNetwork, Rule], _Found]] = {
-    "division": _division,
-    "noise-subtraction": _subtraction,
-    "invertible-block": _invertible_block,
-    "product": _product,
-    "logarithm": _logarithm,
-    "convolutional-difference": _subtraction,
-    "log-difference": _log_difference,
-}
+    return [("Sub of two Logs", rule.count, differences)]
