@@ -22,8 +22,8 @@ from benchmarks.harness import record
 from benchmarks.harness.contenders import gpu_problem
 from benchmarks.pictures.parity_set import data_folder
 from benchmarks.report import FAST
-from runtime import locate
-from runtime.onnx_file import read_info
+from runtime.artifact import locate
+from runtime.artifact.onnx_metadata import read_info
 from train.networks.registry import NETWORKS
 
 ROOT = Path(__file__).resolve().parents[1]

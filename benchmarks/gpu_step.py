@@ -241,14 +241,14 @@ def _captured(torch: Any, forward: Callable[[Any], Any], size: tuple[int, int]) 
 
 def words(artifact: Path) -> dict[str, Any]:
     """What TensorRT-RTX itself says to a plan on this GPU, past our own check of the card. For plans built in this run."""
-    from runtime.backends import trt_log
+    from runtime.backends.trt import logger
     from runtime.cuda import open_cuda
 
     trt: Any = import_module("tensorrt_rtx")
     cuda = open_cuda()
     context = cuda.open_context(0, primary=True)
     with _warnings() as said, cuda.using(context):
-        runtime = trt.Runtime(trt_log.logger(trt))
+        runtime = trt.Runtime(logger.for_module(trt))
         data = artifact.read_bytes()
         validity, diagnostics = runtime.get_engine_validity(data)
         engine = runtime.deserialize_cuda_engine(data)

@@ -19,9 +19,7 @@ if __package__ in (None, ""):  # run as a script: its folder is on the path, the
 from benchmarks.harness import claims, memory, record, roofline, timing
 from benchmarks.harness.command import parse_size
 from benchmarks.harness.contenders import AGAINST, Contender, Spec, describe, gpu_problem, open_contender
-from runtime import locate
-from runtime.artifact import ArtifactInfo
-from runtime.backends import read_info
+from runtime.artifact import ArtifactInfo, locate, read_info
 from runtime.errors import ArtifactError, BackendUnavailableError, InputError, RetinexError
 from train.errors import TrainError
 

@@ -25,10 +25,10 @@ from benchmarks.harness.timing import prepare_runtime
 from benchmarks.measures import differences
 from benchmarks.pictures import parity_set
 from benchmarks.pictures.parity_set import Case, Images, Kind
-from runtime import locate
-from runtime.artifact import ArtifactInfo, CpuPrecision, ParityInfo, sha256
-from runtime.backends import CPU_PRECISIONS, read_info
+from runtime.artifact import ArtifactInfo, CpuPrecision, ParityInfo, locate, read_info
+from runtime.backends import CPU_PRECISIONS
 from runtime.errors import ArtifactError, BackendUnavailableError, InputError, RetinexError
+from runtime.files import sha256
 from train.errors import TrainError
 from train.networks.registry import NETWORKS, get_spec
 
@@ -184,7 +184,7 @@ def write_into_manifest(plan: Path, measurements: Sequence[Measurement]) -> Path
     The plan's own figures where it ran; else those of the ONNX file beside it, under that name and only if the plan was
     built from it. None, and nothing is written, where neither was measured.
     """
-    from runtime import manifest
+    from runtime.artifact import manifest
 
     info = manifest.read(plan)
     source = plan.with_suffix(".onnx")

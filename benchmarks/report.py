@@ -22,8 +22,8 @@ from benchmarks.harness.timing import DRIFT
 from benchmarks.pages import charts
 from benchmarks.scaling import slope
 from benchmarks.studies import brightness, cpp_calls, gate, overhead, ray_cost, zeros
-from runtime.artifact import write_atomically
 from runtime.errors import RetinexError
+from runtime.files import write_atomically
 from train.networks.registry import NETWORKS
 
 _HEAD = """# Results

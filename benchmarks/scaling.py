@@ -19,7 +19,7 @@ from benchmarks.harness import memory
 from benchmarks.harness.contenders import Spec, describe, open_contender
 from benchmarks.harness.timing import prepare_runtime
 from benchmarks.latency import check_plans, find_engine
-from runtime.backends import read_info
+from runtime.artifact import read_info
 from runtime.errors import RetinexError
 from runtime.tiling import limits
 

@@ -9,8 +9,8 @@ from pathlib import Path
 if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from runtime.artifact import default_folder
 from runtime.errors import ArtifactError, InputError, RetinexError
+from runtime.files import default_folder
 
 _PROJECT = Path(__file__).resolve().parents[1]
 DEFAULT_FOLDER = default_folder()

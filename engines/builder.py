@@ -18,12 +18,12 @@ from engines import parsed_contract
 from engines.flavours import FlavourFacts, choose, compute_capabilities, target_sms, tensorrt_module
 from engines.profiles import Shape, make_profile
 from engines.progress import BuildProgress, make_monitor
-from runtime import manifest
-from runtime.artifact import ArtifactInfo, PlanInfo, Precision, Profile, sha256, write_atomically
-from runtime.backends import trt_log
+from runtime.artifact import ArtifactInfo, PlanInfo, Precision, Profile, manifest
+from runtime.artifact.onnx_metadata import read_info
+from runtime.backends.trt import logger
 from runtime.cuda import Cuda, DeviceProperties, open_cuda
 from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, InputError, OutputError
-from runtime.onnx_file import read_info
+from runtime.files import sha256, write_atomically
 
 GIGABYTE = 1 << 30
 
@@ -199,7 +199,7 @@ def _load_flavour(facts: FlavourFacts) -> Any:
         str(trt.__version__)
     except Exception as error:  # Polygraphy's lazy module raises its own kinds of error
         raise BackendUnavailableError(f"{facts.name} can't be imported ({error}); install it with: {facts.install}") from error
-    util.TRT_LOGGER = trt_log.logger(trt)
+    util.TRT_LOGGER = logger.for_module(trt)
     return trt
 
 
@@ -223,7 +223,7 @@ def _serialize(
     from polygraphy.exception import PolygraphyException
     from polygraphy.logger import G_LOGGER
 
-    log = trt_log.logger(trt)
+    log = logger.for_module(trt)
     log.errors(everywhere=True)  # Forget what was said before.
     progress = BuildProgress(onnx.stem, show_progress)
     plan = info.plan

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
+from runtime.artifact.manifest import Flavour
 from runtime.errors import BackendUnavailableError, InputError
-from runtime.manifest import Flavour
 
 
 @dataclass(frozen=True)

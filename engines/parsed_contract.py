@@ -7,7 +7,7 @@ from functools import singledispatch
 from typing import Any
 
 from runtime.artifact import ArtifactInfo
-from runtime.contract import (
+from runtime.artifact.contract import (
     RULES,
     ConvolutionalDifference,
     Coupling,

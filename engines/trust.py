@@ -10,8 +10,9 @@ from pathlib import Path
 if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from runtime.artifact import PlanInfo, sha256
+from runtime.artifact import PlanInfo
 from runtime.errors import InputError, RetinexError
+from runtime.files import sha256
 
 #: What --trust says yes to.
 MEANING = (
@@ -45,8 +46,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 def trust(arguments: argparse.Namespace) -> Path:
     """Write the manifest beside the plan and return its path."""
     from engines.profiles import make_profile, parse_shape
-    from runtime import manifest
-    from runtime.onnx_file import read_info
+    from runtime.artifact import manifest
+    from runtime.artifact.onnx_metadata import read_info
 
     plan: Path = arguments.plan
     if not arguments.trust:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from runtime.contract import (
+from runtime.artifact.contract import (
     RULES,
     ConvolutionalDifference,
     Coupling,

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from runtime.artifact import MINIMUM_SIZE, SCHEMA, ArtifactInfo, Precision, TensorInfo, default_folder, sha256, write_atomically
+from runtime.artifact import MINIMUM_SIZE, SCHEMA, ArtifactInfo, Precision, TensorInfo
 from runtime.errors import InputError, RetinexError
+from runtime.files import default_folder, sha256, write_atomically
 from train.errors import TrainError
 from train.networks.registry import NETWORKS, NetworkSpec, get_spec
 

@@ -128,7 +128,7 @@ class Enhancer:
         if pointer < 1 or (out is not None and out < 1):
             raise InputError(f"{'the image' if pointer < 1 else 'out'} is a null pointer, expected an address in GPU memory")
         if out is None:
-            from runtime.device_memory import allocate
+            from runtime.cuda.result_memory import allocate
 
             result = allocate(batch, self._gpu, stream)
         else:

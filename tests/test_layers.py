@@ -14,8 +14,8 @@ PACKAGES = ("train", "export", "engines", "runtime", "benchmarks")
 
 #: What of the project a package may import besides itself.
 ALLOWED: dict[str, tuple[str, ...]] = {
-    "train": ("runtime.contract",),
-    "export": ("train.networks", "train.errors", "runtime.artifact", "runtime.contract", "runtime.errors"),
+    "train": ("runtime.artifact.contract",),
+    "export": ("train.networks", "train.errors", "runtime.artifact", "runtime.errors", "runtime.files"),
     "engines": ("runtime",),
     "runtime": (),
     "benchmarks": PACKAGES,

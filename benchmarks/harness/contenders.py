@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.harness.timing import Sample
-from runtime.artifact import ArtifactInfo, CpuPrecision, sha256
-from runtime.backends import ort_cuda, read_info
+from runtime.artifact import ArtifactInfo, CpuPrecision, read_info
+from runtime.backends import onnxruntime_cuda
 from runtime.errors import BackendUnavailableError, InputError
+from runtime.files import sha256
 from train.networks.registry import NetworkSpec
 
 Images = NDArray[np.uint8]
@@ -274,14 +275,14 @@ def _open_onnxruntime(spec: Spec, info: ArtifactInfo) -> Contender:
     for name, size in zip(info.input.shape, (spec.batch, spec.height, spec.width, 3), strict=True):
         if isinstance(name, str):
             options.add_free_dimension_override_by_name(name, size)
-    wanted = ort_cuda.PROVIDER if spec.device == "cuda" else "CPUExecutionProvider"
+    wanted = onnxruntime_cuda.PROVIDER if spec.device == "cuda" else "CPUExecutionProvider"
     if wanted not in ort.get_available_providers():
         raise BackendUnavailableError(f"ONNX Runtime has no {wanted} here; install it with: pip install 'retinexrt[gpu]'")
     settings: dict[str, str] = {}
     if spec.device == "cuda":
-        ort_cuda.preload(ort)
+        onnxruntime_cuda.preload(ort)
         settings = {"use_tf32": "0"}  # as ours; an FP32 graph is timed in FP32
-    problem = f"ONNX Runtime's {wanted} can't be loaded; install it with: {ort_cuda.INSTALL}"
+    problem = f"ONNX Runtime's {wanted} can't be loaded; install it with: {onnxruntime_cuda.INSTALL}"
     try:
         session = ort.InferenceSession(str(_onnx_path(spec)), options, providers=[(wanted, settings)], enable_fallback=0)
     except (ValueError, RuntimeError) as error:  # what it raises where a provider doesn't start

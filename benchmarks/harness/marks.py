@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from runtime.artifact import write_atomically
 from runtime.errors import OutputError
+from runtime.files import write_atomically
 
 
 def insert(page: Path, name: str, text: str) -> None:

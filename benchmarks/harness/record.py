@@ -19,8 +19,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from runtime.artifact import write_atomically
 from runtime.errors import ArtifactError, OutputError
+from runtime.files import write_atomically
 
 #: Raised whenever a reader of the old schema would misread a new record.
 SCHEMA = 1

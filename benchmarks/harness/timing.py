@@ -16,7 +16,7 @@ from statistics import median
 
 import numpy as np
 
-from runtime.backends.trt import KERNELS_VARIABLE
+from runtime.backends.trt.session import KERNELS_VARIABLE
 
 #: Runs whose median is compared with that of the window before.
 WINDOW = 5

@@ -64,7 +64,7 @@ def export_network(name: str) -> list[Path]:
     """Export a network, verified, and return where its files are."""
     from export.to_onnx import export_network as export
     from export.to_onnx import write
-    from runtime.artifact import default_folder
+    from runtime.files import default_folder
 
     return write(export(name), default_folder())
 
@@ -187,7 +187,7 @@ def run(network: str, images: list[Path], out: Path, say: Callable[[str], None] 
 
     from benchmarks.pictures.samples import sample_photographs
     from export.files import load
-    from runtime.artifact import write_atomically
+    from runtime.files import write_atomically
 
     dark = [*(own_photograph(path) for path in images), *sample_photographs()]
     say(f"Exporting {network} to ONNX, FP32 and typed FP16, and checking both ...")

@@ -73,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         import cv2
 
-        from runtime.artifact import write_atomically
+        from runtime.files import write_atomically
 
         if arguments.out.suffix not in (".jpg", ".png"):
             raise InputError(f"{arguments.out}: expected a name that ends in .jpg or .png")

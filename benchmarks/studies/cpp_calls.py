@@ -20,7 +20,7 @@ from benchmarks.harness import record
 from benchmarks.harness.command import parse_size
 from benchmarks.harness.marks import insert
 from benchmarks.harness.timing import Ratio, Sample, Spread, drift, ratio, spread, take_turns, warm_up
-from runtime import locate
+from runtime.artifact import locate
 from runtime.errors import BackendError, BackendUnavailableError, RetinexError
 
 #: Language and implementation, and the backend that it runs on. Each is compared with Python on the same backend.

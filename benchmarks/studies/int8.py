@@ -14,9 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from runtime import locate
-from runtime.artifact import write_atomically
+from runtime.artifact import locate
 from runtime.errors import InputError, RetinexError
+from runtime.files import write_atomically
 from train.errors import TrainError
 
 #: Parts of a convolution's name: it makes an illumination, an average or an exposure, which 8 bits are too coarse for.

@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks.harness import record
 from benchmarks.harness.marks import insert
 from benchmarks.harness.timing import Ratio, Sample, Spread, ratio, spread, take_turns
-from runtime import locate
+from runtime.artifact import locate
 from runtime.errors import RetinexError
 
 PAGE = record.ROOT / "docs" / "runtime.md"

@@ -23,8 +23,7 @@ from benchmarks.harness import record
 from benchmarks.harness.command import parse_count, parse_counts, parse_size
 from benchmarks.harness.marks import insert
 from benchmarks.studies import machines_needed
-from runtime import locate
-from runtime.backends import read_info
+from runtime.artifact import locate, read_info
 from runtime.errors import RetinexError
 from runtime.scale.worker import Loaded, Settings, Worker
 

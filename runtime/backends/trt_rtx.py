@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from runtime.backends.session import Probe
-from runtime.backends.trt import TensorRTSession, open_plan, probe_flavour
+from runtime.backends.trt.session import TensorRTSession, open_plan, probe_flavour
 
 
 def open_session(path: Path, *, device: int, threads: int | None) -> TensorRTSession:

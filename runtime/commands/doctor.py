@@ -6,8 +6,8 @@ import platform
 import sys
 from pathlib import Path
 
-from runtime import backends, locate
-from runtime.artifact import ArtifactInfo
+from runtime import backends
+from runtime.artifact import ArtifactInfo, locate, read_info
 from runtime.backends.session import Probe
 from runtime.errors import ArtifactError, RetinexError
 
@@ -22,7 +22,7 @@ def networks() -> list[str]:
 
 def _network_line(path: Path) -> str:
     try:
-        info = backends.read_info(path)
+        info = read_info(path)
     except ArtifactError as error:
         return f"{path.stem:<13}damaged: {error}"
     tiles = "whole only" if info.halo is None else f"halo {info.halo}"

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from runtime.artifact import TEMPORARY
 from runtime.errors import InputError, OutputError
+from runtime.files import TEMPORARY
 from runtime.images import Enhance, Images
 from runtime.media import pipeline
 

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.artifact import write_atomically
 from runtime.errors import InputError, OutputError
+from runtime.files import write_atomically
 from runtime.images import Enhance, Images
 from runtime.media.exif import orientation, turn_upright
 from runtime.media.formats import WRITABLE

@@ -18,10 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runtime import locate
-from runtime.artifact import ArtifactInfo, sha256, write_atomically
-from runtime.backends import read_info
+from runtime.artifact import ArtifactInfo, locate, read_info
 from runtime.errors import ArtifactError, IncompatiblePlanError, InputError, ManifestError, OutputError
+from runtime.files import sha256, write_atomically
 from runtime.scale.pbtxt import Word, to_text
 
 #: Pictures of one batch where nothing else bounds them.

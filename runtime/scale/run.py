@@ -18,9 +18,9 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
-from runtime.artifact import TEMPORARY
 from runtime.errors import BackendError, InputError, RetinexError
 from runtime.exposure import check_strength
+from runtime.files import TEMPORARY
 from runtime.media.inputs import Failure
 from runtime.scale import cluster, segments, storage
 from runtime.scale.cluster import Crew

@@ -18,8 +18,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from runtime.artifact import TEMPORARY
 from runtime.errors import InputError, OutputError
+from runtime.files import TEMPORARY
 from runtime.images import Images
 from runtime.media import pipeline
 

@@ -11,8 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from runtime.artifact import write_atomically
 from runtime.errors import InputError, OutputError
+from runtime.files import write_atomically
 
 #: Keys before the bucket; those of S3 may hold slashes, and its buckets no colon.
 _KEYS = re.compile(r"^(?:(s3://)[^/@]*:[^@]*@|([A-Za-z][A-Za-z0-9+.-]+://)[^/]*@)")

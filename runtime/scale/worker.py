@@ -18,10 +18,11 @@ import cv2
 import numpy as np
 
 from runtime import __version__
-from runtime.artifact import CpuPrecision, sha256
+from runtime.artifact import CpuPrecision
 from runtime.commands.enhance import reason
 from runtime.enhancer import Enhancer, Tile
 from runtime.errors import ArtifactError, InputError, RetinexError
+from runtime.files import sha256
 from runtime.media import films, pictures, pipeline
 from runtime.media.pictures import Picture
 from runtime.scale import segments, storage

@@ -17,7 +17,8 @@ from benchmarks import gpu, gpu_step, parity
 from benchmarks.gpu import Step, run, run_all, steps
 from benchmarks.harness import record
 from benchmarks.harness.contenders import in_half
-from runtime import Enhancer, locate
+from runtime import Enhancer
+from runtime.artifact import locate
 from train.networks import get_spec
 
 

@@ -16,7 +16,7 @@ from benchmarks import latency
 from benchmarks.harness import claims, contenders, memory, record, timing
 from benchmarks.harness.contenders import AGAINST, Spec
 from benchmarks.latency import Method, Row, Table
-from runtime.backends import ort_cuda
+from runtime.backends import onnxruntime_cuda
 from runtime.errors import BackendUnavailableError, InputError
 
 Exported = Callable[[str], Path]
@@ -32,9 +32,9 @@ def small_peaks(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.filterwarnings("ignore:Specified provider 'CUDAExecutionProvider'")
 def test_a_bare_rival_on_the_gpu_never_runs_on_the_cpu(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
     """ONNX Runtime goes on without its CUDA provider where that can't be loaded, and says nothing."""
-    if ort_cuda.PROVIDER in onnxruntime.get_available_providers():
+    if onnxruntime_cuda.PROVIDER in onnxruntime.get_available_providers():
         pytest.skip("this onnxruntime has the CUDA provider")
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [ort_cuda.PROVIDER, "CPUExecutionProvider"])
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [onnxruntime_cuda.PROVIDER, "CPUExecutionProvider"])
     spec = Spec("onnxruntime", str(exported("msr") / "msr.onnx"), 32, 48, device="cuda")
     with pytest.raises(BackendUnavailableError, match=r"CUDAExecutionProvider can't be loaded.*retinexrt\[gpu\]"):
         contenders.open_contender(spec)
@@ -147,12 +147,12 @@ def test_without_a_gpu_a_plan_gets_two_lines(
     exported: Exported, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("benchmarks.latency.gpu_problem", lambda: "there is no NVIDIA driver here")
-    monkeypatch.setattr("runtime.locate.find", lambda name: Path(name) if name == "pdn.onnx" else None)
+    monkeypatch.setattr("runtime.artifact.locate.find", lambda name: Path(name) if name == "pdn.onnx" else None)
     assert latency.main(["--engine", "pdn_fp16.plan"]) == 2
     missing, instead = capsys.readouterr().err.splitlines()
     assert missing == "pdn_fp16.plan needs an NVIDIA GPU: there is no NVIDIA driver here"
     assert instead == "what runs here: python benchmarks/latency.py --engine pdn.onnx"
-    monkeypatch.setattr("runtime.locate.find", lambda name: None)
+    monkeypatch.setattr("runtime.artifact.locate.find", lambda name: None)
     assert latency.main(["--engine", "pdn_fp16.plan"]) == 2
     assert "export/to_onnx.py pdn" in capsys.readouterr().err
 
@@ -290,7 +290,7 @@ def test_the_parts_on_a_gpu_come_from_events_on_one_stream() -> None:
 
 @pytest.mark.gpu
 def test_a_plan_on_a_gpu() -> None:
-    from runtime import locate
+    from runtime.artifact import locate
 
     plan = locate.find("pdn_fp16.plan")
     if contenders.gpu_problem() or plan is None:

@@ -17,8 +17,7 @@ from benchmarks import parity
 from benchmarks.measures import by_layer, differences
 from benchmarks.pictures import parity_set
 from export import files
-from runtime import manifest
-from runtime.artifact import ArtifactInfo, PlanInfo, Profile
+from runtime.artifact import ArtifactInfo, PlanInfo, Profile, manifest
 from runtime.errors import ArtifactError, BackendUnavailableError, InputError
 
 Exported = Callable[[str], Path]

@@ -138,7 +138,7 @@ def test_slopes() -> None:
 
 def test_bench_runs_what_is_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     here = {"pdn.onnx", "pdn-fast.onnx", "dsn.onnx", "msr.onnx", "pdn_fp16.plan"}
-    monkeypatch.setattr("runtime.locate.find", lambda name: tmp_path / name if name in here else None)
+    monkeypatch.setattr("runtime.artifact.locate.find", lambda name: tmp_path / name if name in here else None)
     monkeypatch.setattr(bench, "_trained", lambda name: name == "pdn")
     monkeypatch.setattr(bench, "gpu_problem", lambda: "no driver")
     (tmp_path / "LOL").mkdir()

@@ -12,10 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime import manifest
-from runtime.artifact import ArtifactInfo, PlanInfo, Profile
+from runtime.artifact import ArtifactInfo, PlanInfo, Profile, manifest
+from runtime.artifact.onnx_metadata import read_info
 from runtime.errors import ArtifactError
-from runtime.onnx_file import read_info
 from tests.cpp.conftest import Images, Programs, call, read_ppm, run, write_ppm
 from tests.runtime.conftest import double, make_info, write_artifact
 

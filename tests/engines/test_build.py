@@ -18,13 +18,13 @@ from onnx import TensorProto, helper, numpy_helper
 import engines.build
 from engines import builder
 from engines.builder import BuildOptions, BuiltPlan, build
-from runtime import manifest
-from runtime.artifact import ArtifactInfo, sha256
+from runtime.artifact import ArtifactInfo, manifest
+from runtime.artifact.manifest import Host
+from runtime.artifact.onnx_metadata import read_info
 from runtime.errors import ArtifactError, BackendUnavailableError, IncompatiblePlanError, ManifestError, OutputError
-from runtime.manifest import Host
-from runtime.onnx_file import read_info
+from runtime.files import sha256
 from tests.runtime.conftest import make_info, write_artifact
-from tests.runtime.cuda.fake import FakeCuda
+from tests.support.fake_cuda import FakeCuda
 
 pytestmark = [
     pytest.mark.skipif(
@@ -242,9 +242,9 @@ def test_building_and_running_share_a_logger(pdn: BuiltPlan) -> None:
     from polygraphy.backend.trt import util
 
     from engines.flavours import tensorrt_module
-    from runtime.backends import trt_log
+    from runtime.backends.trt import logger
 
-    assert util.TRT_LOGGER is trt_log.logger(tensorrt_module())
+    assert util.TRT_LOGGER is logger.for_module(tensorrt_module())
 
 
 def test_what_the_parser_refuses_comes_in_its_own_words_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -309,7 +309,7 @@ module.__spec__ = tensorrt_rtx.__spec__
 sys.modules["tensorrt"] = module
 from pathlib import Path
 import engines.builder
-from tests.runtime.cuda.fake import FakeCuda
+from tests.support.fake_cuda import FakeCuda
 cuda = FakeCuda(sm="9.0")
 engines.builder.open_cuda = lambda: cuda
 for level in (0, 0):

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from engines import trust
-from runtime import manifest
+from runtime.artifact import manifest
+from runtime.artifact.manifest import Host
 from runtime.errors import ManifestError
-from runtime.manifest import Host
 from tests.runtime.conftest import make_info, write_artifact
 
 

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from export.contract import ContractError, check, main
 from export.files import load, to_bytes
 from runtime.artifact import ArtifactInfo
-from runtime.contract import Division, Rule, UnknownRule
+from runtime.artifact.contract import Division, Rule, UnknownRule
 from train.networks import NETWORKS
 
 Exported = Callable[[str], Path]

@@ -10,7 +10,7 @@ import pytest
 from export.contract import check
 from export.files import load
 from export.to_onnx import export_network
-from runtime.artifact import sha256
+from runtime.files import sha256
 from train.networks.registry import get_spec
 from train.networks.weights import default_path
 

@@ -17,7 +17,7 @@ import torch
 
 from export.files import load
 from export.to_onnx import Options, export_network, main
-from runtime.artifact import sha256
+from runtime.files import sha256
 from train.networks import NETWORKS, get_spec
 from train.networks.weights import build_seeded, save
 

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import pytest
 
 from runtime.cuda import Cuda, driver_found, open_cuda
-from tests.runtime.cuda import scenario
+from tests.support import scenario
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not driver_found(), reason="there is no NVIDIA driver here")]
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from runtime.artifact import METADATA_KEY, SCHEMA, ArtifactInfo, TensorInfo
-from runtime.contract import Division
+from runtime.artifact.contract import Division
 
 Factory = Callable[..., Path]
 

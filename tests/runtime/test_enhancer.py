@@ -328,7 +328,7 @@ def test_a_fixed_size_is_named(tmp_path: Path, backend: str) -> None:
 
 
 def test_an_unusable_backend_is_no_silent_fallback(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import runtime.backends.ov as ov
+    import runtime.backends.openvino_cpu as ov
     from runtime.backends.session import Probe
 
     monkeypatch.setattr(ov, "probe", lambda device: Probe("openvino", False, "it is not there", "pip install openvino"))

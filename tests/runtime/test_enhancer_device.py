@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from runtime import Enhancer, InputError, backends, device_memory, tiling
+from runtime import Enhancer, InputError, backends, tiling
+from runtime.cuda import result_memory
 from runtime.images import DeviceImages, Images
 from tests.runtime.conftest import double, make_info
-from tests.runtime.cuda.fake import DeviceArray, FakeCuda, memory_at
+from tests.support.fake_cuda import DeviceArray, FakeCuda, memory_at
 
 
 class GpuSession:
@@ -61,7 +62,7 @@ def test_without_out_memory_is_allocated_and_freed_with_the_result(
     open_enhancer: Callable[..., Enhancer], dark: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cuda = FakeCuda()
-    monkeypatch.setattr(device_memory, "open_cuda", lambda: cuda)
+    monkeypatch.setattr(result_memory, "open_cuda", lambda: cuda)
     batch = np.stack([dark, dark // 2])
     result = open_enhancer().enhance_device(batch.ctypes.data, batch.shape)
     assert np.array_equal(memory_at(result.pointer, batch.size).reshape(batch.shape), double(batch))
@@ -76,7 +77,7 @@ def test_for_a_stream_that_is_captured_no_memory_is_allocated(
 ) -> None:
     """It would spoil the capture."""
     cuda = FakeCuda()
-    monkeypatch.setattr(device_memory, "open_cuda", lambda: cuda)
+    monkeypatch.setattr(result_memory, "open_cuda", lambda: cuda)
     with cuda.using(cuda.open_context(0)):
         stream = cuda.create_stream()
         cuda.begin_capture(stream)
@@ -110,7 +111,7 @@ def test_null_pointers_are_refused(
     open_enhancer: Callable[..., Enhancer], session: GpuSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(session, "run_device", lambda images, out, stream: session.streams.append(stream))
-    monkeypatch.setattr(device_memory, "open_cuda", FakeCuda)
+    monkeypatch.setattr(result_memory, "open_cuda", FakeCuda)
     for pointer, out, message in ((0, 4096, "the image is a null pointer"), (0, None, "the image"), (4096, 0, "out is a null")):
         with pytest.raises(InputError, match=message):
             open_enhancer().enhance_device(pointer, (20, 20, 3), out=out)

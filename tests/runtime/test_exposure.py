@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from runtime import Enhancer, exposure
-from runtime.contract import Logarithm, Product
+from runtime.artifact.contract import Logarithm, Product
 from tests.runtime.conftest import double, make_info
 
 Picture = NDArray[np.uint8]

@@ -18,12 +18,12 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
-from runtime import Enhancer, locate
-from runtime.artifact import PlanInfo, Profile, sha256
-from runtime.backends import read_info
+from runtime import Enhancer
+from runtime.artifact import PlanInfo, Profile, locate, read_info
+from runtime.artifact.manifest import digest, manifest_path, to_text
 from runtime.commands.main import main
 from runtime.errors import ArtifactError, IncompatiblePlanError, InputError, ManifestError
-from runtime.manifest import digest, manifest_path, to_text
+from runtime.files import sha256
 from runtime.scale.model_repository import Options, write
 from runtime.scale.pbtxt import Word
 from runtime.scale.pbtxt import to_text as to_pbtxt

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from runtime.contract import Product
+from runtime.artifact.contract import Product
 from train.networks.registry import NetworkSpec, PaperFigures
 
 LEVELS = 5

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from runtime.contract import Coupling
+from runtime.artifact.contract import Coupling
 from train.errors import WeightsError
 from train.networks.registry import NetworkSpec, PaperFigures
 from train.networks.retinex import Divide, Subtract

@@ -19,7 +19,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from runtime.contract import LogDifference
+from runtime.artifact.contract import LogDifference
 from train.networks.registry import NetworkSpec, PaperFigures
 
 SIGMAS = (15.0, 80.0, 250.0)

@@ -14,7 +14,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from runtime.contract import ConvolutionalDifference, Logarithm
+from runtime.artifact.contract import ConvolutionalDifference, Logarithm
 from train.networks.registry import NetworkSpec, PaperFigures
 from train.networks.retinex import Subtract
 

@@ -23,7 +23,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from runtime.contract import Division, NoiseSubtraction
+from runtime.artifact.contract import Division, NoiseSubtraction
 from train.networks.registry import NetworkSpec, PaperFigures
 from train.networks.retinex import Clamp, Divide, Subtract, clip01
 

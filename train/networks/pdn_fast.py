@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from runtime.contract import Division, NoiseSubtraction
+from runtime.artifact.contract import Division, NoiseSubtraction
 from train.networks import pdn, pdn_global
 from train.networks.registry import PaperFigures
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from runtime.contract import Division, NoiseSubtraction
+from runtime.artifact.contract import Division, NoiseSubtraction
 from train.networks.pdn import GRID, PDN, IlluminationFrame, Stages
 from train.networks.registry import NetworkSpec, PaperFigures
 from train.networks.retinex import clip01

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal
 
-from runtime.contract import Rule
+from runtime.artifact.contract import Rule
 from train.errors import UnknownNetworkError
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from runtime.contract import Division
+from runtime.artifact.contract import Division
 from train.networks.registry import NetworkSpec, PaperFigures
 from train.networks.retinex import Clamp, Divide, clip01
 

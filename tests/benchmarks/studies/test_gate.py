@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.studies import gate
-from runtime import Enhancer, locate
+from runtime import Enhancer
+from runtime.artifact import locate
 from runtime.media import pictures
 from tests.runtime.conftest import make_info, write_artifact
 

@@ -267,7 +267,7 @@ def test_networks_and_doctor(capsys: pytest.CaptureFixture[str], artifacts: Path
 def test_doctor_explains_and_names_the_next_faster(
     capsys: pytest.CaptureFixture[str], artifacts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import runtime.backends.ov as ov
+    import runtime.backends.openvino_cpu as ov
     from runtime.backends.session import Probe
 
     monkeypatch.setattr(ov, "probe", lambda device: Probe("openvino", False, "it is not installed", "pip install openvino-x"))

@@ -16,7 +16,7 @@ import runtime.cuda
 from runtime.cuda import open_cuda
 from runtime.errors import BackendUnavailableError, InputError
 
-HERE = Path(__file__).parent
+SUPPORT = Path(__file__).resolve().parents[2] / "support"
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if compiler is None or sys.platform != "linux":
         pytest.skip("compiling the fake driver needs Linux and a C compiler")
     folder = tmp_path_factory.mktemp("driver")
-    source = (HERE / "fake_driver.c").read_text()
+    source = (SUPPORT / "fake_driver.c").read_text()
     stubs = folder / "stubs.c"
     stubs.write_text("".join(f"int {name}(void) {{ return 801; }}\n" for name in _linked() if f" {name}(" not in source))
     library = folder / "libcuda.so.1"
@@ -38,7 +38,7 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "-Wl,-soname,libcuda.so.1",
         "-o",
         library,
-        HERE / "fake_driver.c",
+        SUPPORT / "fake_driver.c",
         stubs,
         "-ldl",
     ]
@@ -61,9 +61,9 @@ def _linked() -> list[str]:
 def test_every_operation(driver: Path, name: str) -> None:
     if find_spec({"cuda-python": "cuda", "pycuda": "pycuda"}[name]) is None:
         pytest.skip(f"{name} is not installed")
-    project = HERE.parents[2]
+    project = SUPPORT.parents[1]
     environment = {**os.environ, "LD_LIBRARY_PATH": str(driver.parent), "PYTHONPATH": str(project)}
-    command = [sys.executable, str(HERE / "scenario.py"), name, str(driver)]
+    command = [sys.executable, str(SUPPORT / "scenario.py"), name, str(driver)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "every operation worked\n"

@@ -16,7 +16,7 @@ import torch
 import runtime.cuda
 from runtime.cuda.interop import allocate_like, as_device_images, current_stream, is_device_array
 from runtime.errors import InputError
-from tests.runtime.cuda.fake import DeviceArray, FakeCuda
+from tests.support.fake_cuda import DeviceArray, FakeCuda
 
 
 class OnGpu:

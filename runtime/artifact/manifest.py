@@ -19,8 +19,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from runtime.artifact import SCHEMA, ArtifactInfo, PlanInfo, write_atomically
+from runtime.artifact import SCHEMA, ArtifactInfo, PlanInfo
 from runtime.errors import ArtifactError, IncompatiblePlanError, ManifestError
+from runtime.files import write_atomically
 
 Flavour = Literal["tensorrt", "tensorrt_rtx"]
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from onnx import helper
 
 from runtime import ArtifactError, RetinexError
-from runtime.onnx_file import read_info, read_metadata
+from runtime.artifact.onnx_metadata import read_info, read_metadata
 from tests.runtime.conftest import make_info
 
 

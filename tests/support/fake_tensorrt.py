@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.runtime.cuda.fake import ALIGNMENT, FakeCuda, memory_at
+from tests.support.fake_cuda import ALIGNMENT, FakeCuda, memory_at
 
 #: A plan of the fake: this, and the name of the network.
 MAGIC = b"fake plan "

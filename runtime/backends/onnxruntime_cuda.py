@@ -13,15 +13,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from runtime import manifest
-from runtime.artifact import ArtifactInfo
+from runtime.artifact import ArtifactInfo, manifest
+from runtime.artifact.onnx_metadata import read_info
 from runtime.backends.session import Probe
 from runtime.cuda import Cuda, driver_found, open_cuda, require_own_context
 from runtime.cuda.capture import require_no_capture, whole_gpu
 from runtime.cuda.staging import Staging
 from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, ClosedError, InputError
 from runtime.images import DeviceImages, Images
-from runtime.onnx_file import read_info
 
 NAME = "onnxruntime-cuda"
 PROVIDER = "CUDAExecutionProvider"

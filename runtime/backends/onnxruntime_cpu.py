@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from runtime.artifact import ArtifactInfo
+from runtime.artifact.onnx_metadata import read_info
 from runtime.backends.session import Probe
 from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, ClosedError, InputError
 from runtime.images import DeviceImages, Images
-from runtime.onnx_file import read_info
 
 NAME = "onnxruntime"
 INSTALL = "pip install 'retinexrt[cpu]'"

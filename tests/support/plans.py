@@ -7,10 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from runtime import manifest
-from runtime.artifact import PlanInfo, Profile
-from tests.runtime.backends.fake_tensorrt import plan_bytes
+from runtime.artifact import PlanInfo, Profile, manifest
 from tests.runtime.conftest import make_info
+from tests.support.fake_tensorrt import plan_bytes
 
 SMALLEST, TYPICAL, LARGEST = (1, 16, 16, 3), (1, 32, 48, 3), (4, 64, 96, 3)
 

@@ -7,27 +7,20 @@ is written here is known anywhere else in the runtime.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal
 
-from runtime.contract import Rule
-from runtime.decode import decode_fields
-from runtime.errors import ArtifactError, OutputError
+from runtime.artifact.contract import Rule
+from runtime.artifact.decode import decode_fields
+from runtime.errors import ArtifactError
 
 #: Raised by one whenever a reader of the old schema would misread a new document.
 SCHEMA = 1
 
 #: The key of the JSON document among an ONNX file's metadata properties.
 METADATA_KEY = "retinexrt"
-
-#: The ending of files that are being written; what a killed process left is known by it.
-TEMPORARY = ".part"
 
 #: No picture smaller than this, in either direction, is accepted by any artifact.
 MINIMUM_SIZE = 16
@@ -168,37 +161,3 @@ class ArtifactInfo:
                 "upgrade with: pip install -U retinexrt"
             )
         return decode_fields(cls, document, where)
-
-
-def sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ArtifactError(f"cannot read {path}: {error.strerror}") from error
-
-
-def default_folder() -> Path:
-    """Where artifacts are written unless said otherwise: engines/ of the project, or of the current folder once installed."""
-    project = Path(__file__).resolve().parents[1]
-    return (project if (project / "pyproject.toml").exists() else Path.cwd()) / "engines"
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that it is whole or absent: under a temporary name in the same folder, then renamed."""
-    temporary: Path | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=TEMPORARY)
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except BaseException as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise OutputError(f"cannot write {path}: {error.strerror}") from error
-        raise

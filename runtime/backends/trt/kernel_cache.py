@@ -9,9 +9,9 @@ import hashlib
 import logging
 from pathlib import Path
 
-from runtime.artifact import write_atomically
 from runtime.cuda.protocol import DeviceProperties
 from runtime.errors import OutputError
+from runtime.files import write_atomically
 
 _HASH_BYTES = 32
 

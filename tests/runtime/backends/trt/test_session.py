@@ -20,9 +20,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from runtime import manifest
-from runtime.backends import rtx_cache, trt, trt_log, trt_rtx
-from runtime.backends.trt import TensorRTSession, open_plan
+import runtime.backends.trt.session as trt
+from runtime.artifact import manifest
+from runtime.backends import trt_rtx
+from runtime.backends.trt import kernel_cache, logger
+from runtime.backends.trt.session import TensorRTSession, open_plan
 from runtime.cuda.capture import whole_gpu
 from runtime.errors import (
     ArtifactError,
@@ -34,9 +36,9 @@ from runtime.errors import (
     ManifestError,
 )
 from runtime.images import DeviceImages
-from tests.runtime.backends.fake_tensorrt import CudaGraphStrategy, FakeTensorRT, ILogger
-from tests.runtime.backends.plans import LARGEST, write_plan
-from tests.runtime.cuda.fake import FakeCuda, aligned
+from tests.support.fake_cuda import FakeCuda, aligned
+from tests.support.fake_tensorrt import CudaGraphStrategy, FakeTensorRT, ILogger
+from tests.support.plans import LARGEST, write_plan
 
 Images = NDArray[np.uint8]
 
@@ -510,7 +512,7 @@ def test_all_sessions_have_one_logger(tmp_path: Path, cuda: FakeCuda, tensorrt: 
         with open_closed(open_plan(write_plan(tmp_path), "tensorrt", 0, cuda)):
             open_plan(write_plan(tmp_path), "tensorrt", 0, cuda).close()
     assert len(tensorrt.loggers) == 4 and len({id(log) for log in tensorrt.loggers}) == 1
-    assert tensorrt.loggers[0] is trt_log.logger(tensorrt)
+    assert tensorrt.loggers[0] is logger.for_module(tensorrt)
 
 
 def test_threads_that_ask_at_once_get_one_logger() -> None:
@@ -520,12 +522,12 @@ def test_threads_that_ask_at_once_get_one_logger() -> None:
 
     module = SimpleNamespace(ILogger=Slow)
     with ThreadPoolExecutor(8) as pool:
-        assert len({id(log) for log in pool.map(lambda _: trt_log.logger(module), range(8))}) == 1
+        assert len({id(log) for log in pool.map(lambda _: logger.for_module(module), range(8))}) == 1
 
 
 def test_what_is_collected_while_errors_are_asked_for_may_log(tensorrt: FakeTensorRT) -> None:
     """A forgotten engine ends when the garbage is collected, and TensorRT may speak on that."""
-    log: Any = trt_log.logger(tensorrt)
+    log: Any = logger.for_module(tensorrt)
     log.errors(everywhere=True)
 
     class Ends:
@@ -546,7 +548,7 @@ def test_what_is_collected_while_errors_are_asked_for_may_log(tensorrt: FakeTens
 
 
 def test_all_that_was_said_can_be_asked_for(tensorrt: FakeTensorRT) -> None:
-    log: Any = trt_log.logger(tensorrt)
+    log: Any = logger.for_module(tensorrt)
     log.errors(everywhere=True)
     kinds = tensorrt.ILogger.Severity
     for index in range(60):
@@ -559,7 +561,7 @@ def test_all_that_was_said_can_be_asked_for(tensorrt: FakeTensorRT) -> None:
 
 
 def test_words_are_those_of_the_thread_that_asks(tensorrt: FakeTensorRT) -> None:
-    log: Any = trt_log.logger(tensorrt)
+    log: Any = logger.for_module(tensorrt)
     log.errors(everywhere=True)
     kinds = tensorrt.ILogger.Severity
     thread = threading.Thread(target=lambda: log.log(kinds.ERROR, "on\n another thread"))
@@ -770,7 +772,7 @@ def test_rtx_captures_by_itself(tmp_path: Path, cuda: FakeCuda, rtx: FakeTensorR
 
 def kept(plan: Path) -> Path:
     """The file of kernels beside a plan."""
-    return rtx_cache.cache_path(plan, FakeCuda().properties(0), "1.7.1.116")
+    return kernel_cache.cache_path(plan, FakeCuda().properties(0), "1.7.1.116")
 
 
 def test_rtx_kernels_are_kept_beside_the_plan(tmp_path: Path, cuda: FakeCuda, rtx: FakeTensorRT) -> None:
@@ -785,7 +787,7 @@ def test_rtx_kernels_are_kept_beside_the_plan(tmp_path: Path, cuda: FakeCuda, rt
 
 def test_cards_and_versions_keep_kernels_apart() -> None:
     plan, gpu = Path("pdn_fp16.plan"), FakeCuda().properties(0)
-    names = [rtx_cache.cache_path(plan, card, version).name for card, version in (
+    names = [kernel_cache.cache_path(plan, card, version).name for card, version in (
         (gpu, "1.7.1.116"), (replace(gpu, name="Another GPU"), "1.7.1.116"), (gpu, "1.8.0.1"),
     )]  # fmt: skip
     assert len(set(names)) == 3

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
 
-from runtime.decode import decode, decode_fields
+from runtime.artifact.decode import decode, decode_fields
 from runtime.errors import ArtifactError
 
 Document = dict[str, "int | float | str"]

@@ -16,16 +16,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from runtime import manifest
-from runtime.artifact import ArtifactInfo
-from runtime.backends import rtx_cache, trt_log
+from runtime.artifact import ArtifactInfo, manifest
+from runtime.artifact.manifest import Flavour, Host
 from runtime.backends.session import Probe
-from runtime.backends.trt_contexts import ContextPool, Engine, ExecutionSlot
+from runtime.backends.trt import kernel_cache, logger
+from runtime.backends.trt.contexts import ContextPool, Engine, ExecutionSlot
 from runtime.cuda import Cuda, driver_found, open_cuda, require_own_context
 from runtime.cuda.capture import require_no_capture
 from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, ClosedError, InputError
 from runtime.images import DeviceImages, Images
-from runtime.manifest import Flavour, Host
 
 INSTALL: dict[Flavour, str] = {
     "tensorrt": "pip install 'retinexrt[trt]'",
@@ -184,9 +183,9 @@ class _LoadedPlan:
         self._cache: Any = None
         self._keeping = threading.Lock()
         self._runs: Counter[tuple[int, ...]] = Counter()
-        self._cache_path = rtx_cache.cache_path(path, cuda.properties(device), plan.version)
+        self._cache_path = kernel_cache.cache_path(path, cuda.properties(device), plan.version)
         self._cached: bytes | None = None
-        self._log = trt_log.logger(trt)
+        self._log = logger.for_module(trt)
         # NVIDIA asks for the primary context with TensorRT-RTX.
         self._context = cuda.open_context(device, primary=plan.flavour == "tensorrt_rtx")
         try:
@@ -241,7 +240,7 @@ class _LoadedPlan:
             strategies = trt.DynamicShapesKernelSpecializationStrategy
             config.dynamic_shapes_kernel_specialization_strategy = strategies.EAGER
         self._cache = config.create_runtime_cache()
-        self._cached = rtx_cache.load(self._cache_path, self._plan_sha256)
+        self._cached = kernel_cache.load(self._cache_path, self._plan_sha256)
         if self._cached is not None and not self._cache.deserialize(self._cached):
             _log.info("TensorRT-RTX doesn't take %s: %s", self._cache_path, self._log.words())
             self._cached = None
@@ -293,7 +292,7 @@ class _LoadedPlan:
         if self._cache is None:
             return
         kernels = bytes(self._cache.serialize() or b"")
-        if kernels and kernels != self._cached and rtx_cache.save(self._cache_path, self._plan_sha256, kernels):
+        if kernels and kernels != self._cached and kernel_cache.save(self._cache_path, self._plan_sha256, kernels):
             self._cached = kernels
 
 

@@ -18,7 +18,7 @@ _loggers: dict[Any, Any] = {}
 _lock = threading.RLock()
 
 
-def logger(trt: Any) -> Any:
+def for_module(trt: Any) -> Any:
     """The process's logger for a TensorRT module: it speaks through `logging`, and remembers the last errors."""
     with _lock:
         if trt.ILogger not in _loggers:

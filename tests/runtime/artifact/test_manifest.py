@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runtime import manifest
-from runtime.artifact import ArtifactInfo
+from runtime.artifact import ArtifactInfo, manifest
+from runtime.artifact.manifest import Host
 from runtime.errors import ArtifactError, IncompatiblePlanError, ManifestError, RetinexError
-from runtime.manifest import Host
-from tests.runtime.backends.plans import write_plan
+from tests.support.plans import write_plan
 
 HERE = Host("tensorrt", "11.4.0.106", "8.9", manifest.this_platform())
 BUILD = "python engines/build.py double"

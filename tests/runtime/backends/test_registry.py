@@ -19,13 +19,13 @@ from runtime import (
     InputError,
     RetinexError,
     backends,
-    locate,
 )
-from runtime.backends import BACKENDS, choices, ort, ov
+from runtime.artifact import locate
+from runtime.backends import BACKENDS, choices, onnxruntime_cpu, openvino_cpu
 from runtime.backends.session import Probe
 from runtime.commands.main import main
-from tests.runtime.backends.plans import write_plan
 from tests.runtime.conftest import make_info, write_artifact
+from tests.support.plans import write_plan
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_what_is_absent_is_named_with_the_command(engines: Path) -> None:
 
 def test_auto_goes_past_what_does_not_open(engines: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A plan whose TensorRT claims to be there but refuses it."""
-    import runtime.backends.trt as trt
+    import runtime.backends.trt.session as trt
 
     write_plan(engines)
     monkeypatch.setattr(trt, "probe", lambda device: Probe("tensorrt", True, "here", ""))
@@ -86,7 +86,7 @@ def test_auto_goes_past_what_does_not_open(engines: Path, monkeypatch: pytest.Mo
         raise IncompatiblePlanError("built for another GPU")
 
     monkeypatch.setattr(trt, "open_session", refuse)
-    monkeypatch.setattr(ov, "probe", lambda device: Probe("openvino", False, "absent", "x"))
+    monkeypatch.setattr(openvino_cpu, "probe", lambda device: Probe("openvino", False, "absent", "x"))
     assert Enhancer("double").backend == "onnxruntime"
     with pytest.raises(IncompatiblePlanError, match="another GPU"):
         Enhancer("double", backend="tensorrt")
@@ -95,7 +95,7 @@ def test_auto_goes_past_what_does_not_open(engines: Path, monkeypatch: pytest.Mo
 
 
 def test_a_name_stands_for_one_set_of_weights(engines: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import runtime.backends.trt as trt
+    import runtime.backends.trt.session as trt
 
     write_artifact(engines / "double.onnx", make_info(weights_sha256="1" * 64))
     write_plan(engines)
@@ -134,7 +134,7 @@ def test_a_plan_in_the_working_folder_needs_its_path(
 
 @pytest.mark.parametrize("error", [BackendError("out of GPU memory"), ArtifactError("no plan at all")])
 def test_auto_goes_past_what_fails_to_open(engines: Path, monkeypatch: pytest.MonkeyPatch, error: RetinexError) -> None:
-    import runtime.backends.trt as trt
+    import runtime.backends.trt.session as trt
 
     def fail(path: Path, *, device: int, threads: int | None, precision: str | None = None) -> None:
         raise error
@@ -146,7 +146,7 @@ def test_auto_goes_past_what_fails_to_open(engines: Path, monkeypatch: pytest.Mo
     for source, backend in (("double", "tensorrt"), (plan, "auto")):
         with pytest.raises(type(error), match=str(error)):
             Enhancer(source, backend=backend)
-    for module in (ort, ov):
+    for module in (onnxruntime_cpu, openvino_cpu):
         monkeypatch.setattr(module, "open_session", fail)
     with pytest.raises(BackendUnavailableError, match=f"tensorrt: {error}.*openvino: {error}.*onnxruntime: {error}"):
         Enhancer("double")
@@ -154,13 +154,13 @@ def test_auto_goes_past_what_fails_to_open(engines: Path, monkeypatch: pytest.Mo
 
 def test_auto_goes_past_damage_and_tensors(engines: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What lies in engines/ under the name but takes no pictures is an obstacle like any other."""
-    import runtime.backends.ort_cuda as ort_cuda
+    import runtime.backends.onnxruntime_cuda as ort_cuda
 
     image = make_info().input
     tensors = make_info(input=replace(image, dtype="float32"), precision="fp16")
     write_artifact(engines / "double_fp16.onnx", tensors)
     monkeypatch.setattr(ort_cuda, "probe", lambda device: Probe("onnxruntime-cuda", True, "here", ""))
-    monkeypatch.setattr(ort_cuda, "open_session", ort.open_session)
+    monkeypatch.setattr(ort_cuda, "open_session", onnxruntime_cpu.open_session)
     assert Enhancer("double").source == str(engines / "double.onnx")
     (engines / "double.onnx").write_bytes(b"damaged")
     with pytest.raises(BackendUnavailableError, match=r"nothing here can run double.*double\.onnx"):
@@ -170,7 +170,7 @@ def test_auto_goes_past_damage_and_tensors(engines: Path, monkeypatch: pytest.Mo
 
 
 def test_nothing_usable_lists_every_obstacle(engines: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module, name in ((ort, "onnxruntime"), (ov, "openvino")):
+    for module, name in ((onnxruntime_cpu, "onnxruntime"), (openvino_cpu, "openvino")):
         monkeypatch.setattr(module, "probe", lambda device, name=name: Probe(name, False, f"no {name}", f"pip install {name}"))
     with pytest.raises(BackendUnavailableError, match=r"no openvino; install it with: pip install openvino\. onnxruntime: no"):
         Enhancer("double")
@@ -184,8 +184,10 @@ def test_every_backend_answers_a_probe() -> None:
 
 
 def test_two_onnxruntimes_are_explained(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ort, "version", lambda package: {"onnxruntime": "1.31.1", "onnxruntime-gpu": "1.31.0"}[package])
-    found = ort.clash()
+    monkeypatch.setattr(
+        onnxruntime_cpu, "version", lambda package: {"onnxruntime": "1.31.1", "onnxruntime-gpu": "1.31.0"}[package]
+    )
+    found = onnxruntime_cpu.clash()
     assert found is not None
     assert "onnxruntime 1.31.1 and onnxruntime-gpu 1.31.0 are both installed" in found and "pip uninstall" in found
 
@@ -195,15 +197,15 @@ def test_a_broken_onnxruntime_is_explained_at_session_creation(artifacts: Path, 
     from types import ModuleType
 
     monkeypatch.setitem(sys.modules, "onnxruntime", ModuleType("onnxruntime"))
-    assert not ort.probe().usable
+    assert not onnxruntime_cpu.probe().usable
     with pytest.raises(BackendUnavailableError, match="installed but broken"):
-        ort.open_session(artifacts / "double.onnx")
+        onnxruntime_cpu.open_session(artifacts / "double.onnx")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(BackendUnavailableError, match=r"pip install 'retinexrt\[cpu\]'"):
-        ort.open_session(artifacts / "double.onnx")
+        onnxruntime_cpu.open_session(artifacts / "double.onnx")
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(BackendUnavailableError, match=r"pip install 'retinexrt\[openvino\]'"):
-        ov.open_session(artifacts / "double.onnx")
+        openvino_cpu.open_session(artifacts / "double.onnx")
 
 
 _IMPORT = """

@@ -10,13 +10,12 @@ import pytest
 
 from engines.parsed_contract import find_steps
 from export.contract import check_rule
-from runtime import contract
-from runtime.artifact import ArtifactInfo
-from runtime.contract import RULES, Coupling, Division, Rule, UnknownRule
+from runtime.artifact import ArtifactInfo, contract
+from runtime.artifact.contract import RULES, Coupling, Division, Rule, UnknownRule
 from runtime.errors import ArtifactError
 from tests.runtime.conftest import make_info
 
-HEADERS = Path(__file__).resolve().parents[2] / "runtime" / "cpp" / "include" / "retinexrt"
+HEADERS = Path(__file__).resolve().parents[3] / "runtime" / "cpp" / "include" / "retinexrt"
 
 
 def test_every_rule_is_listed_and_checked_on_graphs_and_on_parsed_networks() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from runtime.errors import ArtifactError
 
-_PACKAGE = Path(__file__).resolve().parent
+_PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def search_folders() -> list[Path]:

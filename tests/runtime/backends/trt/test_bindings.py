@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-PROJECT = Path(__file__).resolve().parents[3]
+PROJECT = Path(__file__).resolve().parents[4]
 
 SCRIPT = """
 import tensorrt_bindings as trt
 from engines.progress import BuildProgress, make_monitor
-from runtime.backends import trt_log
+from runtime.backends.trt import logger
 
-log = trt_log.logger(trt)
+log = logger.for_module(trt)
 assert isinstance(log, trt.ILogger)
 log.log(trt.ILogger.Severity.ERROR, "a word")
 assert log.words() == "a word"

@@ -10,10 +10,10 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from runtime.artifact import ArtifactInfo, CpuPrecision
+from runtime.artifact.onnx_metadata import read_info
 from runtime.backends.session import Probe
 from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, ClosedError, InputError
 from runtime.images import DeviceImages, Images
-from runtime.onnx_file import read_info
 
 NAME = "openvino"
 INSTALL = "pip install 'retinexrt[openvino]'"

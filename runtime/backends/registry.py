@@ -1,0 +1,142 @@
+"""The one list of backends, and the choice between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+from runtime.artifact import CpuPrecision, locate, read_info
+from runtime.backends.session import Probe, Session
+from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, IncompatiblePlanError, InputError
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Where a backend lives, and which artifacts of a network it runs, the preferred one first."""
+
+    name: str
+    module: str
+    #: Endings after the network's name.
+    endings: tuple[str, ...]
+
+    def probe(self, device: int = 0) -> Probe:
+        """Look at this machine, and at that GPU. Imports the backend's package where it is installed.
+
+        Raises nothing but InputError, where there are GPUs and `device` is none of them.
+        """
+        return import_module(self.module).probe(device)
+
+    def open(self, path: Path, device: int, threads: int | None, precision: CpuPrecision | None = None) -> Session:
+        module = import_module(self.module)
+        if self.name not in CPU_PRECISIONS:
+            return module.open_session(path, device=device, threads=threads)
+        return module.open_session(path, device=device, threads=threads, precision=precision)
+
+
+#: The fastest first: the order in which "auto" tries them.
+BACKENDS: tuple[Backend, ...] = (
+    Backend("tensorrt", "runtime.backends.trt.session", ("_fp16.plan", ".plan")),
+    Backend("tensorrt_rtx", "runtime.backends.trt_rtx", ("_fp16.plan", ".plan")),
+    Backend("onnxruntime-cuda", "runtime.backends.onnxruntime_cuda", ("_fp16.onnx", ".onnx")),
+    Backend("openvino", "runtime.backends.openvino_cpu", (".onnx",)),
+    Backend("onnxruntime", "runtime.backends.onnxruntime_cpu", (".onnx",)),
+)
+
+#: Those that have the choice what to compute convolutions in.
+CPU_PRECISIONS = ("openvino",)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One way to run a source."""
+
+    backend: Backend
+    path: Path
+    #: The ONNX file that the name stands for; None: the source was a file, or there is none.
+    reference: Path | None = None
+
+    def open(self, device: int, threads: int | None, precision: CpuPrecision | None = None) -> Session:
+        """Open it. A name stands for one set of weights: an artifact of others is refused, and so is one of tensors."""
+        if self.reference is not None and self.reference != self.path:
+            info = read_info(self.path)
+            if info.weights_sha256 != read_info(self.reference).weights_sha256:
+                verb = "build" if self.path.suffix == ".plan" else "export"
+                raise IncompatiblePlanError(
+                    f"{self.path} holds other weights than {self.reference}; make it again with: "
+                    f"retinexrt {verb} {info.network}, or name the file itself"
+                )
+        session = self.backend.open(self.path, device, threads, precision)
+        if not session.info.image_io:
+            session.close()
+            found = session.info.input.dtype
+            raise ArtifactError(f"{self.path} takes {found} tensors, not pictures; export it again without --tensor-io")
+        return session
+
+
+def get_backend(name: str) -> Backend:
+    """Return the backend called `name`."""
+    for backend in BACKENDS:
+        if backend.name == name:
+            return backend
+    raise InputError(f"unknown backend {name!r}; known: auto, {', '.join(b.name for b in BACKENDS)}")
+
+
+def choices(source: str, backend: str = "auto") -> list[Choice]:
+    """Every way to run `source`, a network's name or an artifact's path, the fastest first. Nothing is probed yet."""
+    wanted = BACKENDS if backend == "auto" else (get_backend(backend),)
+    if path := locate.as_file(source):
+        found = [Choice(item, path) for item in _runners(path, wanted)]
+    else:
+        reference = locate.find(f"{source}.onnx")
+        files = ((item, locate.find(source + ending)) for item in wanted for ending in item.endings)
+        found = [Choice(item, path, reference) for item, path in files if path is not None]
+    if not found:
+        raise locate.absent(source, "export" if backend == "auto" or ".onnx" in wanted[0].endings else "build")
+    return sorted(found, key=_is_slow)
+
+
+def _is_slow(choice: Choice) -> bool:
+    """OpenVINO is ahead of ONNX Runtime on convolutions, and behind it on networks that have none."""
+    try:
+        return choice.backend.name == "openvino" and not read_info(choice.path).has_weights
+    except ArtifactError:  # whoever opens it says so
+        return False
+
+
+def _runners(path: Path, wanted: Sequence[Backend]) -> list[Backend]:
+    """Those of `wanted` that run this file; of a plan, the one flavour that built it."""
+    if path.suffix == ".plan" and len(wanted) > 1:
+        plan = read_info(path).plan
+        return [backend for backend in wanted if plan is not None and backend.name == plan.flavour]
+    found = [backend for backend in wanted if any(ending.endswith(path.suffix) for ending in backend.endings)]
+    if not found:
+        raise InputError(f"the backend {wanted[0].name} does not run {path.suffix} files, and {path} is one")
+    return found
+
+
+def open_session(
+    source: str, backend: str, device: int, threads: int | None, precision: CpuPrecision | None = None
+) -> tuple[Session, Path]:
+    """Open `source` on the backend asked for, or for "auto" on the first that works here; the path is the artifact's.
+
+    With a precision asked for, only backends that have the choice work.
+    """
+    obstacles: list[str] = []
+    for choice in choices(source, backend):
+        if precision is not None and choice.backend.name not in CPU_PRECISIONS:
+            obstacles.append(f"{choice.backend.name}: computes in the artifact's precision, and takes no other")
+            continue
+        probe = choice.backend.probe(device)
+        if not probe.usable:
+            install = f"; install it with: {probe.install}" if probe.install else ""
+            obstacles.append(f"{probe.name}: {probe.reason}{install}")
+            continue
+        try:
+            return choice.open(device, threads, precision), choice.path
+        except (BackendError, ArtifactError) as error:
+            if backend != "auto" or locate.as_file(source):
+                raise
+            obstacles.append(f"{probe.name}: {error}")
+    raise BackendUnavailableError(f"nothing here can run {source}. " + ". ".join(obstacles))
