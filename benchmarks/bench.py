@@ -22,7 +22,7 @@ from benchmarks.harness import record
 from benchmarks.harness.contenders import gpu_problem
 from benchmarks.pictures.parity_set import data_folder
 from benchmarks.report import FAST
-from runtime.artifact import locate
+from runtime.artifact import locate, remedies
 from runtime.artifact.onnx_metadata import read_info
 from train.networks.registry import NETWORKS
 
@@ -143,7 +143,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     planned = steps(arguments.quick, arguments.networks or None)
     if not planned:
-        print("nothing to measure: no network was exported; begin with: python export/to_onnx.py pdn", file=sys.stderr)
+        print(f"nothing to measure: no network was exported; begin with: {remedies.export('pdn')}", file=sys.stderr)
         return 2
     if arguments.dry_run:
         print("\n".join(map(str, planned)))

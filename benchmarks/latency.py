@@ -19,7 +19,7 @@ if __package__ in (None, ""):  # run as a script: its folder is on the path, the
 from benchmarks.harness import claims, memory, record, roofline, timing
 from benchmarks.harness.command import parse_size
 from benchmarks.harness.contenders import AGAINST, Contender, Spec, describe, gpu_problem, open_contender
-from runtime.artifact import ArtifactInfo, locate, read_info
+from runtime.artifact import ArtifactInfo, locate, read_info, remedies
 from runtime.errors import ArtifactError, BackendUnavailableError, InputError, RetinexError
 from train.errors import TrainError
 
@@ -116,7 +116,7 @@ def check_plans(paths: Sequence[Path]) -> None:
     instead = (
         f"python benchmarks/latency.py --engine {runs}"
         if runs
-        else f"python export/to_onnx.py {plans[0].stem.removesuffix('_fp16')}, and then its .onnx file"
+        else f"{remedies.export(plans[0].stem.removesuffix('_fp16'))}, and then its .onnx file"
     )
     raise BackendUnavailableError(f"{plans[0].name} needs an NVIDIA GPU: {problem}\nwhat runs here: {instead}")
 

@@ -25,7 +25,7 @@ from benchmarks.harness.timing import prepare_runtime
 from benchmarks.measures import differences
 from benchmarks.pictures import parity_set
 from benchmarks.pictures.parity_set import Case, Images, Kind
-from runtime.artifact import ArtifactInfo, CpuPrecision, ParityInfo, locate, read_info
+from runtime.artifact import ArtifactInfo, CpuPrecision, ParityInfo, locate, read_info, remedies
 from runtime.backends import CPU_PRECISIONS
 from runtime.errors import ArtifactError, BackendUnavailableError, InputError, RetinexError
 from runtime.files import sha256
@@ -274,7 +274,7 @@ def _check_origin(subject: Subject, name: str, digest: str | None) -> None:
     if subject.info.weights_sha256 != digest:
         raise ArtifactError(
             f"{subject.label} of {name} was made from other weights than train/weights/ holds; "
-            f"export it again with: python export/to_onnx.py {name}"
+            f"export it again with: {remedies.export(name)}"
         )
 
 
@@ -425,7 +425,7 @@ def _run(name: str, arguments: argparse.Namespace) -> int:
     for line in broken:
         print(f"BROKEN: {line}", file=sys.stderr)
     if broken and not settings["trained"]:
-        print(f"{name} is untrained; was it exported before its code changed? python export/to_onnx.py {name}", file=sys.stderr)
+        print(f"{name} is untrained; was it exported before its code changed? {remedies.export(name)}", file=sys.stderr)
     return 1 if broken else 0
 
 

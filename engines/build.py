@@ -9,6 +9,7 @@ from pathlib import Path
 if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from runtime.artifact import remedies
 from runtime.errors import ArtifactError, InputError, RetinexError
 from runtime.files import default_folder
 
@@ -56,7 +57,7 @@ def find_onnx(source: str, precision: str | None) -> tuple[Path, Path]:
     path = Path(source)
     if path.suffix == ".onnx":
         if not path.is_file():
-            raise ArtifactError(f"{path} does not exist; export a network with: python export/to_onnx.py NAME")
+            raise ArtifactError(f"{path} does not exist; export a network with: {remedies.export()}")
         return path, path.parent
     if path.suffix or len(path.parts) != 1:
         raise InputError(f"{source!r} is neither the name of a network nor an .onnx file")
@@ -64,7 +65,7 @@ def find_onnx(source: str, precision: str | None) -> tuple[Path, Path]:
     for folder in (DEFAULT_FOLDER, _PROJECT / "runtime" / "models"):
         if (folder / file_name).is_file():
             return folder / file_name, DEFAULT_FOLDER
-    raise ArtifactError(f"{DEFAULT_FOLDER / file_name} does not exist; make it with: python export/to_onnx.py {source}")
+    raise ArtifactError(f"{DEFAULT_FOLDER / file_name} does not exist; make it with: {remedies.export(source)}")
 
 
 def _sources(names: list[str], precision: str | None) -> list[str]:
@@ -74,7 +75,7 @@ def _sources(names: list[str], precision: str | None) -> list[str]:
     found = sorted(path.name.removesuffix(ending) for path in DEFAULT_FOLDER.glob(f"*{ending}"))
     found = [name for name in found if precision != "fp32" or not name.endswith("_fp16")]
     if not found:
-        raise ArtifactError(f"no exported networks in {DEFAULT_FOLDER}; make them with: python export/to_onnx.py all")
+        raise ArtifactError(f"no exported networks in {DEFAULT_FOLDER}; make them with: {remedies.export('all')}")
     return found
 
 

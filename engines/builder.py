@@ -18,7 +18,7 @@ from engines import parsed_contract
 from engines.flavours import FlavourFacts, choose, compute_capabilities, target_sms, tensorrt_module
 from engines.profiles import Shape, make_profile
 from engines.progress import BuildProgress, make_monitor
-from runtime.artifact import ArtifactInfo, PlanInfo, Precision, Profile, manifest
+from runtime.artifact import ArtifactInfo, PlanInfo, Precision, Profile, manifest, remedies
 from runtime.artifact.onnx_metadata import read_info
 from runtime.backends.trt import logger
 from runtime.cuda import Cuda, DeviceProperties, open_cuda
@@ -122,7 +122,7 @@ def _check_precision(onnx: Path, info: ArtifactInfo, wanted: Precision | None) -
     if wanted is not None and info.precision != wanted:
         raise ArtifactError(
             f"{onnx} is typed {info.precision}, and {wanted} was asked for: the types in the graph decide, so export the "
-            f"{wanted} graph with: python export/to_onnx.py {info.network}"
+            f"{wanted} graph with: {remedies.export(info.network)}"
         )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
+from runtime.artifact import remedies
 from runtime.artifact.manifest import Flavour
 from runtime.errors import BackendUnavailableError, InputError
 
@@ -29,7 +30,7 @@ class FlavourFacts:
 TENSORRT = FlavourFacts(
     name="tensorrt",
     module="tensorrt",
-    install="pip install 'retinexrt[trt]'",
+    install=remedies.install("trt"),
     needs_gpu=True,
     sms=(),
     default_sms=(),
@@ -37,7 +38,7 @@ TENSORRT = FlavourFacts(
 TENSORRT_RTX = FlavourFacts(
     name="tensorrt_rtx",
     module="tensorrt_rtx",
-    install="pip install 'retinexrt[rtx]'",
+    install=remedies.install("rtx"),
     needs_gpu=False,
     sms=("7.5", "8.0", "8.6", "8.9", "12.0", "12.1"),
     # Turing shares no plan with newer GPUs: ask for 7.5 by itself.

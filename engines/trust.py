@@ -10,7 +10,7 @@ from pathlib import Path
 if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from runtime.artifact import PlanInfo
+from runtime.artifact import PlanInfo, remedies
 from runtime.errors import InputError, RetinexError
 from runtime.files import sha256
 
@@ -19,7 +19,7 @@ MEANING = (
     "a plan is executable code: TensorRT runs what is in it, on the GPU and on the host, with your rights, and no check can "
     "tell a harmless plan from a harmful one. The manifest that this command writes makes retinexrt load the plan from now on. "
     "If you trust who made it and how it came here, say so with --trust; otherwise build your own with: "
-    "python engines/build.py"
+    f"{remedies.build()}"
 )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import onnx
 
-from runtime.artifact import METADATA_KEY, ArtifactInfo
+from runtime.artifact import METADATA_KEY, ArtifactInfo, remedies
 from runtime.errors import ArtifactError
 
 
@@ -26,7 +26,7 @@ def load(path: Path) -> tuple[onnx.ModelProto, ArtifactInfo]:
     for entry in model.metadata_props:
         if entry.key == METADATA_KEY:
             return model, ArtifactInfo.from_json(entry.value, str(path))
-    raise ArtifactError(f"{path} does not describe itself; export it again with: python export/to_onnx.py NAME")
+    raise ArtifactError(f"{path} does not describe itself; export it again with: {remedies.export()}")
 
 
 def to_bytes(model: onnx.ModelProto, info: ArtifactInfo) -> bytes:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from runtime.artifact import MINIMUM_SIZE, SCHEMA, ArtifactInfo, Precision, TensorInfo
+from runtime.artifact import MINIMUM_SIZE, SCHEMA, ArtifactInfo, Precision, TensorInfo, remedies
 from runtime.errors import InputError, RetinexError
 from runtime.files import default_folder, sha256, write_atomically
 from train.errors import TrainError
@@ -269,7 +269,7 @@ def _report(exports: tuple[Export, Export], paths: list[Path], seconds: float) -
             print(f"  {line}")
     info = exports[0].info
     if not info.trained:
-        command = f"python train/train.py {get_spec(info.network).weights}"
+        command = remedies.train(get_spec(info.network).weights)
         print(f"  UNTRAINED: {info.network} has a seeded initialisation; train it with: {command}")
     print(f"  {seconds:.1f} s")
 

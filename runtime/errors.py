@@ -16,6 +16,10 @@ class ArtifactError(RetinexError):
     """An ONNX file or a plan is missing, damaged or describes itself wrongly."""
 
 
+class NewerSchemaError(ArtifactError):
+    """An artifact was written by a newer retinexrt, in a schema that this one does not read."""
+
+
 class ManifestError(ArtifactError):
     """A plan's manifest is missing, malformed, of a newer schema or belongs to another plan."""
 

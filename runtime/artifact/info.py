@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from runtime.artifact.contract import Rule
 from runtime.artifact.decode import decode_fields
-from runtime.errors import ArtifactError
+from runtime.errors import ArtifactError, NewerSchemaError
 
 #: Raised by one whenever a reader of the old schema would misread a new document.
 SCHEMA = 1
@@ -156,7 +156,7 @@ class ArtifactInfo:
             raise ArtifactError(f"{where}: expected a JSON object, found {type(document).__name__}")
         schema = document.get("schema")
         if isinstance(schema, int) and schema > SCHEMA:
-            raise ArtifactError(
+            raise NewerSchemaError(
                 f"{where}: written by a newer retinexrt (schema {schema}, this one reads up to {SCHEMA}); "
                 "upgrade with: pip install -U retinexrt"
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from runtime.artifact import remedies
 from runtime.errors import ArtifactError
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -57,7 +58,7 @@ def as_file(source: str) -> Path | None:
         if path.is_dir():
             raise ArtifactError(f"{path} is a folder, expected an .onnx or .plan file")
         if not path.is_file():
-            raise ArtifactError(f"{path} does not exist; make it with: {_command(path)}")
+            raise ArtifactError(f"{path} does not exist; make it with: {remedies.make(path)}")
         return path.resolve()
     if path.suffix or len(path.parts) != 1:
         raise ArtifactError(f"{source!r} is neither the name of a network nor an .onnx or .plan file")
@@ -72,15 +73,10 @@ def onnx_file(source: str) -> Path:
     return path
 
 
-def absent(name: str, verb: str = "export") -> ArtifactError:
-    """The error for a network of which no artifact was found; `verb` is the command that makes one."""
+def absent(name: str, ending: str = ".onnx") -> ArtifactError:
+    """The error for a network of which no artifact was found that ends so."""
     known = ", ".join(network_names()) or "none"
-    remedy = f"make it with: retinexrt {verb} {name}"
-    if verb == "build" and (plans := passed_over(name)):
+    remedy = f"make it with: {remedies.build(name) if ending == '.plan' else remedies.export(name)}"
+    if ending == ".plan" and (plans := passed_over(name)):
         remedy = f"a plan in the working folder is used only where its path is given: {plans[0]}"
     return ArtifactError(f"no artifact of a network {name!r} found (found: {known}); {remedy}")
-
-
-def _command(path: Path) -> str:
-    network = path.stem.removesuffix("_fp16") or "NAME"
-    return f"retinexrt {'build' if path.suffix == '.plan' else 'export'} {network}"

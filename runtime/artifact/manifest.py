@@ -19,8 +19,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from runtime.artifact import SCHEMA, ArtifactInfo, PlanInfo
-from runtime.errors import ArtifactError, IncompatiblePlanError, ManifestError
+from runtime.artifact import remedies
+from runtime.artifact.info import SCHEMA, ArtifactInfo, PlanInfo
+from runtime.errors import ArtifactError, IncompatiblePlanError, ManifestError, NewerSchemaError
 from runtime.files import write_atomically
 
 Flavour = Literal["tensorrt", "tensorrt_rtx"]
@@ -44,18 +45,6 @@ def this_platform() -> str:
 def manifest_path(plan: Path) -> Path:
     """pdn_fp16.plan -> pdn_fp16.json"""
     return plan.with_suffix(".json")
-
-
-def rebuild_command(info: ArtifactInfo, flavour: str | None = None) -> str:
-    """The command that builds a plan of this network again, here."""
-    precision = "" if info.precision == "fp16" else f" --precision {info.precision}"
-    return f"python engines/build.py {info.network}{precision}" + (f" --flavour {flavour}" if flavour else "")
-
-
-def build_command(plan: Path) -> str:
-    """The command for a plan of which only the file name is known."""
-    name = plan.stem.removesuffix("_fp16")
-    return f"python engines/build.py {name or 'NAME'}" + ("" if plan.stem.endswith("_fp16") else " --precision fp32")
 
 
 def digest(info: ArtifactInfo) -> str:
@@ -89,21 +78,20 @@ def read(plan: Path) -> ArtifactInfo:
     except FileNotFoundError:
         raise ManifestError(
             f"{plan} has no manifest: {path.name} is missing, and without it a plan is not loaded; "
-            f"build both with: {build_command(plan)}"
+            f"build both with: {remedies.make(plan)}"
         ) from None
     except OSError as error:
         raise ManifestError(f"cannot read {path}: {error.strerror}") from error
-    mend = f"build it again with: {build_command(plan)}"
+    mend = f"build it again with: {remedies.make(plan)}"
     try:
         text = data.decode()
         info = ArtifactInfo.from_json(text, str(path))
     except UnicodeDecodeError as error:
         raise ManifestError(f"{path} is damaged (not UTF-8 text); {mend}") from error
-    except ManifestError:
-        raise
+    except NewerSchemaError as error:
+        raise ManifestError(str(error)) from error
     except ArtifactError as error:
-        newer = "newer retinexrt" in str(error)
-        raise ManifestError(str(error) if newer else f"{error}; {mend}") from error
+        raise ManifestError(f"{error}; {mend}") from error
     if info.schema != SCHEMA:
         raise ManifestError(f"{path} has schema {info.schema}, expected {SCHEMA}; {mend}")
     if info.plan is None:
@@ -132,26 +120,26 @@ def _read_plan(path: Path, info: ArtifactInfo) -> bytes:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise ArtifactError(f"{path} does not exist; build it with: {rebuild_command(info)}") from None
+        raise ArtifactError(f"{path} does not exist; build it with: {remedies.rebuild(info)}") from None
     except OSError as error:
         raise ArtifactError(f"cannot read {path}: {error.strerror}") from error
     if len(data) != plan.plan_bytes:
         raise ManifestError(
             f"{path} has {len(data)} bytes, its manifest says {plan.plan_bytes}: the plan was changed, cut short or belongs "
-            f"to another manifest; build it again with: {rebuild_command(info)}"
+            f"to another manifest; build it again with: {remedies.rebuild(info)}"
         )
     found = hashlib.sha256(data).hexdigest()
     if found != plan.plan_sha256:
         raise ManifestError(
             f"{path} has SHA-256 {found[:12]}..., its manifest says {plan.plan_sha256[:12]}...: the plan was changed or "
-            f"belongs to another manifest; build it again with: {rebuild_command(info)}"
+            f"belongs to another manifest; build it again with: {remedies.rebuild(info)}"
         )
     return data
 
 
 def _check_host(path: Path, info: ArtifactInfo, host: Host) -> None:
     plan = _plan(info, str(path))
-    mend = f"; build it here with: {rebuild_command(info, host.flavour)}"
+    mend = f"; build it here with: {remedies.rebuild(info, host.flavour)}"
     if plan.flavour != host.flavour:
         raise IncompatiblePlanError(f"{path} was built with {plan.flavour}, found {host.flavour}{mend}")
     if plan.version != host.version:
@@ -170,7 +158,7 @@ def check_name(path: Path, info: ArtifactInfo, name: str) -> None:
     if plan.digest is not None and name != plan.digest:
         raise ManifestError(
             f"{path} carries the name {name!r} inside, its manifest expects {plan.digest!r}: they were not built together; "
-            f"build both again with: {rebuild_command(info)}"
+            f"build both again with: {remedies.rebuild(info)}"
         )
 
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from runtime.artifact import METADATA_KEY, ArtifactInfo
+from runtime.artifact import remedies
+from runtime.artifact.info import METADATA_KEY, ArtifactInfo
 from runtime.errors import ArtifactError
 
 #: Field numbers of onnx.ModelProto and onnx.StringStringEntryProto.
@@ -23,7 +24,7 @@ def read_info(path: Path) -> ArtifactInfo:
     if text is None:
         raise ArtifactError(
             f"{path} does not describe itself: it has no metadata {METADATA_KEY!r}, so retinexrt did not export it; "
-            "export a network with: retinexrt export NAME"
+            f"export a network with: {remedies.export()}"
         )
     return ArtifactInfo.from_json(text, str(path))
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from runtime.artifact import ArtifactInfo
+from runtime.artifact import ArtifactInfo, remedies
 from runtime.artifact.onnx_metadata import read_info
 from runtime.backends.session import Probe
 from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, ClosedError, InputError
 from runtime.images import DeviceImages, Images
 
 NAME = "onnxruntime"
-INSTALL = "pip install 'retinexrt[cpu]'"
+INSTALL = remedies.install("cpu")
 _PROVIDER = "CPUExecutionProvider"
 
 

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from runtime.artifact import ArtifactInfo, manifest
+from runtime.artifact import ArtifactInfo, remedies
 from runtime.artifact.onnx_metadata import read_info
 from runtime.backends.session import Probe
 from runtime.cuda import Cuda, driver_found, open_cuda, require_own_context
@@ -37,13 +37,11 @@ def open_session(path: Path, *, device: int, threads: int | None) -> OrtCudaSess
     """Open an ONNX file on GPU `device`. `threads` is for CPU backends."""
     info = read_info(path)
     if not info.image_io:
-        raise ArtifactError(f"{path} takes tensors, not pictures; export the picture graph with: {_export_command(info)}")
+        raise ArtifactError(
+            f"{path} takes tensors, not pictures; export the picture graph with: {remedies.export(info.network)}"
+        )
     ort = _import()
     return OrtCudaSession(path, info, ort, open_cuda(), device)
-
-
-def _export_command(info: ArtifactInfo) -> str:
-    return manifest.rebuild_command(info).replace("engines/build.py", "export/to_onnx.py").split(" --")[0]
 
 
 def _find() -> tuple[Any, str]:

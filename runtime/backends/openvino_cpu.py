@@ -9,14 +9,14 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from runtime.artifact import ArtifactInfo, CpuPrecision
+from runtime.artifact import ArtifactInfo, CpuPrecision, remedies
 from runtime.artifact.onnx_metadata import read_info
 from runtime.backends.session import Probe
 from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, ClosedError, InputError
 from runtime.images import DeviceImages, Images
 
 NAME = "openvino"
-INSTALL = "pip install 'retinexrt[openvino]'"
+INSTALL = remedies.install("openvino")
 
 #: Runs in a row of one shape before it gets a model of its own.
 _PATIENCE = 2

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from runtime.artifact import CpuPrecision, locate, read_info
+from runtime.artifact import CpuPrecision, locate, read_info, remedies
 from runtime.backends.session import Probe, Session
 from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, IncompatiblePlanError, InputError
 
@@ -59,20 +59,20 @@ class Choice:
 
     def open(self, device: int, threads: int | None, precision: CpuPrecision | None = None) -> Session:
         """Open it. A name stands for one set of weights: an artifact of others is refused, and so is one of tensors."""
-        if self.reference is not None and self.reference != self.path:
-            info = read_info(self.path)
-            if info.weights_sha256 != read_info(self.reference).weights_sha256:
-                verb = "build" if self.path.suffix == ".plan" else "export"
-                raise IncompatiblePlanError(
-                    f"{self.path} holds other weights than {self.reference}; make it again with: "
-                    f"retinexrt {verb} {info.network}, or name the file itself"
-                )
+        if self.reference is not None and self._has_other_weights(self.reference):
+            raise IncompatiblePlanError(
+                f"{self.path} holds other weights than {self.reference}; make it again with: "
+                f"{remedies.make(self.path)}, or name the file itself"
+            )
         session = self.backend.open(self.path, device, threads, precision)
         if not session.info.image_io:
             session.close()
             found = session.info.input.dtype
             raise ArtifactError(f"{self.path} takes {found} tensors, not pictures; export it again without --tensor-io")
         return session
+
+    def _has_other_weights(self, reference: Path) -> bool:
+        return reference != self.path and read_info(self.path).weights_sha256 != read_info(reference).weights_sha256
 
 
 def get_backend(name: str) -> Backend:
@@ -93,7 +93,7 @@ def choices(source: str, backend: str = "auto") -> list[Choice]:
         files = ((item, locate.find(source + ending)) for item in wanted for ending in item.endings)
         found = [Choice(item, path, reference) for item, path in files if path is not None]
     if not found:
-        raise locate.absent(source, "export" if backend == "auto" or ".onnx" in wanted[0].endings else "build")
+        raise locate.absent(source, ".onnx" if backend == "auto" or ".onnx" in wanted[0].endings else ".plan")
     return sorted(found, key=_is_slow)
 
 

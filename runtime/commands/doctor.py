@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from runtime import backends
-from runtime.artifact import ArtifactInfo, locate, read_info
+from runtime.artifact import ArtifactInfo, locate, read_info, remedies
 from runtime.backends.session import Probe
 from runtime.errors import ArtifactError, RetinexError
 
@@ -16,7 +16,7 @@ def networks() -> list[str]:
     """One line for each artifact that can be named or opened here, under a heading."""
     paths = list(locate.available())
     if not paths:
-        return ["no artifact found; make one with: retinexrt export pdn"]
+        return [f"no artifact found; make one with: {remedies.export('pdn')}"]
     return [f"{'network':<13}{'precision':<11}{'weights':<11}{'tiles':<12}file", *(_network_line(path) for path in paths)]
 
 
@@ -53,7 +53,7 @@ def diagnosis(source: str) -> list[str]:
             taken = choice
         lines.append(f"  {choice.backend.name:<18}{choice.path}: {verdict}")
     if taken is None:
-        lines += ["", "nothing here can run it; the smallest remedy: pip install 'retinexrt[cpu]'"]
+        lines += ["", f"nothing here can run it; the smallest remedy: {remedies.install('cpu')}"]
         return lines
     lines += ["", f"used: {taken.backend.name} with {taken.path}"]
     return lines + _next_faster(taken, probes)

@@ -8,12 +8,14 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from runtime.artifact import remedies
 from runtime.errors import RetinexError
 
 #: Subcommands that have a module of their own, most of them in other packages, and the extra that installs what they need.
 _SCRIPTS = {
     "export": ("export.to_onnx", "export", "a network becomes a self-describing ONNX file"),
     "build": ("engines.build", "rtx", "an ONNX file becomes a TensorRT plan with a manifest"),
+    "train": ("train.train", "train", "weights from pairs of dark and bright pictures"),
     "parity": ("benchmarks.parity", "dev", "proof that an artifact is still the same network"),
     "latency": ("benchmarks.latency", "dev", "how long an artifact takes"),
     "quality": ("benchmarks.quality", "quality", "how good its pictures are"),
@@ -67,7 +69,7 @@ def _dispatch(name: str, argv: list[str]) -> int:
     try:
         script = import_module(module)
     except ImportError as error:
-        raise RetinexError(f"{name} needs more than is installed ({error}); pip install 'retinexrt[{extra}]'") from error
+        raise RetinexError(f"{name} needs more than is installed ({error}); {remedies.install(extra)}") from error
     return int(script.main(argv))
 
 

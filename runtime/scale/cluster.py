@@ -14,10 +14,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from runtime.artifact import remedies
 from runtime.errors import BackendError, BackendUnavailableError, InputError
 from runtime.scale.ledger import Ledger, RemoteLedger
 
-INSTALL = "pip install 'retinexrt[ray]'"
+INSTALL = remedies.install("ray")
 
 #: What --ray takes: a cluster's address, "auto" (the one that runs here) or "local" (one of its own).
 _ADDRESS = re.compile(r"auto|local|[\w.-]+:\d+|\[[0-9a-fA-F:.]+\]:\d+")

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runtime.artifact import ArtifactInfo, locate, read_info
+from runtime.artifact import ArtifactInfo, locate, read_info, remedies
 from runtime.errors import ArtifactError, IncompatiblePlanError, InputError, ManifestError, OutputError
 from runtime.files import sha256, write_atomically
 from runtime.scale.pbtxt import Word, to_text
@@ -104,7 +104,7 @@ def _open(source: str) -> Artifact:
         if info.plan.flavour != "tensorrt":
             raise IncompatiblePlanError(
                 f"{path} was built with {info.plan.flavour}, and Triton loads plans of tensorrt; give it {info.network}.onnx, "
-                f"or build a plan in Triton's container with: python engines/build.py {info.network} --flavour tensorrt"
+                f"or build a plan in Triton's container with: {remedies.build(info.network, flavour='tensorrt')}"
             )
         if sha256(path) != info.plan.plan_sha256:
             raise ManifestError(f"{path} is not the plan that its manifest describes; build it again")

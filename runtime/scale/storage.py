@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from runtime.artifact import remedies
 from runtime.errors import InputError, OutputError
 from runtime.files import write_atomically
 
@@ -123,7 +124,7 @@ def _arrow(url: str) -> tuple[Any, type[Exception]]:
     try:
         from pyarrow import ArrowException, fs  # pyright: ignore[reportMissingTypeStubs]
     except ImportError as error:
-        raise InputError(f"{path_of(url)} needs Apache Arrow; install it with: pip install 'retinexrt[ray]'") from error
+        raise InputError(f"{path_of(url)} needs Apache Arrow; install it with: {remedies.install('ray')}") from error
     return fs, ArrowException
 
 

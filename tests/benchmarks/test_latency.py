@@ -154,7 +154,7 @@ def test_without_a_gpu_a_plan_gets_two_lines(
     assert instead == "what runs here: python benchmarks/latency.py --engine pdn.onnx"
     monkeypatch.setattr("runtime.artifact.locate.find", lambda name: None)
     assert latency.main(["--engine", "pdn_fp16.plan"]) == 2
-    assert "export/to_onnx.py pdn" in capsys.readouterr().err
+    assert "retinexrt export pdn" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

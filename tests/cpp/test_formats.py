@@ -185,7 +185,7 @@ def test_another_host_is_refused(programs: Programs, tmp_path: Path, host: tuple
     found = check(programs, write_plan(tmp_path), *host)
     assert found.startswith("IncompatiblePlanError: ")
     assert words in found
-    assert "build it again with: python engines/build.py double" in found
+    assert "build it again with: retinexrt build double" in found
 
 
 def test_another_platform_is_refused(programs: Programs, tmp_path: Path) -> None:

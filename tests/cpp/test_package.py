@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,7 @@ from benchmarks.studies.cpp_calls import PAGE, figures
 from runtime import artifact, exposure, tiling
 from tests.cpp.conftest import CMAKE_DIR, PROJECT, call, compile_, configure, run
 from tests.runtime.conftest import make_info, write_artifact
+from tests.support import wheel
 
 PACKAGES = ("train", "export", "engines", "runtime", "benchmarks")
 HEADERS = PROJECT / "runtime" / "cpp" / "include" / "retinexrt"
@@ -104,20 +103,14 @@ runpy.run_module("runtime", run_name="__main__")
 
 @pytest.mark.slow
 def test_an_installed_wheel_serves_a_project_of_its_own(tmp_path: Path) -> None:
-    pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "--no-index"]
+    site = wheel.unpack(tmp_path)
     tree = tmp_path / "tree"
-    left_out = shutil.ignore_patterns(".*", "build", "out", "runs", "tests", "*.onnx", "*.plan", "*.egg-info")
-    shutil.copytree(PROJECT, tree, ignore=left_out)
-    call([*pip, "-w", tmp_path, tree])
-    (wheel,) = tmp_path.glob("retinexrt-*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(tmp_path / "site")
     for package in PACKAGES:
         modules = {path.relative_to(tree) for path in (tree / package).rglob("*.py")}
-        assert modules == {path.relative_to(tmp_path / "site") for path in (tmp_path / "site" / package).rglob("*.py")}
-    installed = tmp_path / "site" / "runtime" / "cpp"
+        assert modules == {path.relative_to(site) for path in (site / package).rglob("*.py")}
+    installed = site / "runtime" / "cpp"
     assert {path.name for path in (installed / "include" / "retinexrt").iterdir()} == {path.name for path in HEADERS.iterdir()}
-    printed = call([sys.executable, "-c", COMMAND, tmp_path / "site"])
+    printed = call([sys.executable, "-c", COMMAND, site])
     assert Path(printed.strip()) == installed / "cmake"
     source = consumer(tmp_path / "consumer", "headers OPTIONAL_COMPONENTS native native_onnxruntime embedded")
     build = tmp_path / "build"

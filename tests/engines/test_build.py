@@ -370,7 +370,7 @@ def test_the_command_reports_what_it_built(exported: Callable[[str], Path], tmp_
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["nope"], "nope_fp16.onnx does not exist; make it with: python export/to_onnx.py nope"),
+        (["nope"], "nope_fp16.onnx does not exist; make it with: retinexrt export nope"),
         (["nope.onnx"], "nope.onnx does not exist"),
         (["a/b"], "neither the name of a network nor an .onnx file"),
         (["pdn", "--size", "1x64x64", "--max", "1x80x80"], "--size fixes all three shapes"),

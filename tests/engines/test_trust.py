@@ -25,7 +25,7 @@ def test_without_the_word_it_says_what_trust_means(tmp_path: Path, capsys: pytes
     assert trust.main(arguments(tmp_path)) == 2
     error = capsys.readouterr().err
     assert "a plan is executable code" in error
-    assert "--trust" in error and "python engines/build.py" in error
+    assert "--trust" in error and "retinexrt build" in error
     assert error.count("\n") == 1
     with pytest.raises(ManifestError):
         manifest.read(tmp_path / "foreign.plan")

@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from runtime.artifact import ArtifactInfo, manifest
+from runtime.artifact import ArtifactInfo, manifest, remedies
 from runtime.artifact.manifest import Flavour, Host
 from runtime.backends.session import Probe
 from runtime.backends.trt import kernel_cache, logger
@@ -27,8 +27,8 @@ from runtime.errors import ArtifactError, BackendError, BackendUnavailableError,
 from runtime.images import DeviceImages, Images
 
 INSTALL: dict[Flavour, str] = {
-    "tensorrt": "pip install 'retinexrt[trt]'",
-    "tensorrt_rtx": "pip install 'retinexrt[rtx]'",
+    "tensorrt": remedies.install("trt"),
+    "tensorrt_rtx": remedies.install("rtx"),
 }
 
 #: "0": no CUDA graphs.
@@ -68,9 +68,7 @@ def open_plan(path: Path, flavour: Flavour, device: int, cuda: Cuda | None = Non
 
     info, data = manifest.verify(path, find_host)
     if not info.image_io:
-        raise ArtifactError(
-            f"{path} takes tensors, not pictures; build the picture graph with: {manifest.rebuild_command(info)}"
-        )
+        raise ArtifactError(f"{path} takes tensors, not pictures; build the picture graph with: {remedies.rebuild(info)}")
     trt, opened = found[0]
     return TensorRTSession(path, info, data, trt, opened, device)
 
@@ -161,7 +159,7 @@ class TensorRTSession:
         ]
         raise InputError(
             f"{_describe(shape)} is outside the profile of {self._path.name}, from {_describe(low)} to {_describe(high)}; "
-            f"build a plan that holds it with: {manifest.rebuild_command(self.info)} {' '.join(options)}"
+            f"build a plan that holds it with: {remedies.rebuild(self.info)} {' '.join(options)}"
         )
 
 
@@ -209,7 +207,7 @@ class _LoadedPlan:
         if engine is None:
             raise BackendError(
                 f"{plan.flavour} refuses {path}: {self._log.words() or 'it gives no reason'}; "
-                f"build it again with: {manifest.rebuild_command(info)}"
+                f"build it again with: {remedies.rebuild(info)}"
             )
         manifest.check_name(path, info, engine.name)
         _check_tensors(path, info, engine, trt)

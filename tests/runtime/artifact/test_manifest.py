@@ -16,7 +16,7 @@ from runtime.errors import ArtifactError, IncompatiblePlanError, ManifestError, 
 from tests.support.plans import write_plan
 
 HERE = Host("tensorrt", "11.4.0.106", "8.9", manifest.this_platform())
-BUILD = "python engines/build.py double"
+BUILD = "retinexrt build double"
 
 
 def verify(plan: Path, host: Host = HERE) -> tuple[ArtifactInfo, bytes]:
@@ -72,7 +72,7 @@ def test_a_missing_manifest_names_the_command(tmp_path: Path) -> None:
 def test_a_renamed_plan_has_lost_its_manifest(tmp_path: Path) -> None:
     renamed = tmp_path / "other_fp16.plan"
     write_plan(tmp_path).rename(renamed)
-    refused(renamed, ManifestError, "other_fp16.json is missing", "python engines/build.py other")
+    refused(renamed, ManifestError, "other_fp16.json is missing", "retinexrt build other")
 
 
 def test_a_plan_renamed_with_its_manifest_is_the_same_plan(tmp_path: Path) -> None:

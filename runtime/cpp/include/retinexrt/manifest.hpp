@@ -29,7 +29,7 @@ inline std::vector<char> read_bytes(const std::string& path) {
 }
 
 inline std::string rebuild(const ArtifactInfo& info) {
-  return "; build it again with: python engines/build.py " + info.network +
+  return "; build it again with: retinexrt build " + info.network +
          (info.precision == "fp16" ? "" : " --precision " + info.precision);
 }
 

@@ -122,7 +122,7 @@ def test_a_shape_outside_the_profile_names_it(session: TensorRTSession, shape: t
     with pytest.raises(InputError) as caught:
         run(session, pictures(*shape))
     assert "from 1x16x16x3 to 4x64x96x3" in str(caught.value)
-    assert f"python engines/build.py double {words}" in str(caught.value)
+    assert f"retinexrt build double {words}" in str(caught.value)
 
 
 def test_an_output_of_another_shape_is_refused(session: TensorRTSession) -> None:
@@ -675,7 +675,7 @@ def test_a_plan_for_tensors_is_refused(tmp_path: Path, cuda: FakeCuda, tensorrt:
 
 def test_a_plan_that_tensorrt_refuses_comes_with_its_words(tmp_path: Path, cuda: FakeCuda, tensorrt: FakeTensorRT) -> None:
     tensorrt.failing.add("deserialize")
-    with pytest.raises(BackendError, match=r"Serialization \(magic tag\).*python engines/build.py double"):
+    with pytest.raises(BackendError, match=r"Serialization \(magic tag\).*retinexrt build double"):
         open_plan(write_plan(tmp_path), "tensorrt", 0, cuda)
 
 
