@@ -18,7 +18,7 @@ from engines import parsed_contract
 from engines.flavours import FlavourFacts, choose, compute_capabilities, target_sms, tensorrt_module
 from engines.profiles import Shape, make_profile
 from engines.progress import BuildProgress, make_monitor
-from runtime.artifact import ArtifactInfo, PlanInfo, Precision, Profile, manifest, remedies
+from runtime.artifact import ArtifactInfo, PlanInfo, Precision, manifest, remedies
 from runtime.artifact.onnx_metadata import read_info
 from runtime.backends.trt import logger
 from runtime.cuda import Cuda, DeviceProperties, open_cuda
@@ -60,8 +60,44 @@ class BuiltPlan:
     checks: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class PlanRequest:
+    """A plan that is to be built: everything that is known before TensorRT runs."""
+
+    onnx: Path
+    #: With a PlanInfo that lacks only the facts of the finished plan.
+    info: ArtifactInfo
+    facts: FlavourFacts
+    options: BuildOptions
+    #: Where the build runs; None: no GPU is needed.
+    cuda: Cuda | None
+    path: Path
+    timing_cache: Path | None
+
+    @property
+    def plan(self) -> PlanInfo:
+        assert self.info.plan is not None
+        return self.info.plan
+
+    @property
+    def digest(self) -> str:
+        """The name of the network inside the plan."""
+        return manifest.digest(self.info)
+
+
 def build(onnx: Path, folder: Path, options: BuildOptions, show_progress: bool | None = None) -> BuiltPlan:
     """Build FOLDER/STEM.plan and STEM.json from an exported ONNX file."""
+    request = plan_request(onnx, folder, options)
+    _make_folders(folder, *([request.timing_cache.parent] if request.timing_cache else []))
+    with _context(request.cuda, options.device):
+        started = time.perf_counter()
+        data, checks = build_bytes(request, show_progress)
+        seconds = time.perf_counter() - started
+    return publish(request, data, checks, seconds)
+
+
+def plan_request(onnx: Path, folder: Path, options: BuildOptions) -> PlanRequest:
+    """Check the options against the graph and this machine; nothing is written."""
     info = read_info(onnx)
     _check_precision(onnx, info, options.precision)
     gpu = _gpu(options.device)
@@ -72,14 +108,14 @@ def build(onnx: Path, folder: Path, options: BuildOptions, show_progress: bool |
         raise InputError(f"level {options.level} does not exist; expected 0 to 5")
     profile = make_profile(info, options.smallest, options.typical, options.largest)
     sms = target_sms(facts, options.sms, gpu[1].sm if gpu else None)
-    trt = _load_flavour(facts)
-    plan_info = PlanInfo(
+    properties = gpu[1] if gpu and facts.needs_gpu else None
+    plan = PlanInfo(
         flavour=facts.name,
-        version=str(trt.__version__),
+        version=str(_load_flavour(facts).__version__),
         sms=sms,
-        gpu=gpu[1].name if gpu and facts.needs_gpu else None,
-        cuda=gpu[1].cuda if gpu and facts.needs_gpu else None,
-        driver=driver_version() if gpu and facts.needs_gpu else None,
+        gpu=properties.name if properties else None,
+        cuda=properties.cuda if properties else None,
+        driver=driver_version() if properties else None,
         platform=manifest.this_platform(),
         profile=profile,
         digest=None,
@@ -91,28 +127,31 @@ def build(onnx: Path, folder: Path, options: BuildOptions, show_progress: bool |
         tf32=options.tf32,
         build_seconds=None,
     )
-    info = replace(info, parity=(), plan=plan_info)
-    name = manifest.digest(info)
-    path = folder / f"{onnx.stem}.plan"
-    timing_cache = _timing_cache(options, facts, plan_info, folder)
-    _make_folders(folder, *([timing_cache.parent] if timing_cache else []))
-    with _context(gpu[0] if gpu and facts.needs_gpu else None, options.device):
-        started = time.perf_counter()
-        data, checks = _serialize(onnx, info, name, facts, trt, options, timing_cache, show_progress)
-        seconds = time.perf_counter() - started
-    finished = replace(
-        plan_info,
-        digest=name,
+    return PlanRequest(
+        onnx,
+        replace(info, parity=(), plan=plan),
+        facts,
+        options,
+        cuda=gpu[0] if gpu and facts.needs_gpu else None,
+        path=folder / f"{onnx.stem}.plan",
+        timing_cache=_timing_cache(options, facts, plan, folder),
+    )
+
+
+def publish(request: PlanRequest, data: bytes, checks: list[str], seconds: float) -> BuiltPlan:
+    """Write the plan and its manifest, each whole or not at all."""
+    plan = replace(
+        request.plan,
+        digest=request.digest,
         plan_sha256=hashlib.sha256(data).hexdigest(),
         plan_bytes=len(data),
         build_seconds=round(seconds, 3),
     )
-    info = replace(info, plan=finished)
     # The manifest last: a plan without one is not loaded, so no reader meets half of a pair.
-    _remove(manifest.manifest_path(path))
-    write_atomically(path, data)
-    written = manifest.write(info, path)
-    return BuiltPlan(path, written, manifest.read(path), tuple(checks))
+    _remove(manifest.manifest_path(request.path))
+    write_atomically(request.path, data)
+    written = manifest.write(replace(request.info, plan=plan), request.path)
+    return BuiltPlan(request.path, written, manifest.read(request.path), tuple(checks))
 
 
 def _check_precision(onnx: Path, info: ArtifactInfo, wanted: Precision | None) -> None:
@@ -208,26 +247,18 @@ def _words(log: Any) -> str:
     return " / ".join(line for line in log.errors(everywhere=True) if "---" not in line)
 
 
-def _serialize(
-    onnx: Path,
-    info: ArtifactInfo,
-    name: str,
-    facts: FlavourFacts,
-    trt: Any,
-    options: BuildOptions,
-    timing_cache: Path | None,
-    show_progress: bool | None,
-) -> tuple[bytes, list[str]]:
+def build_bytes(request: PlanRequest, show_progress: bool | None = None) -> tuple[bytes, list[str]]:
     """Parse, check, name and build; return the plan's bytes and what was checked."""
     from polygraphy.backend.trt import EngineBytesFromNetwork, NetworkFromOnnxPath
     from polygraphy.exception import PolygraphyException
     from polygraphy.logger import G_LOGGER
 
+    trt = _load_flavour(request.facts)
     log = logger.for_module(trt)
     log.errors(everywhere=True)  # Forget what was said before.
+    name, onnx = request.facts.name, request.onnx
     progress = BuildProgress(onnx.stem, show_progress)
-    plan = info.plan
-    assert plan is not None
+    cache = str(request.timing_cache) if request.timing_cache else None
     # Strongly typed: required below TensorRT 11, accepted from there on.
     try:
         with G_LOGGER.verbosity(G_LOGGER.CRITICAL + 1), log.quietly():
@@ -235,40 +266,30 @@ def _serialize(
                 builder, network, parser = NetworkFromOnnxPath(str(onnx), strongly_typed=True)()
             except PolygraphyException as error:
                 words = _words(log) or str(error)
-                raise ArtifactError(f"{facts.name}'s parser refuses {onnx}: {words}") from error
-            checks = parsed_contract.check(network, trt, info)
-            network.name = name
-            config = _config(facts, trt, info, plan.profile, options, timing_cache, make_monitor(trt, progress))
-            build = EngineBytesFromNetwork(
-                (builder, network, parser), config, save_timing_cache=str(timing_cache) if timing_cache else None
-            )
+                raise ArtifactError(f"{name}'s parser refuses {onnx}: {words}") from error
+            checks = parsed_contract.check(network, trt, request.info)
+            network.name = request.digest
+            config = _config(request, trt, make_monitor(trt, progress))
             try:
-                data = bytes(build())
+                data = bytes(EngineBytesFromNetwork((builder, network, parser), config, save_timing_cache=cache)())
             except PolygraphyException as error:
                 if progress.interrupted:
                     raise KeyboardInterrupt from error
                 words = _words(log) or str(error)
-                raise BackendError(f"{facts.name} can't build {onnx}: {words}") from error
+                raise BackendError(f"{name} can't build {onnx}: {words}") from error
     finally:
         progress.close()
     return data, checks
 
 
-def _config(
-    facts: FlavourFacts,
-    trt: Any,
-    info: ArtifactInfo,
-    profile: Profile,
-    options: BuildOptions,
-    timing_cache: Path | None,
-    monitor: Any,
-) -> Any:
+def _config(request: PlanRequest, trt: Any, monitor: Any) -> Any:
     """The builder configuration, as a Polygraphy loader. No precision flags: types in the graph decide."""
-    from polygraphy.backend.trt import CreateConfig, PostprocessConfig
-    from polygraphy.backend.trt import Profile as Shapes
+    from polygraphy.backend.trt import CreateConfig, PostprocessConfig, Profile
 
+    options, plan, cache = request.options, request.plan, request.timing_cache
+    profile = plan.profile
     common: dict[str, Any] = {
-        "profiles": [Shapes().add(info.input.name, profile.min, profile.opt, profile.max)],
+        "profiles": [Profile().add(request.info.input.name, profile.min, profile.opt, profile.max)],
         "builder_optimization_level": options.level,
         # TensorRT's own default; Polygraphy's describes every layer, which costs time in each run.
         "profiling_verbosity": trt.ProfilingVerbosity.LAYER_NAMES_ONLY,
@@ -276,14 +297,12 @@ def _config(
     }
     if options.workspace_bytes is not None:
         common["memory_pool_limits"] = {trt.MemoryPoolType.WORKSPACE: options.workspace_bytes}
-    if facts.name == "tensorrt":
-        existing = str(timing_cache) if timing_cache and timing_cache.exists() else None
+    if request.facts.name == "tensorrt":
+        existing = str(cache) if cache and cache.exists() else None
         return CreateConfig(tf32=options.tf32, load_timing_cache=existing, **common)
     from polygraphy.backend.tensorrt_rtx import CreateConfigRTX
 
     def set_tf32(builder: Any, network: Any, config: Any) -> None:
         (config.set_flag if options.tf32 else config.clear_flag)(trt.BuilderFlag.TF32)
 
-    plan = info.plan
-    assert plan is not None
     return PostprocessConfig(CreateConfigRTX(compute_capabilities=compute_capabilities(plan.sms), **common), set_tf32)

@@ -32,7 +32,7 @@ from runtime.errors import ArtifactError, RetinexError
 if TYPE_CHECKING:
     import onnx
 
-    from export.graphs import Edges
+    from export.onnx_graph import Edges
     from runtime.artifact import ArtifactInfo
 
 #: What may stand between the picture and the numerator of a division without making it another picture.
@@ -48,7 +48,7 @@ class ContractError(ArtifactError):
 
 def check(model: onnx.ModelProto, rules: Iterable[Rule]) -> list[str]:
     """Check every rule; return one line per rule on what was found, or raise a ContractError."""
-    from export.graphs import Edges
+    from export.onnx_graph import Edges
 
     edges = Edges(model)
     lines: list[str] = []
@@ -285,7 +285,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE.onnx")
     arguments = parser.parse_args(argv)
-    from export.files import load
+    from export.onnx_files import load
 
     status = 0
     for path in arguments.files:

@@ -14,7 +14,7 @@ import onnx
 from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from export.graphs import IO_PATH
+from export.onnx_graph import IO_PATH
 
 _SCOPES_KEY = "pkg.torch.onnx.name_scopes"
 _NETWORK = "network"

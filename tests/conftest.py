@@ -68,7 +68,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     def export(name: str) -> Path:
         from filelock import FileLock
 
-        from export.to_onnx import Options, export_network, write
+        from export.exporter import Options, export_network, write
         from tests.exercise import exercised_weights
 
         folder = shared / name

@@ -62,8 +62,8 @@ def own_photograph(path: Path) -> tuple[str, Images]:
 
 def export_network(name: str) -> list[Path]:
     """Export a network, verified, and return where its files are."""
-    from export.to_onnx import export_network as export
-    from export.to_onnx import write
+    from export.exporter import export_network as export
+    from export.exporter import write
     from runtime.files import default_folder
 
     return write(export(name), default_folder())
@@ -186,7 +186,7 @@ def run(network: str, images: list[Path], out: Path, say: Callable[[str], None] 
     import numpy as np
 
     from benchmarks.pictures.samples import sample_photographs
-    from export.files import load
+    from export.onnx_files import load
     from runtime.files import write_atomically
 
     dark = [*(own_photograph(path) for path in images), *sample_photographs()]

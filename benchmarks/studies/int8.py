@@ -27,7 +27,7 @@ def quantise(source: Path, data: Path, pictures: int) -> bytes:
     """Quantise an exported network; its name gets the ending -int8."""
     from onnxruntime import quantization as ort
 
-    from export.files import load, to_bytes
+    from export.onnx_files import load, to_bytes
     from train.pairs import find_pairs, read_picture
 
     model, info = load(source)

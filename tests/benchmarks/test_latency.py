@@ -83,7 +83,7 @@ def test_precisions_are_not_mixed_unless_asked(exported: Exported) -> None:
 
 
 def test_an_artifact_of_another_size_is_refused(tmp_path: Path) -> None:
-    from export.to_onnx import Options, export_network, write
+    from export.exporter import Options, export_network, write
 
     path = write(export_network("msr", Options(size=(32, 48))), tmp_path)[0]
     latency.check_comparable([Spec("retinexrt", str(path), 32, 48)], mix=False)
@@ -191,7 +191,7 @@ def test_memory_of_a_process_that_fails_is_unknown(tmp_path: Path) -> None:
 
 
 def test_every_contender_says_its_precision(exported: Exported) -> None:
-    from export.files import load
+    from export.onnx_files import load
 
     _, info = load(exported("msr") / "msr_fp16.onnx")
     found = {kind: Spec(kind, "x", 1, 1).precision(info) for kind in ("retinexrt", *AGAINST)}

@@ -230,7 +230,7 @@ def test_without_a_gpu_a_plan_is_replaced_by_what_it_is_built_from(
 
 
 def test_pictures_that_an_artifact_does_not_take_are_left_out(tmp_path: Path) -> None:
-    from export.to_onnx import Options, export_network, write
+    from export.exporter import Options, export_network, write
 
     paths = write(export_network("msr", Options(size=(32, 48))), tmp_path)
     random = np.random.default_rng(0)

@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from export.contract import ContractError, check, main
-from export.files import load, to_bytes
+from export.onnx_files import load, to_bytes
 from runtime.artifact import ArtifactInfo
 from runtime.artifact.contract import Division, Rule, UnknownRule
 from train.networks import NETWORKS
@@ -214,7 +214,7 @@ def test_a_broken_step_is_refused(
 
 def test_a_division_in_fp16_is_refused(exported: Exported) -> None:
     model, info = load(exported("sri") / "sri.onnx")
-    from export.precision import to_fp16
+    from export.fp16 import to_fp16
 
     with pytest.raises(ContractError, match=r"division: .* (minimum|computes in FP16)"):
         check(to_fp16(model, islands=()), info.contract)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from export.contract import check
-from export.files import load
-from export.to_onnx import export_network
+from export.exporter import export_network
+from export.onnx_files import load
 from runtime.files import sha256
 from train.networks.registry import get_spec
 from train.networks.weights import default_path

@@ -15,8 +15,9 @@ import onnxruntime
 import pytest
 import torch
 
-from export.files import load
-from export.to_onnx import Options, export_network, main
+from export.exporter import Options, export_network
+from export.onnx_files import load
+from export.to_onnx import main
 from runtime.files import sha256
 from train.networks import NETWORKS, get_spec
 from train.networks.weights import build_seeded, save

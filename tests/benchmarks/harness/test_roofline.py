@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.harness import roofline
-from export.files import load
+from export.onnx_files import load
 
 
 @pytest.mark.parametrize(

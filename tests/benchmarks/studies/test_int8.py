@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.pictures.samples import sample_photographs
 from benchmarks.studies import int8
-from export.files import load
+from export.onnx_files import load
 from runtime import Enhancer
 
 

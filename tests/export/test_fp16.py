@@ -10,9 +10,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from export.files import load
-from export.graphs import IO_PATH, Edges, module_path
-from export.precision import in_island, to_fp16
+from export.fp16 import in_island, to_fp16
+from export.onnx_files import load
+from export.onnx_graph import IO_PATH, Edges, module_path
 from runtime.errors import ArtifactError
 from train.networks import NETWORKS
 

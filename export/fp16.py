@@ -18,7 +18,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from export.graphs import IO_PATH, Edges, module_path
+from export.onnx_graph import IO_PATH, Edges, module_path
 from runtime.errors import ArtifactError
 
 _LARGEST_FP16 = 65504.0
