@@ -25,12 +25,12 @@ from torch import Tensor, nn
 from train import objectives
 from train.batches import Batches, Cut
 from train.errors import RecipeError, TrainError
+from train.logs import Records
 from train.networks import NetworkSpec
 from train.networks.weights import write_atomically
 from train.pairs import Pair, PairStore
 from train.recipes import Recipe, Stage
-from train.records import Records
-from train.samples import write_strips
+from train.strips import write_strips
 from train.validation import Scores, validate
 
 CHECKPOINT = "checkpoint.pt"

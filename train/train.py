@@ -215,7 +215,7 @@ def start_from(network: torch.nn.Module, spec: NetworkSpec, path: Path) -> str:
 
     _, tensors, metadata = weights.read(path)
     if (metadata.get("network"), spec.weights) == ("msrnet", "sri"):
-        from train.graft import graft
+        from train.networks.sri_from_msrnet import graft
 
         graft(weights.load(get_spec("msrnet"), path).network, network)  # pyright: ignore[reportArgumentType]
         return f"{path} (MSR-net, written in SRI's layers)"

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from train.graft import BRIGHT, DARK, darkest_log, graft, hinges
 from train.loop import select_parameters
 from train.networks import get_spec, weights
+from train.networks.sri_from_msrnet import BRIGHT, DARK, darkest_log, graft, hinges
 from train.recipes import load_recipe
 from train.train import start_from
 
