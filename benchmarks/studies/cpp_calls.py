@@ -1,7 +1,7 @@
 """`python -m benchmarks.studies.cpp_calls --record`: what a call costs from C++, native and embedded, and from Python.
 
 All run the same artifact, each in a process of its own, and take turns: on OpenVINO, and on ONNX Runtime where its headers are
-found (onnxruntime_ROOT; see docs/embedding.md). A time is that of one call on memory that is already there, picture in to
+found (onnxruntime_ROOT; see docs/cpp.md). A time is that of one call on memory that is already there, picture in to
 picture out, measured inside of the process.
 """
 
@@ -38,7 +38,7 @@ _NAMES = {
     "python_onnxruntime": "Python, ONNX Runtime",
     "native_onnxruntime": "C++, native, ONNX Runtime",
 }
-PAGE = record.ROOT / "docs" / "embedding.md"
+PAGE = record.ROOT / "docs" / "cpp.md"
 NAME = "embedding"
 
 
@@ -163,7 +163,7 @@ def show(tables: list[Table]) -> None:
 
 
 def figures(found: record.Record) -> str:
-    """The table of docs/embedding.md."""
+    """The table of docs/cpp.md."""
     lines = ["| picture | called from | p50, ms | p90, ms | time / Python | 95 % interval |", "|---|---|---|---|---|---|"]
     for table in found.results:
         for row in table["rows"]:

@@ -2,7 +2,7 @@
 
 The plain command and Ray with 1, 2 ... workers enhance the same pictures, in turns. Workers beyond this machine's cores are
 simulated: their network is a wait that takes no processor, as that of a GPU takes none, so what is measured is the way of
-a picture from file to file and everything that Ray and the ledger add. `--pages` writes docs/scaling.md from the records
+a picture from file to file and everything that Ray and the ledger add. `--pages` writes docs/cluster.md from the records
 that are there, without measuring.
 """
 
@@ -27,7 +27,7 @@ from runtime.artifact import locate, read_info
 from runtime.errors import RetinexError
 from runtime.scale.worker import Loaded, Settings, Worker
 
-PAGE = record.ROOT / "docs" / "scaling.md"
+PAGE = record.ROOT / "docs" / "cluster.md"
 NAME = "scale"
 #: Height and width of the pictures of simulated workers, and what their network takes, in milliseconds.
 _SMALL = (64, 96)
@@ -170,7 +170,7 @@ def ways(workers: Sequence[int], simulated: Sequence[int], cores: int) -> list[W
 
 
 def figures(found: record.Record) -> str:
-    """What docs/scaling.md says of a record of this kind."""
+    """What docs/cluster.md says of a record of this kind."""
     points = [Point(**cast(dict[str, Any], point)) for point in found.results["points"]]
     plain = [point for point in points if not point.workers]
     real = [point for point in points if point.workers and point.wait is None]
@@ -237,7 +237,7 @@ def _workers(point: Point) -> str:
 
 
 def pages(records: Mapping[str, record.Record]) -> Mapping[str, str]:
-    """The figures of docs/scaling.md by their marks, from the records that are there."""
+    """The figures of docs/cluster.md by their marks, from the records that are there."""
     texts = {"sizing": machines_needed.figures(records), "classes": machines_needed.classes(records)}
     return {NAME: figures(records[NAME]), **texts} if NAME in records else texts
 
@@ -251,7 +251,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--workers", type=parse_counts, default=[1, 2], help="real ones, for example 1,2 (default)")
     parser.add_argument("--simulated", type=parse_counts, default=[2, 4, 8], help="for example 2,4,8 (default)")
     parser.add_argument("--rounds", type=parse_count, default=3, help="default: %(default)s")
-    parser.add_argument("--record", action="store_true", help="write benchmarks/results/scale.json and docs/scaling.md")
+    parser.add_argument("--record", action="store_true", help="write benchmarks/results/scale.json and docs/cluster.md")
     arguments = parser.parse_args(argv)
     try:
         return _measure_and_tell(arguments)

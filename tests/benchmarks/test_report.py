@@ -168,9 +168,9 @@ def test_every_page_shows_the_figures_of_the_tracked_records() -> None:
     records = record.read_all()
     marks = {(page.name, name) for page, name, _ in report.figures(records)}
     assert marks == {
-        *(("README.md", "networks"), ("runtime.md", "gate"), ("runtime.md", "wrapper"), ("embedding.md", "embedding")),
+        *(("README.md", "networks"), ("runtime.md", "gate"), ("runtime.md", "wrapper"), ("cpp.md", "embedding")),
         *(("NOTES.md", name) for name in ("fast", "ablation", "black")),
-        *(("scaling.md", name) for name in ("scale", "sizing", "classes")),
+        *(("cluster.md", name) for name in ("scale", "sizing", "classes")),
     }
     assert report.stale_figures(records) == [], "make them with: python benchmarks/report.py"
 

@@ -1,4 +1,4 @@
-"""docs/scaling.md says what the records and the commands hold."""
+"""docs/cluster.md and docs/triton.md say what the records and the commands hold."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.studies.ray_cost import Point
 from runtime.commands.main import _parser, main  # pyright: ignore[reportPrivateUsage]
 from runtime.scale import ledger, model_repository, segments, worker
 
-TEXT = ray_cost.PAGE.read_text()
+TEXT = ray_cost.PAGE.read_text() + (ray_cost.PAGE.parent / "triton.md").read_text()
 
 
 def test_its_constants_are_those_of_the_code() -> None:
