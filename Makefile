@@ -1,9 +1,11 @@
 # Commands people type. Each makes the environment it needs; `make help` lists them.
 SHELL := /bin/bash
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell command -v $(name))))
-VENV := .venv
+# Another Python, as in `make test PYTHON=python3.13`, gets an environment of its own beside the usual one.
+VENV := .venv$(if $(filter command,$(firstword $(origin PYTHON))),-$(notdir $(PYTHON)))
 PY := $(VENV)/bin/python
 IMAGE ?=
+T ?=
 OUT ?= out
 
 # Photographs and pairs for the tests that need them; without, those tests are skipped with a reason.
@@ -15,7 +17,8 @@ endif
 
 help:
 	@echo "make demo [IMAGE=night.jpg]  export PDN, build what this machine can, enhance samples, write out/demo.html"
-	@echo "make test                    run every test that this machine can"
+	@echo "make test [T=tests/export]   run every test that this machine can, or those of a path; names the ten slowest"
+	@echo "make test PYTHON=python3.13  the same on another Python, in .venv-python3.13"
 	@echo "make test-fast               leave out the slow ones"
 	@echo "make lint                    ruff and pyright"
 	@echo "make bench                   measure what this machine can, write benchmarks/RESULTS.md"
@@ -39,13 +42,13 @@ demo: setup
 	@$(PY) -m benchmarks.showcase.demo --out $(OUT) $(if $(IMAGE),"$(IMAGE)")
 
 # Two test processes where there are two cores; a file's tests stay together.
-PYTEST = $(PY) -m pytest -n $(shell n=$$(nproc 2>/dev/null || echo 1); echo $$((n > 4 ? 4 : n))) --dist loadfile
+PYTEST = $(PY) -m pytest --durations 10 -n $(shell n=$$(nproc 2>/dev/null || echo 1); echo $$((n > 4 ? 4 : n))) --dist loadfile
 
 test: setup
-	@$(PYTEST)
+	@$(PYTEST) $(T)
 
 test-fast: setup
-	@$(PYTEST) -m "not slow"
+	@$(PYTEST) -m "not slow" $(T)
 
 lint: setup
 	@$(VENV)/bin/ruff check .
@@ -64,4 +67,4 @@ gpu:
 	@$(if $(filter file,$(origin PYTHON)),python3,$(PYTHON)) benchmarks/gpu.py $(GPU)
 
 clean:
-	rm -rf $(VENV) out build *.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv .venv-* out build *.egg-info .pytest_cache .ruff_cache

@@ -55,7 +55,7 @@ def test_constants_agree_with_python(header: str, name: str, value: float) -> No
 CONSUMER = """
 cmake_minimum_required(VERSION 3.18)
 project(consumer CXX)
-find_package(retinexrt 0.1 CONFIG REQUIRED COMPONENTS {components})
+find_package(retinexrt 0.2 CONFIG REQUIRED COMPONENTS {components})
 add_executable(consumer main.cpp)
 target_link_libraries(consumer PRIVATE retinexrt::headers)
 foreach(way native native_onnxruntime)
@@ -180,7 +180,7 @@ def test_an_unknown_component_and_a_later_version_are_refused(tmp_path: Path) ->
     assert done.returncode != 0
     assert "no component abacus" in " ".join(done.stderr.split())
     project = consumer(tmp_path / "two", "headers") / "CMakeLists.txt"
-    project.write_text(project.read_text().replace("retinexrt 0.1 ", "retinexrt 0.2 "))
+    project.write_text(project.read_text().replace("retinexrt 0.2 ", "retinexrt 0.3 "))
     assert run(["cmake", "-S", project.parent, "-B", tmp_path / "b", f"-Dretinexrt_DIR={CMAKE_DIR}"]).returncode != 0
 
 
