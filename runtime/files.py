@@ -1,16 +1,20 @@
-"""Files: written whole or not at all, and known by their SHA-256."""
+"""Files: hashed, written whole or not at all, and named in commands without the folders of one machine."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from runtime.errors import ArtifactError, OutputError
 
 #: The ending of files that are being written; what a killed process left is known by it.
 TEMPORARY = ".part"
+
+_PROJECT = Path(__file__).resolve().parents[1]
 
 
 def sha256(path: Path) -> str:
@@ -22,10 +26,22 @@ def sha256(path: Path) -> str:
         raise ArtifactError(f"cannot read {path}: {error.strerror}") from error
 
 
+def as_typed(words: Sequence[str]) -> str:
+    """A command as it would be typed in the project's folder; of paths elsewhere on this machine, the last name alone."""
+    return shlex.join(_without_folders(word) for word in words)
+
+
+def _without_folders(word: str) -> str:
+    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    path = Path(value)
+    if path.is_absolute():
+        value = path.relative_to(_PROJECT).as_posix() if path.is_relative_to(_PROJECT) else path.name
+    return f"{option}{equals}{value}"
+
+
 def default_folder() -> Path:
     """Where artifacts are written unless said otherwise: engines/ of the project, or of the current folder once installed."""
-    project = Path(__file__).resolve().parents[1]
-    return (project if (project / "pyproject.toml").exists() else Path.cwd()) / "engines"
+    return (_PROJECT if (_PROJECT / "pyproject.toml").exists() else Path.cwd()) / "engines"
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
+from runtime.artifact.decode import decode
+from runtime.errors import ArtifactError
 from train.errors import RecipeError
 
 FOLDER = Path(__file__).resolve().parent / "recipes"
@@ -103,47 +104,10 @@ def load_recipe(name: str, table: str = "best", path: Path | None = None) -> Rec
         raise RecipeError(f"{chosen} is not valid TOML: {error}") from error
     if table not in document:
         raise RecipeError(f"{chosen} has no recipe [{table}]; it has: {', '.join(document)}")
-    recipe = _decode(Recipe, document[table], f"{chosen} [{table}]")
+    try:
+        recipe: Recipe = decode(Recipe, document[table], f"{chosen} [{table}]")
+    except ArtifactError as error:
+        raise RecipeError(str(error)) from error
     if not recipe.stages or any(stage.steps < 1 for stage in recipe.stages):
         raise RecipeError(f"{chosen} [{table}]: needs at least one stage, each of at least one step")
     return recipe
-
-
-def _decode(kind: Any, value: Any, where: str) -> Any:
-    """Turn a TOML value into `kind`, naming the place of what does not fit."""
-    origin, arguments = get_origin(kind), get_args(kind)
-    if hasattr(kind, "__dataclass_fields__"):
-        return _decode_table(kind, value, where)
-    if origin in (Union, UnionType):
-        return _decode(next(a for a in arguments if a is not NoneType), value, where)
-    if origin is Literal:
-        if value in arguments:
-            return value
-        raise RecipeError(f"{where}: expected one of {', '.join(map(str, arguments))}, found {value!r}")
-    if origin is tuple and isinstance(value, list):
-        repeated = len(arguments) == 2 and arguments[1] is Ellipsis
-        if not repeated and len(value) != len(arguments):
-            raise RecipeError(f"{where}: expected {len(arguments)} values, found {len(value)}")
-        kinds = [arguments[0]] * len(value) if repeated else arguments
-        return tuple(_decode(k, v, f"{where}[{i}]") for i, (k, v) in enumerate(zip(kinds, value, strict=True)))
-    if isinstance(value, dict) and kind not in (int, float, str, bool):
-        return {key: _decode(arguments[1], v, f"{where}.{key}") if arguments[1] is not Any else v for key, v in value.items()}
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if type(value) is kind:
-        return value
-    raise RecipeError(f"{where}: expected {getattr(kind, '__name__', kind)}, found {value!r}")
-
-
-def _decode_table(kind: Any, value: Any, where: str) -> Any:
-    if not isinstance(value, dict):
-        raise RecipeError(f"{where}: expected a table, found {value!r}")
-    known = {f.name: f for f in fields(kind)}
-    unknown = value.keys() - known.keys()
-    if unknown:
-        raise RecipeError(f"{where}: unknown key {min(unknown)!r}; known: {', '.join(known)}")
-    missing = [n for n, f in known.items() if n not in value and f.default is MISSING and f.default_factory is MISSING]
-    if missing:
-        raise RecipeError(f"{where}: {missing[0]!r} is missing")
-    hints = get_type_hints(kind)
-    return kind(**{key: _decode(hints[key], v, f"{where}.{key}") for key, v in value.items()})

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from runtime.files import write_atomically
 from train.networks import NetworkSpec
-from train.networks.weights import write_atomically
 from train.pairs import PairStore
 from train.validation import run_padded, to_tensor, validation_pair
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +16,8 @@ from typing import TYPE_CHECKING
 if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from runtime.errors import RetinexError
+from runtime.files import as_typed
 from train.errors import DataError, TrainError, WeightsError
 
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ def main(arguments: list[str] | None = None) -> int:
     started = time.monotonic()
     options = parse(arguments)
     try:
-        train(options, command_line(sys.argv[1:] if arguments is None else arguments), started)
-    except TrainError as error:
+        train(options, as_typed(["python", "train/train.py", *(sys.argv[1:] if arguments is None else arguments)]), started)
+    except (TrainError, RetinexError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except ImportError as error:
@@ -109,19 +109,6 @@ def train(options: argparse.Namespace, command: str, started: float) -> None:
 
         trainer.run(lambda line: tqdm.write(line, file=sys.stdout) or sys.stdout.flush(), tick)
     write_card(trainer, options.table, data, command)
-
-
-def command_line(arguments: Sequence[str]) -> str:
-    """The command as it would be typed in the project's folder; paths of this machine are shortened to their names."""
-    return shlex.join(["python", "train/train.py", *(_shorten(word) for word in arguments)])
-
-
-def _shorten(word: str) -> str:
-    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
-    path, root = Path(value), Path(__file__).resolve().parents[1]
-    if path.is_absolute():
-        value = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
-    return f"{option}{equals}{value}"
 
 
 def check_numbers(options: argparse.Namespace) -> None:

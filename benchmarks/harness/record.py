@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import shlex
 import subprocess
 import sys
 import time
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime.errors import ArtifactError, OutputError
-from runtime.files import write_atomically
+from runtime.files import as_typed, write_atomically
 
 #: Raised whenever a reader of the old schema would misread a new record.
 SCHEMA = 1
@@ -184,16 +183,8 @@ def read_all(folder: Path | None = None, kind: str | None = None) -> dict[str, R
 def command_line() -> str:
     """The command that is running, as it would be typed in the project's folder; other folders lose their path."""
     spec = getattr(sys.modules.get("__main__"), "__spec__", None)
-    script = ["-m", spec.name] if spec is not None and spec.name.startswith("benchmarks.") else [_shorten(sys.argv[0])]
-    return shlex.join(["python", *script, *(_shorten(word) for word in sys.argv[1:])])
-
-
-def _shorten(word: str) -> str:
-    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
-    path = Path(value)
-    if path.is_absolute():
-        value = path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name
-    return f"{option}{equals}{value}"
+    script = ["-m", spec.name] if spec is not None and spec.name.startswith("benchmarks.") else [sys.argv[0]]
+    return as_typed(["python", *script, *sys.argv[1:]])
 
 
 def _plain(value: Any) -> Any:

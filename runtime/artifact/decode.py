@@ -25,13 +25,11 @@ def decode(kind: Any, value: Any, where: str) -> Any:
     if origin is Literal:
         if value in arguments and type(value) is type(arguments[0]):
             return value
-        raise ArtifactError(f"{where}: expected one of {arguments}, found {value!r}")
+        raise ArtifactError(f"{where}: expected one of {', '.join(map(str, arguments))}, found {value!r}")
     if origin in (Union, UnionType):
         return _decode_union(kind, value, where)
     if origin is tuple:
-        if not isinstance(value, list):
-            raise ArtifactError(f"{where}: expected a list, found {value!r}")
-        return tuple(decode(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+        return _decode_tuple(arguments, value, where)
     if origin is not None and issubclass(origin, Mapping):
         if not isinstance(value, dict):
             raise ArtifactError(f"{where}: expected an object, found {value!r}")
@@ -46,13 +44,26 @@ def decode(kind: Any, value: Any, where: str) -> Any:
 
 
 def _decode_union(kind: Any, value: Any, where: str) -> Any:
-    for option in get_args(kind):
+    if value is None and NoneType in get_args(kind):
+        return None
+    options = [option for option in get_args(kind) if option is not NoneType]
+    for option in options:
         try:
             return decode(option, value, where)
         except ArtifactError:
-            if is_dataclass(option) and isinstance(value, dict):
+            if len(options) == 1:
                 raise
     raise ArtifactError(f"{where}: found {value!r}, expected {kind}")
+
+
+def _decode_tuple(arguments: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
+    if not isinstance(value, list):
+        raise ArtifactError(f"{where}: expected a list, found {value!r}")
+    repeated = arguments[1:] == (Ellipsis,)
+    if not repeated and len(value) != len(arguments):
+        raise ArtifactError(f"{where}: expected {len(arguments)} values, found {len(value)}")
+    kinds = [arguments[0]] * len(value) if repeated else arguments
+    return tuple(decode(kind, item, f"{where}[{i}]") for i, (kind, item) in enumerate(zip(kinds, value, strict=True)))
 
 
 def decode_fields(kind: Any, value: Any, where: str) -> Any:
@@ -62,7 +73,7 @@ def decode_fields(kind: Any, value: Any, where: str) -> Any:
     hints = get_type_hints(kind)
     names = [field.name for field in fields(kind)]
     if unknown := sorted(set(value) - set(names)):
-        raise ArtifactError(f"{where}: unknown field {unknown[0]!r}")
+        raise ArtifactError(f"{where}: unknown field {unknown[0]!r}; known: {', '.join(names)}")
     # What has a default may be newer than the document.
     required = (field.name for field in fields(kind) if field.default is MISSING and field.default_factory is MISSING)
     if absent := [name for name in required if name not in value]:

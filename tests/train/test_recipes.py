@@ -128,8 +128,8 @@ def test_the_way_back_of_a_quarter_is_that_of_its_pictures() -> None:
     ("change", "message"),
     [
         (("batch = 2", "batch = 2.5"), r"batch: expected int, found 2\.5"),
-        (("batch = 2", "bach = 2"), "unknown key 'bach'"),
-        (("crop = 16\n", ""), "'crop' is missing"),
+        (("batch = 2", "bach = 2"), "unknown field 'bach'; known: stages, batch"),
+        (("crop = 16\n", ""), "field 'crop' is missing"),
         (("crop = 16", 'crop = 16\nschedule = "sine"'), "expected one of cosine, steps, constant, found 'sine'"),
         (("crop = 16", "crop = 16\nexposure = [1.0]"), "exposure: expected 2 values, found 1"),
         (("steps = 2", "steps = 0"), "at least one step"),

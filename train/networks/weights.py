@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from runtime.files import write_atomically
 from train.errors import WeightsError
 from train.networks.registry import NetworkSpec
 
@@ -116,20 +115,6 @@ def build_seeded(spec: NetworkSpec, seed: int = 0, **build_keywords: Any) -> nn.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return spec.build(**build_keywords).float().eval()
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file beside its place and rename it, so that no reader ever sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def read(path: Path) -> tuple[bytes, dict[str, Tensor], dict[str, str]]:
