@@ -69,13 +69,13 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         from filelock import FileLock
 
         from export.exporter import Options, export_network, write
-        from tests.exercise import exercised_weights
+        from tests.support.weights import weights_for
 
         folder = shared / name
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "lock"):
             if not (folder / f"{name}_fp16.onnx").exists():
-                write(export_network(name, Options(weights=exercised_weights(name, folder))), folder)
+                write(export_network(name, Options(weights=weights_for(name, folder))), folder)
         return folder
 
     return export

@@ -15,8 +15,8 @@ from benchmarks.measures import differences
 from engines import builder
 from engines.flavours import TENSORRT_RTX, tensorrt_module
 from runtime import backends
-from tests.engines.interpreter import Interpreter
 from tests.engines.test_build import NETWORKS
+from tests.support.interpreter import Interpreter
 
 pytestmark = [
     pytest.mark.skipif(

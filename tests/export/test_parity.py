@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from export.image_graph import ImageGraph
-from tests.exercise import exercised_weights
+from tests.support.weights import weights_for
 from train.networks import NETWORKS, get_spec
 from train.networks.weights import load
 
@@ -34,7 +34,7 @@ def _run(path: Path) -> Callable[[Images], Images]:
 
 def _torch(name: str, folder: Path) -> Callable[[Images], Images]:
     spec = get_spec(name)
-    module = ImageGraph(load(spec, exercised_weights(name, folder)).network, spec.multiple).eval()
+    module = ImageGraph(load(spec, weights_for(name, folder)).network, spec.multiple).eval()
 
     def run(images: Images) -> Images:
         with torch.inference_mode():

@@ -15,7 +15,7 @@ import pytest
 
 from runtime.scale.worker import Settings
 from tests.runtime.conftest import make_info, write_artifact
-from tests.scale.object_store import Handler
+from tests.support.object_store import Handler
 
 # Read when Ray is loaded and when its nodes start.
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"

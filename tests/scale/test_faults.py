@@ -18,7 +18,7 @@ from runtime.scale import run
 from runtime.scale.run import Report
 from runtime.scale.worker import Settings
 from tests.scale.conftest import outputs
-from tests.scale.faulty import FatalWorker, SlowWorker
+from tests.support.faulty import FatalWorker, SlowWorker
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 
-from tests.exercise import exercise
+from tests.support.weights import randomise
 from train.errors import UnknownNetworkError
 from train.networks import NETWORKS, get_spec
 from train.networks.blnet import BLNet
@@ -81,7 +81,7 @@ def test_shape_is_kept(name: str) -> None:
 
 
 def test_pdn_stages_are_the_retinex_steps() -> None:
-    network = exercise(PDN())
+    network = randomise(PDN())
     image = torch.rand(1, 3, 24, 32) * 0.2
     with torch.inference_mode():
         stages = network.stages(image)  # pyright: ignore[reportCallIssue]
@@ -95,7 +95,7 @@ def test_pdn_stages_are_the_retinex_steps() -> None:
 
 
 def test_fast_pdn_divides_and_subtracts_at_full_resolution() -> None:
-    network = exercise(PDN(fast=True))
+    network = randomise(PDN(fast=True))
     image = torch.rand(1, 3, 32, 48) * 0.2
     with torch.inference_mode():
         stages = network.stages(image)  # pyright: ignore[reportCallIssue]
@@ -130,7 +130,7 @@ def test_pdn_second_division_can_divide_the_first_result() -> None:
 @pytest.mark.parametrize("share", [True, False])
 def test_dsn_is_invertible(dtype: torch.dtype, shape: tuple[int, int, int], share: bool) -> None:
     torch.manual_seed(3)
-    network = exercise(DSN(share_recurrent=share)).to(dtype)
+    network = randomise(DSN(share_recurrent=share)).to(dtype)
     count, height, width = shape
     features = [torch.randn(count, 32, height, width, dtype=dtype) * 0.3 for _ in range(2)]
     with torch.inference_mode():
@@ -249,7 +249,7 @@ def test_halo_is_honest(name: str) -> None:
     spec = get_spec(name)
     assert spec.halo is not None
     # Width does not change what is seen, but time.
-    network = exercise(build_seeded(spec, **({"base": 4} if name == "blnet" else {})))
+    network = randomise(build_seeded(spec, **({"base": 4} if name == "blnet" else {})))
     _let_everything_through(network)
     network.double()
     step = spec.multiple

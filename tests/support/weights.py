@@ -14,7 +14,7 @@ from train.networks.registry import get_spec
 from train.networks.weights import build_seeded, default_path, save
 
 
-def exercise(network: nn.Module, seed: int = 1) -> nn.Module:
+def randomise(network: nn.Module, seed: int = 1) -> nn.Module:
     """Give every layer something to do, in place."""
     generator = torch.Generator().manual_seed(seed)
     for name, layer in network.named_modules():
@@ -27,12 +27,12 @@ def exercise(network: nn.Module, seed: int = 1) -> nn.Module:
     return network.eval()
 
 
-def exercised_weights(name: str, folder: Path) -> Path | None:
+def weights_for(name: str, folder: Path) -> Path | None:
     """A weights file for a network; None for the project's own or for a network without weights."""
     spec = get_spec(name)
     path = default_path(spec)
     if path is None or path.exists():
         return None
     made = folder / f"{name}.safetensors"
-    save(exercise(build_seeded(spec)), spec, made, {"recipe": "random weights for tests"})
+    save(randomise(build_seeded(spec)), spec, made, {"recipe": "random weights for tests"})
     return made
