@@ -16,7 +16,7 @@ from onnx import numpy_helper
 from benchmarks import parity
 from benchmarks.measures import by_layer, differences
 from benchmarks.pictures import parity_set
-from export import files
+from export import onnx_files
 from runtime.artifact import ArtifactInfo, PlanInfo, Profile, manifest
 from runtime.errors import ArtifactError, BackendUnavailableError, InputError
 
@@ -36,11 +36,11 @@ def _weights(folder: Path, name: str) -> Path | None:
 
 def _damage(source: Path, target: Path, tensor: str, by: float) -> None:
     """Copy an artifact with one weight tensor scaled."""
-    model, info = files.load(source)
+    model, info = onnx_files.load(source)
     found = next(entry for entry in model.graph.initializer if entry.name.startswith(tensor))
     values = numpy_helper.to_array(found)
     found.CopyFrom(numpy_helper.from_array((values * by).astype(values.dtype), found.name))
-    target.write_bytes(files.to_bytes(model, info))
+    target.write_bytes(onnx_files.to_bytes(model, info))
 
 
 def test_faithful_artifacts_pass(exported: Exported, pictures: list[parity_set.Case]) -> None:
@@ -90,16 +90,16 @@ def test_every_layer_of_the_faithful_graph_agrees(exported: Exported) -> None:
 
 def test_artifacts_of_other_weights_are_refused(exported: Exported, pictures: list[parity_set.Case]) -> None:
     path = exported("pdn") / "pdn.onnx"
-    _, info = files.load(path)
+    _, info = onnx_files.load(path)
     if info.weights_sha256 is None:
         pytest.fail("the test's export should carry weights")
     from train.networks.registry import get_spec
     from train.networks.weights import load
 
     if load(get_spec("pdn")).sha256 == info.weights_sha256:  # exported from the project's own: then change what it says
-        model, _ = files.load(path)
+        model, _ = onnx_files.load(path)
         other = path.parent / "other.onnx"
-        other.write_bytes(files.to_bytes(model, replace(info, weights_sha256="0" * 64)))
+        other.write_bytes(onnx_files.to_bytes(model, replace(info, weights_sha256="0" * 64)))
         path = other
     with pytest.raises(ArtifactError, match="other weights"):
         parity.measure("pdn", engines=[path], pictures=pictures)
@@ -161,7 +161,7 @@ def _plan(folder: Path, info: ArtifactInfo) -> Path:
 
 
 def test_the_manifest_gets_the_plans_own_figures(exported: Exported, tmp_path: Path) -> None:
-    _, info = files.load(exported("pdn") / "pdn_fp16.onnx")
+    _, info = onnx_files.load(exported("pdn") / "pdn_fp16.onnx")
     plan = _plan(tmp_path, info)
     measured = [
         replace(_measurement("photograph", "fp16", {0: 999, 1: 1}), subject="plan fp16, TensorRT-RTX"),
@@ -176,7 +176,7 @@ def test_the_manifest_gets_the_plans_own_figures(exported: Exported, tmp_path: P
 
 
 def test_without_a_gpu_the_manifest_says_that_the_onnx_file_was_measured(exported: Exported, tmp_path: Path) -> None:
-    _, info = files.load(exported("pdn") / "pdn_fp16.onnx")
+    _, info = onnx_files.load(exported("pdn") / "pdn_fp16.onnx")
     plan = _plan(tmp_path, info)
     measured = [_measurement("photograph", "fp16", {0: 10}), _measurement("photograph", "fp32", {0: 10})]
     assert parity.write_into_manifest(plan, measured) is None  # what it was built from is not there
