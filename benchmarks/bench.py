@@ -19,21 +19,19 @@ if __package__ in (None, ""):  # run as a script: its folder is on the path, the
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks.harness import record
-from benchmarks.harness.contenders import gpu_problem
-from benchmarks.pictures.parity_set import data_folder
-from benchmarks.report import FAST
+from benchmarks.harness.contenders import INT8, KINDS, gpu_problem
+from benchmarks.pages.readme import FAST
+from benchmarks.pictures.parity_set import COSTLY, data_folder
 from runtime.artifact import locate, remedies
 from runtime.artifact.onnx_metadata import read_info
 from train.networks.registry import NETWORKS
 
 ROOT = Path(__file__).resolve().parents[1]
 #: What people would use instead, as far as it is installed.
-_RIVALS = {"torch": "torch", "torch-compile": "torch", "onnxruntime": "onnxruntime", "openvino": "openvino"}
-#: Too slow on a CPU for a table: seconds to minutes per picture.
-_SLOW = ("dsn", "dsn-reverse")
+_OTHERS = ("torch", "torch-compile", "onnxruntime", "openvino")
 #: The network that everything is measured of, and what a trial of INT8 makes of it.
 _MAIN = "pdn"
-_TRIAL = Path("out") / "pdn-int8.onnx"
+_TRIAL = Path("out") / f"{_MAIN}{INT8}.onnx"
 
 
 @dataclass(frozen=True)
@@ -80,18 +78,18 @@ def _latency(found: list[str], quick: bool, trial: bool) -> list[Step]:
         how = quickly if quick else ("--record", record)
         return Step(("benchmarks/latency.py", "--engine", engine, *more, *how))
 
-    rivals = ",".join(name for name, module in _RIVALS.items() if find_spec(module))
+    others = ",".join(name for name in _OTHERS if find_spec(KINDS[name].package))
     planned: list[Step] = []
     for name in found:
-        if name == _MAIN and rivals:
-            planned.append(step(f"{name}.onnx", f"latency-{name}", "--against", rivals))
+        if name == _MAIN and others:
+            planned.append(step(f"{name}.onnx", f"latency-{name}", "--against", others))
             if find_spec("openvino"):
                 # What is faster and not the same: other precisions, and the fast variants.
-                others = [word for fast in found if fast.endswith("-fast") for word in ("--engine", f"{fast}.onnx")]
-                others += ["--engine", str(_TRIAL)] if trial else []
-                against = ("--against", f"{rivals},openvino-bf16,retinexrt-bf16", "--mix")
-                planned.append(step(f"{name}.onnx", FAST, *others, *against))
-        elif name not in _SLOW and not name.endswith("-fast"):
+                engines = [word for fast in found if fast.endswith("-fast") for word in ("--engine", f"{fast}.onnx")]
+                engines += ["--engine", str(_TRIAL)] if trial else []
+                against = ("--against", f"{others},openvino-bf16,retinexrt-bf16", "--mix")
+                planned.append(step(f"{name}.onnx", FAST, *engines, *against))
+        elif name not in COSTLY and not name.endswith("-fast"):
             planned.append(step(f"{name}.onnx", f"latency-{name}", "--rounds", "6", "--repeats", "2"))
     plans = [name for name in found if locate.find(f"{name}_fp16.plan")] if gpu_problem() is None else []
     against = ("--against", "torch,torch-compile") if find_spec("torch") else ()
@@ -103,7 +101,7 @@ def _quality(found: list[str], quick: bool, trial: bool) -> list[Step]:
     if data is None:
         return []
     how = ("--first", "1", "--measures", "psnr") if quick else ("--record",)
-    scored = [name for name in found if name not in _SLOW and _trained(name)]
+    scored = [name for name in found if name not in COSTLY and _trained(name)]
     where = ("--data", str(data), "--split", "val")
     planned = [Step(("benchmarks/quality.py", name, *where, *how)) for name in scored]
     if _MAIN in scored and find_spec("openvino"):

@@ -1,8 +1,8 @@
 """`make gpu`: on a machine with an NVIDIA GPU, run the GPU tests, build and run every plan whose flavour supports the
 card, compare each network with FP32 on the CPU, and time it against ONNX Runtime CUDA and torch.
 
-It installs nothing: what is missing is recorded in the words of whoever missed it. Every step is a process of its own
-with a limit, so one crash doesn't stop the rest; one record holds all of it, and is written after every step.
+It installs nothing: what is missing is recorded with its error message. Every step is a process of its own with a limit, so
+one crash doesn't stop the rest; one record holds all of it, and is written after every step.
 """
 
 from __future__ import annotations
@@ -25,19 +25,22 @@ from typing import Any, Literal
 if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks.harness import record
+from benchmarks.gpu_step import BACKENDS, TORCH
+from benchmarks.harness import command, record
+from benchmarks.pictures.parity_set import COSTLY
 from runtime.backends import get_backend
 from runtime.cuda import driver_found
-from runtime.errors import RetinexError
+from runtime.errors import BackendUnavailableError
+from train.networks.registry import NETWORKS as REGISTERED
+from train.networks.registry import get_spec
 
 _ROOT = Path(__file__).resolve().parents[1]
 _ENGINES = _ROOT / "engines"
 _STEPS = str(Path(__file__).with_name("gpu_step.py"))
 
-#: The cheapest first, so that a short budget still measures most of them.
-NETWORKS = ("pdn", "pdn-fast", "pdn-global", "pdn-global-fast", "msrnet", "blnet", "sri", "msr", "msrcr", "dsn", "dsn-reverse")
-FLAVOURS = ("tensorrt", "tensorrt_rtx")
-TORCH = ("torch-eager", "torch-compiled", "torch-graph")
+#: All of the registry; the costly ones last, so that a short budget still measures most of them.
+NETWORKS = tuple(sorted(REGISTERED, key=lambda name: name in COSTLY))
+FLAVOURS = tuple(name for name in BACKENDS if name.startswith("tensorrt"))
 #: What a plan has to hold: the pictures of the comparison, from the smallest to the batches.
 _PROFILE = ("--min", "1x16x16", "--max", "4x512x640")
 #: Words kept of a step that failed.
@@ -90,11 +93,11 @@ def steps(networks: Sequence[str], size: str, work: Path, flavours: Sequence[str
 
 
 def _of_network(network: str, size: str, work: Path, needs: tuple[str, ...], flavours: Sequence[str]) -> Iterator[Step]:
-    def step(name: str, kind: str, limit: float, needs: tuple[str, ...], artifact: Path, subject: str | None = None) -> Step:
+    def step(name: str, kind: str, limit: float, needs: tuple[str, ...], artifact: Path, contender: str | None = None) -> Step:
         result = work / (re.sub(r"\W+", "-", name) + ".json")
         command = [sys.executable, _STEPS, kind, "--result", str(result), "--network", network, "--work", str(work)]
         command += ["--size", size, "--artifact", str(artifact)]
-        command += ["--subject", subject] if subject else []
+        command += ["--contender", contender] if contender else []
         return Step(name, tuple(command), limit, network, needs, result)
 
     reference = f"{network}: reference"
@@ -109,8 +112,8 @@ def _of_network(network: str, size: str, work: Path, needs: tuple[str, ...], fla
         if flavour == "tensorrt_rtx":
             yield step(f"{network}: TensorRT-RTX's own words", "words", 60, (built,), plan)
     yield step(f"{network}: onnxruntime-cuda", "measure", 120, (reference,), typed, "onnxruntime-cuda")
-    for subject in TORCH:
-        yield step(f"{network}: {subject}", "measure", 180, (reference,), typed, subject)
+    for contender in TORCH:
+        yield step(f"{network}: {contender}", "measure", 180, (reference,), typed, contender)
 
 
 def run(step: Step, seconds_left: float) -> Outcome:
@@ -168,50 +171,45 @@ def run_all(planned: Sequence[Step], minutes: float, save: Callable[[Sequence[Ou
 def _headline(outcome: Outcome) -> str:
     if outcome.status == "failed" and outcome.words:
         return f": {outcome.words[-1]}"
-    latency: dict[str, Any] = (outcome.result or {}).get("latency", {})
-    if not latency:
+    row: dict[str, Any] = (outcome.result or {}).get("row", {})
+    if not row:
         return ""
-    device, total = latency["device_ms"]["p50"], latency["with_transfers_ms"]["p50"]
-    return f": {device:.3f} ms on the GPU, {total:.3f} ms with transfers (medians)"
+    return f": {row['computing']['p50']:.3f} ms on the GPU, {row['total']['p50']:.3f} ms with transfers (medians)"
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gpu.py", description="Everything that needs an NVIDIA GPU, in one record.")
     parser.add_argument("--minutes", type=float, default=30.0, metavar="M", help="budget for all steps (default: 30)")
     parser.add_argument("--networks", default=",".join(NETWORKS), metavar="LIST", help="comma-separated (default: all)")
-    parser.add_argument("--size", default="400x600", metavar="HxW", help="size that latency is measured at (default: 400x600)")
+    parser.add_argument("--size", type=command.parse_size, default=(400, 600), metavar="HxW", help="timed (default: 400x600)")
     parser.add_argument("--out", type=Path, default=record.RESULTS, metavar="DIR", help="default: benchmarks/results/")
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    arguments = _parser().parse_args(argv)
+    """Entry point; returns the exit code."""
+    return command.run(_run, _parser(), argv, "gpu,export")
+
+
+def _run(arguments: argparse.Namespace) -> int:
     networks = tuple(arguments.networks.split(","))
-    if unknown := [name for name in networks if name not in NETWORKS]:
-        print(f"unknown network {unknown[0]!r}; known: {', '.join(NETWORKS)}", file=sys.stderr)
-        return 2
-    if not re.fullmatch(r"\d+x\d+", arguments.size):
-        print(f"{arguments.size!r} is not a size; expected HEIGHTxWIDTH, for example 400x600", file=sys.stderr)
-        return 2
+    for name in networks:
+        get_spec(name)
     if not driver_found():
-        print("there is no NVIDIA driver here; run this on a machine with an NVIDIA GPU", file=sys.stderr)
-        return 2
+        raise BackendUnavailableError("there is no NVIDIA driver here; run this on a machine with an NVIDIA GPU")
     environment = record.environment()
     gpu = environment.gpus[0].name if environment.gpus else "gpu"
-    configuration = {"networks": networks, "size": arguments.size, "minutes": arguments.minutes, "gpu": gpu}
+    size = "x".join(map(str, arguments.size))
+    configuration = {"networks": networks, "size": size, "minutes": arguments.minutes, "gpu": gpu}
 
     def save(outcomes: Sequence[Outcome]) -> Path:
         found = record.make("gpu", configuration, [asdict(outcome) for outcome in outcomes], environment)
         return record.write(found, f"gpu-{re.sub(r'[^a-z0-9]+', '-', gpu.lower()).strip('-')}", arguments.out)
 
     usable = [flavour for flavour in FLAVOURS if get_backend(flavour).probe().usable]
-    try:
-        with tempfile.TemporaryDirectory() as work:
-            outcomes = run_all(list(steps(networks, arguments.size, Path(work), usable)), arguments.minutes, save)
-        print(save(outcomes))
-    except RetinexError as error:
-        print(error, file=sys.stderr)
-        return 2
+    with tempfile.TemporaryDirectory() as work:
+        outcomes = run_all(list(steps(networks, size, Path(work), usable)), arguments.minutes, save)
+    print(save(outcomes))
     return 0 if outcomes[0].status == "ok" else 1
 
 

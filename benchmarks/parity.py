@@ -1,4 +1,4 @@
-"""`python benchmarks/parity.py pdn`: is every artifact still the network that was trained?
+"""`python benchmarks/parity.py pdn`: difference of every artifact from the network that was trained.
 
 torch in FP32 is the reference; measured against it, in codes of 8 bits, are the FP32 ONNX file in ONNX Runtime and in
 OpenVINO, the typed FP16 file and, where there is a GPU, the plan. Measuring and judging are separate: `measure` returns
@@ -19,23 +19,18 @@ import numpy as np
 if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks.harness import contenders
-from benchmarks.harness.command import parse_size
+from benchmarks.harness import command, contenders, record, tables
 from benchmarks.harness.timing import prepare_runtime
 from benchmarks.measures import differences
-from benchmarks.pictures import parity_set
-from benchmarks.pictures.parity_set import Case, Images, Kind
+from benchmarks.pictures.parity_set import Case, Images, Kind, default_cases
 from runtime.artifact import ArtifactInfo, CpuPrecision, ParityInfo, locate, read_info, remedies
 from runtime.backends import CPU_PRECISIONS
-from runtime.errors import ArtifactError, BackendUnavailableError, InputError, RetinexError
+from runtime.errors import ArtifactError, BackendUnavailableError, InputError
 from runtime.files import sha256
-from train.errors import TrainError
 from train.networks.registry import NETWORKS, get_spec
 
 REFERENCE = "torch fp32"
 
-#: Networks that take seconds per photograph: theirs are small.
-_COSTLY = ("dsn", "dsn-reverse")
 #: Size of the photograph whose layers are compared: all of them are held in memory at once.
 _LAYERS = (49, 67)
 
@@ -78,8 +73,8 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Subject:
-    """An artifact opened on a backend."""
+class Artifact:
+    """A contender: an artifact opened on a backend."""
 
     label: str
     info: ArtifactInfo
@@ -99,13 +94,6 @@ def limits(name: str, precision: Computed, kind: Kind) -> Limits:
     return Limits(p999_codes=2, psnr=50.0) if name.startswith("dsn") else Limits(p999_codes=1, psnr=55.0)
 
 
-def default_cases(name: str, size: tuple[int, int] | None = None, count: int | None = None) -> list[Case]:
-    """The project's pictures for a network; small and few for the costly ones unless said otherwise."""
-    costly = name in _COSTLY
-    chosen = size or (parity_set.SMALL if costly else parity_set.PHOTOGRAPH)
-    return [*parity_set.photographs(count or (3 if costly else 6), chosen, parity_set.data_folder()), *parity_set.hard_cases()]
-
-
 def measure(
     name: str,
     *,
@@ -121,7 +109,7 @@ def measure(
     """
     chosen = default_cases(name) if pictures is None else pictures
     reference, digest = _torch_reference(name, weights)
-    subjects: list[Subject] = []
+    subjects: list[Artifact] = []
     try:
         for path in find_artifacts(name) if engines is None else engines:
             subjects += _open(path, threads, required=engines is not None)
@@ -213,11 +201,11 @@ def _torch_reference(name: str, weights: Path | None) -> tuple[Callable[[Images]
     return run, loaded.sha256
 
 
-def _open(path: Path, threads: int | None, required: bool) -> list[Subject]:
+def _open(path: Path, threads: int | None, required: bool) -> list[Artifact]:
     """One subject per backend that runs this artifact; where none does, nothing, or an error if it is required."""
     from runtime.backends import choices
 
-    found: list[Subject] = []
+    found: list[Artifact] = []
     problems: list[str] = []
     for choice in choices(str(path)):
         probe = choice.backend.probe()
@@ -233,7 +221,7 @@ def _open(path: Path, threads: int | None, required: bool) -> list[Subject]:
     return found
 
 
-def _subjects(path: Path, backend: str, threads: int | None) -> Iterable[Subject]:
+def _subjects(path: Path, backend: str, threads: int | None) -> Iterable[Artifact]:
     """An artifact in its own precision and, where the backend has the choice and it asks for another, in that one."""
     exact = _subject(path, backend, threads, "fp32" if backend in CPU_PRECISIONS else None)
     yield exact
@@ -245,7 +233,7 @@ def _subjects(path: Path, backend: str, threads: int | None) -> Iterable[Subject
             rounded.close()
 
 
-def _subject(path: Path, backend: str, threads: int | None, precision: CpuPrecision | None) -> Subject:
+def _subject(path: Path, backend: str, threads: int | None, precision: CpuPrecision | None) -> Artifact:
     from runtime import Enhancer
 
     enhancer = Enhancer(path, backend=backend, threads=threads, precision=precision)
@@ -255,7 +243,7 @@ def _subject(path: Path, backend: str, threads: int | None, precision: CpuPrecis
     def run(images: Images) -> Images:
         return np.asarray(enhancer(images, tile="off"))
 
-    return Subject(f"{kind} {computed}, {_TITLES.get(backend, backend)}", enhancer.info, computed, run, enhancer.close)
+    return Artifact(f"{kind} {computed}, {_TITLES.get(backend, backend)}", enhancer.info, computed, run, enhancer.close)
 
 
 _TITLES = {
@@ -267,7 +255,7 @@ _TITLES = {
 }
 
 
-def _check_origin(subject: Subject, name: str, digest: str | None) -> None:
+def _check_origin(subject: Artifact, name: str, digest: str | None) -> None:
     """An artifact of another network or of other weights would only measure the difference between those."""
     if subject.info.network != name:
         raise InputError(f"{subject.label} is of the network {subject.info.network}, not of {name}")
@@ -278,7 +266,7 @@ def _check_origin(subject: Subject, name: str, digest: str | None) -> None:
         )
 
 
-def _measure_case(case: Case, reference: Callable[[Images], Images], subjects: Sequence[Subject]) -> Iterable[Measurement]:
+def _measure_case(case: Case, reference: Callable[[Images], Images], subjects: Sequence[Artifact]) -> Iterable[Measurement]:
     from runtime.tiling import limits as shape_limits
 
     fitting = [subject for subject in subjects if shape_limits(subject.info).admit(case.images.shape[:3])]
@@ -293,20 +281,21 @@ def _times(shape: Iterable[int]) -> str:
 
 
 def table(name: str, measurements: Sequence[Measurement], every: bool) -> str:
-    """One line per subject and kind of picture, or with `every` per picture; the worst pixel under it."""
-    lines = [f"{name}: difference from {REFERENCE} in codes of 8 bits", _HEADER]
-    rows: list[tuple[str, str, differences.Difference]] = []
+    """One line per contender and kind of picture, or with `every` per picture; the worst pixel under it."""
+    found: list[tuple[str, str, differences.Difference]] = []
     if every:
-        rows = [(one.subject, f"{one.case} {_times(one.shape)}", one.difference) for one in measurements]
+        found = [(one.subject, f"{one.case} {_times(one.shape)}", one.difference) for one in measurements]
     else:
-        for kind in ("photograph", "hard"):
+        titles: dict[Kind, str] = {"photograph": "all photographs", "hard": "all hard pictures"}
+        for kind, title in titles.items():
             pooled = summarise([one for one in measurements if one.kind == kind], kind)
-            rows += [(subject, _KINDS[kind], difference) for subject, difference in pooled.items()]
-    for subject, case, found in rows:
-        lines.append(
-            f"  {subject:<28}{case:<42}{found.max_codes:>5}{found.p999_codes:>7}{found.mean_codes:>10.2g}{found.psnr:>8.1f}"
-            f"   {_histogram(found)}"
-        )
+            found += [(subject, title, difference) for subject, difference in pooled.items()]
+    rows = [
+        [subject, case, _histogram(its), str(its.max_codes), str(its.p999_codes), f"{its.mean_codes:.2g}", f"{its.psnr:.1f}"]
+        for subject, case, its in found
+    ]
+    head = ["contender", "pictures", "share of samples per code", "max", "p99.9", "mean", "PSNR"]
+    lines = [f"{name}: difference from {REFERENCE} in codes of 8 bits", tables.text(head, rows, left=3)]
     worst = max(measurements, key=lambda one: one.difference.max_codes, default=None)
     if worst is not None and (pixel := worst.difference.worst) is not None:
         lines.append(
@@ -316,12 +305,8 @@ def table(name: str, measurements: Sequence[Measurement], every: bool) -> str:
     return "\n".join(lines)
 
 
-_KINDS = {"photograph": "all photographs", "hard": "all hard pictures"}
-_HEADER = f"  {'subject':<28}{'pictures':<42}{'max':>5}{'p99.9':>7}{'mean':>10}{'PSNR':>8}   share of samples per code"
-
-
 def _histogram(difference: differences.Difference) -> str:
-    """ "0: 99.8 %  +-1: 0.2 %", in sizes."""
+    """For example "0: 99.8 %  1: 0.2 %", by size."""
     sizes: dict[str, int] = {}
     for code, count in difference.histogram.items():
         size = abs(code)
@@ -334,7 +319,7 @@ def results(name: str, measurements: Sequence[Measurement]) -> dict[str, Any]:
     """What a record holds of one network."""
     pooled = {
         subject: {
-            kind: _figures(found[subject])
+            kind: found[subject].figures()
             for kind in ("photograph", "hard")
             if subject in (found := summarise([one for one in measurements if one.kind == kind], kind))
         }
@@ -342,22 +327,11 @@ def results(name: str, measurements: Sequence[Measurement]) -> dict[str, Any]:
     }
     each = [
         {"subject": one.subject, "precision": one.precision, "case": one.case, "kind": one.kind, "shape": one.shape}
-        | _figures(one.difference)
+        | one.difference.figures()
         | {"worst": one.difference.worst}
         for one in measurements
     ]
     return {"network": name, "reference": REFERENCE, "pooled": pooled, "each": each, "broken": judge(name, measurements)}
-
-
-def _figures(difference: differences.Difference) -> dict[str, Any]:
-    return {
-        "max_codes": difference.max_codes,
-        "p999_codes": difference.p999_codes,
-        "mean_codes": round(difference.mean_codes, 6),
-        "psnr": round(difference.psnr, 2),
-        "samples": difference.samples,
-        "histogram": {str(code): count for code, count in sorted(difference.histogram.items())},
-    }
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -370,7 +344,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("networks", nargs="+", metavar="NAME|all")
     parser.add_argument("--engine", type=Path, action="append", metavar="FILE", help=".onnx or .plan (default: all found)")
     parser.add_argument("--weights", type=Path, metavar="FILE", help="torch's weights (default: those in train/weights/)")
-    parser.add_argument("--size", type=parse_size, metavar="HxW", help="crop photographs to this (default: by network)")
+    parser.add_argument("--size", type=command.parse_size, metavar="HxW", help="crop photographs to this (default: by network)")
     parser.add_argument("--photographs", type=int, metavar="N", help="how many (default: by network)")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads of the artifacts (default: the backend's)")
     parser.add_argument("--every", action="store_true", help="one line per picture")
@@ -382,27 +356,19 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    arguments = _parser().parse_args(argv)
-    names: list[str] = list(NETWORKS) if "all" in arguments.networks else arguments.networks
     prepare_runtime()
-    try:
-        for name in names:
-            get_spec(name)
-        if arguments.layers:
-            return _compare_layers(names)
-        return max([_run(name, arguments) for name in names])
-    except (RetinexError, TrainError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    except ImportError as error:
-        print(f"{error.name} is missing; install it with: pip install 'retinexrt[cpu,export]'", file=sys.stderr)
-        return 2
+    return command.run(_run_all, _parser(), argv, "cpu,export")
+
+
+def _run_all(arguments: argparse.Namespace) -> int:
+    names: list[str] = list(NETWORKS) if "all" in arguments.networks else arguments.networks
+    for name in names:
+        get_spec(name)
+    return _compare_layers(names) if arguments.layers else max([_run(name, arguments) for name in names])
 
 
 def _run(name: str, arguments: argparse.Namespace) -> int:
-    from benchmarks.harness import record
-
-    engines = [_locate(path) for path in arguments.engine] if arguments.engine else find_artifacts(name)
+    engines = [contenders.find_engine(path) for path in arguments.engine] if arguments.engine else find_artifacts(name)
     if not engines:
         raise locate.absent(name)
     plans = [path for path in engines if path.suffix == ".plan"]
@@ -440,14 +406,6 @@ def _configuration(name: str, engines: Sequence[Path], pictures: Sequence[Case],
         "pictures": [{"name": case.name, "shape": case.images.shape} for case in pictures],
         "threads": threads,
     }
-
-
-def _locate(path: Path) -> Path:
-    """A file as given, then in engines/."""
-    if path.is_file():
-        return path
-    found = locate.find(path.name) if len(path.parts) == 1 else None
-    return found or locate.as_file(str(path)) or path
 
 
 def without_unusable(engines: list[Path]) -> list[Path]:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`python benchmarks/quality.py pdn --data FOLDER`: how good are the pictures that a deployed artifact makes?
+"""`python benchmarks/quality.py pdn --data FOLDER`: quality of the pictures that a deployed artifact makes.
 
 FOLDER holds `low` and `high` with files of equal names (png, jpg, webp and others, also mixed), `pairs.csv` with the
 columns low, high and split, or LOL as it is distributed (`our485` and `eval15`). Unless a split is named, that is `val` of
@@ -26,11 +26,14 @@ import numpy as np
 if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from benchmarks.harness import command, record, tables
+from benchmarks.harness.contenders import precision_of
 from benchmarks.measures.quality import MEASURES, Picture, lpips_file
+from benchmarks.pictures.pairs import choose_split, find
 from runtime.artifact import CpuPrecision
-from runtime.errors import InputError, RetinexError
-from train.errors import DataError, TrainError
-from train.pairs import Pair, find_pairs, listed_pairs, match_names, read_picture
+from runtime.errors import InputError
+from train.errors import DataError
+from train.pairs import Pair, read_picture
 
 INPUT = "input"
 
@@ -83,40 +86,6 @@ def summarise(results: Sequence[Scored]) -> dict[str, Summary]:
     return summary
 
 
-def choose_split(folder: Path, wanted: str | None) -> str | None:
-    """The split that is scored; None: every pair of the folders low and high."""
-    if wanted is not None:
-        return wanted
-    if (folder / "pairs.csv").is_file():
-        return "val"
-    return "eval15" if (folder / "eval15").is_dir() else None
-
-
-def find(folder: Path, split: str | None) -> list[Pair]:
-    """The pairs of a folder: those of one split, or all if it is "all" or None.
-
-    "train" and "val" are as `train.pairs` divides the folder, "eval15" are LOL's test pictures.
-    """
-    if (folder / "pairs.csv").is_file():
-        pairs = listed_pairs(folder, None if split == "all" else split)
-    elif split == "eval15":
-        pairs = match_names(folder / "eval15" / "low", folder / "eval15" / "high")
-    elif split in ("train", "val"):
-        pairs = [pair for pair in find_pairs(folder, split) if pair.low is not None]
-    elif split not in (None, "all"):
-        raise DataError(f"{folder} has no split {split!r}; expected train, val, all, or eval15 of LOL")
-    elif (folder / "low").is_dir() and (folder / "high").is_dir():
-        pairs = match_names(folder / "low", folder / "high")
-    elif (folder / "our485").is_dir() or (folder / "eval15").is_dir():
-        parts = [folder / name for name in ("our485", "eval15") if (folder / name).is_dir()]
-        pairs = [pair for part in parts for pair in match_names(part / "low", part / "high")]
-    else:
-        raise DataError(f"{folder} holds neither pairs.csv, nor the folders low and high, nor our485 and eval15")
-    if not pairs:
-        raise DataError(f"{folder} holds no pair" + (f" of the split {split!r}" if split else ""))
-    return pairs
-
-
 def finite(value: Any) -> Any:
     """The same with None for what JSON has no number for, all the way down."""
     if isinstance(value, dict):
@@ -129,32 +98,21 @@ def finite(value: Any) -> Any:
 def table(summary: dict[str, Summary]) -> str:
     """The means as text, one line per measure."""
     arrows = {True: "higher is better", False: "lower is better", None: ""}
-    lines = [f"{'measure':15} {'mean':>9}  {'worst':>9}  {'on':10} convention"]
+    rows: list[list[str]] = []
     for name, found in summary.items():
         described = MEASURES[name]
         notes = "; ".join(filter(None, (described.unit, described.convention, arrows[described.higher_is_better])))
-        lines.append(f"{name:15} {found.mean:9.4f}  {found.worst:9.4f}  {found.worst_picture[:10]:10} {notes}")
-    return "\n".join(lines)
+        rows.append([name, notes, f"{found.mean:.4f}", f"{found.worst:.4f}", found.worst_picture[:10]])
+    return tables.text(["measure", "convention", "mean", "worst", "on"], rows, left=2)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    arguments = _parser().parse_args(argv)
-    try:
-        _run(arguments)
-    except (RetinexError, TrainError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    except ImportError as error:
-        print(f"{error.name} is missing; install it with: pip install 'retinexrt[cpu,train,quality]'", file=sys.stderr)
-        return 2
-    return 0
+    return command.run(_run, _parser(), argv, "cpu,train,quality")
 
 
 def _run(arguments: argparse.Namespace) -> None:
     from tqdm import tqdm
-
-    from benchmarks.harness import record
 
     split = choose_split(arguments.data, arguments.split)
     pairs = find(arguments.data, split)[: arguments.first]
@@ -199,7 +157,7 @@ def _open(source: str, backend: str, precision: CpuPrecision | None) -> tuple[Ca
     described = {
         "network": info.network,
         "artifact": Path(source).name,
-        "precision": enhancer.precision,
+        "precision": precision_of(info, enhancer.precision),
         "trained": info.trained,
         "weights_sha256": info.weights_sha256,
         "backend": str(enhancer.backend),

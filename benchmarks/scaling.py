@@ -1,26 +1,21 @@
-"""`python benchmarks/scaling.py --engine pdn.onnx`: time and memory as work grows, by pixels, batch and threads."""
+"""`python benchmarks/scaling.py --engine pdn.onnx`: time and memory against pixels, batch and threads."""
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-import numpy as np
-
 if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks.harness import memory
-from benchmarks.harness.contenders import Spec, describe, open_contender
+from benchmarks.harness import command, memory, record, tables
+from benchmarks.harness.contenders import Contender, check_plans, describe, find_engine, open_contender
 from benchmarks.harness.timing import prepare_runtime
-from benchmarks.latency import check_plans, find_engine
 from runtime.artifact import read_info
-from runtime.errors import RetinexError
 from runtime.tiling import limits
 
 #: From 0.06 to 24 megapixels.
@@ -53,21 +48,16 @@ def measure(path: Path, shapes: Sequence[tuple[int, int, int, int | None]], runs
 
     points: list[Point] = []
     for batch, height, width, threads in tqdm(shapes, unit="point", leave=False, disable=None, desc="measuring"):
-        spec = Spec("retinexrt", str(path), height, width, batch, threads)
-        contender = open_contender(spec)
-        first = contender.run().total
+        contender = Contender("retinexrt", str(path), height, width, batch, threads)
+        opened = open_contender(contender)
+        first = opened.run().total
         count = runs if first < 2000 else max(1, runs // 3)
-        totals = [contender.run().total for _ in range(count)]
-        contender.close()
-        taken = memory.measure(spec, runs=1)
+        totals = [opened.run().total for _ in range(count)]
+        opened.close()
+        taken = memory.measure(contender, runs=1)
         host, gpu = (taken.host, taken.gpu) if taken else (None, None)
         points.append(Point(height, width, batch, threads, median(totals), min(totals), host, gpu))
     return points
-
-
-def slope(work: Sequence[float], cost: Sequence[float]) -> float:
-    """The exponent k of cost = c work**k, by least squares on logarithms; 1 is proportional."""
-    return float(np.polyfit(np.log(work), np.log(cost), 1)[0])
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -83,27 +73,19 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    arguments = _parser().parse_args(argv)
     prepare_runtime()
-    try:
-        return _run(arguments)
-    except RetinexError as error:
-        print(error, file=sys.stderr)
-        return 2
+    return command.run(_run, _parser(), argv, "cpu,export")
 
 
-def _run(arguments: argparse.Namespace) -> int:
-    from benchmarks.harness import record
-
+def _run(arguments: argparse.Namespace) -> None:
     check_plans([arguments.engine])
     path = find_engine(arguments.engine)
     info = read_info(path)
     machine = record.environment()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     shapes = {
         "pixels": [(1, h, w, None) for h, w in SIZES if h * w <= arguments.most * 1e6],
         "batch": [(batch, *_PICTURE, None) for batch in BATCHES if batch <= arguments.most_batch],
-        "threads": [(1, *_PICTURE, threads) for threads in range(1, cores + 1)] if path.suffix == ".onnx" else [],
+        "threads": [(1, *_PICTURE, threads) for threads in range(1, machine.cores + 1)] if path.suffix == ".onnx" else [],
     }
     if path.suffix == ".plan":  # A plan has a profile; what lies outside would be tiled, and another thing measured.
         shapes = {axis: [shape for shape in wanted if limits(info).admit(shape[:3])] for axis, wanted in shapes.items()}
@@ -111,29 +93,25 @@ def _run(arguments: argparse.Namespace) -> int:
     configuration = {
         "network": info.network,
         "trained": info.trained,
-        "artifact": describe(Spec("retinexrt", str(path), *_PICTURE)),
+        "artifact": describe(Contender("retinexrt", str(path), *_PICTURE)),
         "runs": arguments.runs,
     }
     found = record.make("scaling", configuration, points, machine)
     print(record.to_text(found) if arguments.json else table(points), end="" if arguments.json else "\n")
     if arguments.record:
         print(record.write(found, f"scaling-{info.network}"), file=sys.stderr)
-    return 0
 
 
 def table(points: dict[str, list[Point]]) -> str:
     """Every point, by what grew."""
-    lines: list[str] = []
+    rows: list[list[str]] = []
     for axis, of in points.items():
-        lines.append(f"{axis}:")
         for point in of:
             megapixels = point.height * point.width * point.batch / 1e6
-            memory = "-" if point.host_mb is None else f"{point.host_mb:.0f} MB"
-            lines.append(
-                f"  {point.batch:>2} x {point.height}x{point.width}, {point.threads or 'default'} threads: "
-                f"{point.milliseconds:.1f} ms, {point.milliseconds / megapixels:.0f} ms per megapixel, {memory}"
-            )
-    return "\n".join(lines)
+            row = [axis, f"{point.batch} x {point.height}x{point.width}", str(point.threads or "default")]
+            row += [f"{point.milliseconds:.1f}", f"{point.milliseconds / megapixels:.0f}", tables.or_dash(point.host_mb, ".0f")]
+            rows.append(row)
+    return tables.text(["against", "pictures", "threads", "ms", "ms per megapixel", "MB"], rows)
 
 
 if __name__ == "__main__":

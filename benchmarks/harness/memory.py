@@ -1,6 +1,6 @@
-"""Memory that a contender takes, measured in a process of its own.
+"""Peak memory of a contender, measured in a process of its own.
 
-Run as a program it reads a spec as JSON from its only argument and prints the answer as JSON.
+Run as a program it reads a contender as JSON from its only argument and prints the answer as JSON.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks.harness.contenders import Spec
+from benchmarks.harness.contenders import Contender
 from benchmarks.harness.record import ROOT
 
 _MEGABYTE = 2**20
@@ -28,9 +28,9 @@ class Footprint:
     gpu: float | None = None
 
 
-def measure(spec: Spec, runs: int = 2, timeout: float = 600.0) -> Footprint | None:
+def measure(contender: Contender, runs: int = 2, timeout: float = 600.0) -> Footprint | None:
     """Open a contender in a fresh process, run it, and ask for its peak; None where the system doesn't tell."""
-    words = [sys.executable, "-m", "benchmarks.harness.memory", json.dumps({"spec": asdict(spec), "runs": runs})]
+    words = [sys.executable, "-m", "benchmarks.harness.memory", json.dumps({"contender": asdict(contender), "runs": runs})]
     try:
         answer = subprocess.run(
             words, capture_output=True, text=True, timeout=timeout, check=True, env=project_on_path()
@@ -73,13 +73,13 @@ def main() -> int:
 
     request = json.loads(sys.argv[1])
     before = _used_gpu()
-    contender = open_contender(Spec(**request["spec"]))
+    opened = open_contender(Contender(**request["contender"]))
     for _ in range(request["runs"]):
-        contender.run()
+        opened.run()
     after, host = _used_gpu(), peak_host()
-    contender.close()
+    opened.close()
     gpu = None
-    if contender.device.startswith("cuda") and before is not None and after is not None:
+    if opened.device.startswith("cuda") and before is not None and after is not None:
         gpu = round(after - before, 1)
     print(json.dumps({"host": round(host, 1), "gpu": gpu} if host else {}))
     return 0

@@ -1,4 +1,4 @@
-"""Records: what was measured, with what, on what. The only source of the figures in documents.
+"""Records of measurements: what was measured, with what, on what machine. Figures in documents have no other source.
 
 A record is one JSON file in benchmarks/results/. It names no machine, no person and no path outside the project.
 """
@@ -11,6 +11,7 @@ import platform
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass
 from datetime import UTC, datetime
@@ -86,6 +87,11 @@ class Environment:
         """Whether something else was running: figures taken then are upper bounds."""
         return self.load is not None and self.load > 0.5 * self.cores
 
+    @property
+    def short(self) -> str:
+        """In a few words."""
+        return f"{self.cores} cores of {self.cpu}" + (", busy with other work" if self.busy else "")
+
 
 @dataclass(frozen=True)
 class Record:
@@ -108,7 +114,7 @@ def environment() -> Environment:
     """Look at this machine, now."""
     return Environment(
         cpu=_cpu(),
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        cores=usable_cores(),
         cpu_features=_features(),
         memory_gb=_memory_gb(),
         system=f"{platform.system()} {platform.machine()}",
@@ -117,6 +123,11 @@ def environment() -> Environment:
         load=load(),
         gpus=gpus(),
     )
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def load(seconds: float = 0.5) -> float | None:
@@ -178,6 +189,14 @@ def read_all(folder: Path | None = None, kind: str | None = None) -> dict[str, R
     """All records of a folder by name, or those of one kind."""
     found = {path.stem: read(path) for path in sorted((folder or RESULTS).glob("*.json"))}
     return {name: record for name, record in found.items() if kind is None or record.kind == kind}
+
+
+def by_kind(records: Mapping[str, Record]) -> defaultdict[str, dict[str, Record]]:
+    """The records of each kind, in the order of their names."""
+    found: defaultdict[str, dict[str, Record]] = defaultdict(dict)
+    for name in sorted(records):
+        found[records[name].kind][name] = records[name]
+    return found
 
 
 def command_line() -> str:

@@ -1,7 +1,7 @@
-"""The arithmetic floor: how long a network must take at least, from its operations and bytes and this machine's peaks.
+"""Roofline estimate: a network's time from its operations and bytes and this machine's peaks.
 
-A floor of the computation as the graph states it: convolutions that are computed in a smarter way (Winograd) can pass
-below it, and so can layers that are fused so that their values never reach memory.
+It is an estimate and no bound: convolutions that are computed with fewer operations (Winograd) take less time, and so do
+layers that are fused so that their values never reach memory.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Peaks:
 
 
 @dataclass(frozen=True)
-class Floor:
+class Estimate:
     """Milliseconds."""
 
     compute: float
@@ -55,16 +55,16 @@ class Floor:
 
     @property
     def milliseconds(self) -> float:
-        """The larger of the two: a perfect machine does both at once."""
+        """The larger of the two: both are done at once."""
         return max(self.compute, self.memory)
 
 
-def floor(work: Work, peaks: Peaks, precision: str) -> Floor | None:
-    """The floor of some work in some precision; None where that precision's peak is not known."""
+def estimate(work: Work, peaks: Peaks, precision: str) -> Estimate | None:
+    """The time of some work in some precision; None where that precision's peak is not known."""
     gflops = peaks.gflops.get(precision)
     if gflops is None:
         return None
-    return Floor(compute=2e3 * work.gmac / gflops, memory=work.megabytes / peaks.copy_gbps)
+    return Estimate(compute=2e3 * work.gmac / gflops, memory=work.megabytes / peaks.copy_gbps)
 
 
 def work(path: Path, info: ArtifactInfo, batch: int, height: int, width: int) -> Work:
@@ -153,7 +153,7 @@ def _cpu_peaks() -> Peaks:
         products["bf16"] = [lambda: xb @ yb]
         copies.append(lambda: t.copy_(s))
     flops = 2.0 * _MATRIX**3
-    gflops = {precision: flops / min(map(_best, ways)) / 1e9 for precision, ways in products.items()}
+    gflops = {precision: flops / min(map(_best, tries)) / 1e9 for precision, tries in products.items()}
     # The runtimes used here widen FP16 to FP32 on a CPU.
     gflops["fp16"] = gflops["fp32"]
     return Peaks("cpu", gflops, 2.0 * _COPY / min(map(_best, copies)) / 1e9)

@@ -1,4 +1,4 @@
-"""How to time things that run beside other things, so that the ratios hold.
+"""Timing of contenders beside one another, so that the ratios between them hold.
 
 Warm-up lasts until two windows in a row agree. Then the contenders take turns, round by round, in an order that rotates;
 each turn begins with a run that is not counted, which brings caches and threads back. Ratios are taken within a round,
@@ -74,19 +74,35 @@ class Ratio:
     high: float
 
 
+def timed(call: Callable[[], object]) -> Callable[[], Sample]:
+    """The stopwatch: a call as a run that returns its milliseconds."""
+
+    def run() -> Sample:
+        started = time.perf_counter()
+        call()
+        return Sample((time.perf_counter() - started) * 1e3)
+
+    return run
+
+
+def totals(turns: Sequence[Sequence[Sample]]) -> list[list[float]]:
+    """The milliseconds of one contender, by round."""
+    return [[sample.total for sample in turn] for turn in turns]
+
+
 def warm_up(run: Callable[[], Sample], seconds: float, clock: Callable[[], float] = time.perf_counter) -> WarmUp:
     """Run until the medians of two windows in a row agree, or until the time is over."""
     started = clock()
-    totals: list[float] = []
+    taken: list[float] = []
     while True:
-        totals.append(run().total)
+        taken.append(run().total)
         passed = clock() - started
-        if len(totals) >= 2 * WINDOW:
-            before, now = median(totals[-2 * WINDOW : -WINDOW]), median(totals[-WINDOW:])
+        if len(taken) >= 2 * WINDOW:
+            before, now = median(taken[-2 * WINDOW : -WINDOW]), median(taken[-WINDOW:])
             if abs(now / before - 1.0) <= AGREEMENT:
-                return WarmUp(len(totals), passed, True)
+                return WarmUp(len(taken), passed, True)
         if passed >= seconds:
-            return WarmUp(len(totals), passed, False)
+            return WarmUp(len(taken), passed, False)
 
 
 def take_turns(
@@ -132,3 +148,8 @@ def ratio(of: Sequence[Sequence[float]], over: Sequence[Sequence[float]]) -> Rat
     resampled = np.median(each[random.integers(0, each.size, (_RESAMPLES, each.size))], axis=1)
     low, high = (float(value) for value in np.percentile(resampled, (2.5, 97.5)))
     return Ratio(float(np.median(each)), low, high)
+
+
+def slope(work: Sequence[float], cost: Sequence[float]) -> float:
+    """The exponent k of cost = c work**k, by least squares on logarithms; 1 is proportional."""
+    return float(np.polyfit(np.log(work), np.log(cost), 1)[0])

@@ -1,4 +1,4 @@
-"""Where inside a network does FP16 leave FP32? Every node of both graphs is made an output and compared by name.
+"""Differences of FP16 from FP32 inside a network: every node of both graphs is made an output and compared by name.
 
 Nodes are named after the modules they came from, in both graphs alike, so that a line points into the network's source.
 """
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.harness import tables
 from runtime.errors import ArtifactError, BackendUnavailableError
 
 Images = NDArray[np.uint8]
@@ -65,14 +66,13 @@ def compare(fp32: Path, fp16: Path, images: Images) -> list[Layer]:
 
 def table(name: str, layers: Sequence[Layer]) -> str:
     """Every layer, and which of them lose most."""
-    lines = [f"{name}: FP16 against FP32, value by value"]
-    lines.append(f"  {'node':<56}{'type':<9}{'largest':>10}{'max error':>11}{'mean error':>12}{'SNR dB':>8}{'lost':>7}")
-    for layer in layers:
-        snr, lost = (f"{value:.1f}" if value is not None else "-" for value in (layer.snr, layer.lost))
-        lines.append(
-            f"  {layer.name:<56}{layer.dtype:<9}{layer.largest:>10.4g}{layer.max_error:>11.3g}{layer.mean_error:>12.3g}"
-            f"{snr:>8}{lost:>7}"
-        )
+    head = ["node", "type", "largest", "max error", "mean error", "SNR dB", "lost"]
+    rows = [
+        [one.name, one.dtype, f"{one.largest:.4g}", f"{one.max_error:.3g}", f"{one.mean_error:.3g}"]
+        + [tables.or_dash(value, ".1f") for value in (one.snr, one.lost)]
+        for one in layers
+    ]
+    lines = [f"{name}: FP16 against FP32, value by value", tables.text(head, rows, left=2)]
     ranked = sorted((layer for layer in layers if layer.lost is not None), key=lambda layer: -(layer.lost or 0.0))
     lines.append("  most is lost in: " + ", ".join(f"{layer.name} ({layer.lost:.1f} dB)" for layer in ranked[:3]))
     return "\n".join(lines)

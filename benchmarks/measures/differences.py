@@ -1,4 +1,4 @@
-"""How far two 8-bit pictures are apart, in codes.
+"""Differences of 8-bit pictures, in codes.
 
 Polygraphy's comparison functions are not used here: its PSNR takes the largest value found for the peak instead of 255,
 and neither a histogram that can be pooled over pictures nor the place of the worst pixel comes out of them. They do
@@ -11,11 +11,17 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Images = NDArray[np.uint8]
+
+
+def decibels(squared_error: float) -> float:
+    """PSNR against 255 of a mean squared error in codes; infinite for none."""
+    return 10.0 * math.log10(255.0**2 / squared_error) if squared_error else math.inf
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,18 @@ class Difference:
     def psnr(self) -> float:
         """In dB, peak 255. Of identical pictures: as if one sample were off by one code, so that it stays finite."""
         squared = sum(code * code * count for code, count in self.histogram.items())
-        return 10.0 * math.log10(255.0**2 * self.samples / max(squared, 1))
+        return decibels(max(squared, 1) / self.samples)
+
+    def figures(self) -> dict[str, Any]:
+        """Everything for a record but the worst pixel."""
+        return {
+            "max_codes": self.max_codes,
+            "p999_codes": self.p999_codes,
+            "mean_codes": round(self.mean_codes, 6),
+            "psnr": round(self.psnr, 2),
+            "samples": self.samples,
+            "histogram": {str(code): count for code, count in sorted(self.histogram.items())},
+        }
 
     def quantile_codes(self, share: float) -> int:
         """The smallest number of codes that this share of all samples stays within."""

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.measures.differences import decibels
 from runtime.errors import InputError
 
 Picture = NDArray[np.uint8]
@@ -42,8 +43,7 @@ class Described:
 
 def psnr(output: Picture, truth: Picture) -> float:
     """dB; infinite for equal pictures."""
-    error = np.mean((output.astype(np.float64) - truth.astype(np.float64)) ** 2)
-    return float("inf") if error == 0 else float(10 * np.log10(255.0**2 / error))
+    return decibels(float(np.mean((output.astype(np.float64) - truth.astype(np.float64)) ** 2)))
 
 
 def ssim(output: Picture, truth: Picture) -> float:

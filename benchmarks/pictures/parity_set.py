@@ -1,4 +1,4 @@
-"""The pictures that parity is measured on: dark photographs, and synthetic ones that break networks.
+"""Pictures that parity is measured on: dark photographs, and synthetic ones that break networks.
 
 No size is that of the export's example; sizes are odd, minimal and batched.
 """
@@ -15,14 +15,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from train.pairs import EXTENSIONS, listed_pairs, read_picture
+
 Images = NDArray[np.uint8]
 Kind = Literal["photograph", "hard"]
 
 #: Height and width that photographs are cropped to: room for every network's padding, and none of its multiples.
 PHOTOGRAPH = (397, 595)
-#: For networks that need trillions of operations per photograph.
+#: Networks that need trillions of operations per photograph: seconds to minutes on a CPU. Theirs are small and few.
+COSTLY = ("dsn", "dsn-reverse")
 SMALL = (97, 131)
-_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 #: Rows and columns of the made-up photographs before cropping.
 _SCENE = (400, 600)
 
@@ -34,6 +36,13 @@ class Case:
     name: str
     kind: Kind
     images: Images
+
+
+def default_cases(name: str, size: tuple[int, int] | None = None, count: int | None = None) -> list[Case]:
+    """The project's pictures for a network, photographs and hard ones."""
+    costly = name in COSTLY
+    chosen = size or (SMALL if costly else PHOTOGRAPH)
+    return [*photographs(count or (3 if costly else 6), chosen, data_folder()), *hard_cases()]
 
 
 def hard_cases() -> list[Case]:
@@ -93,28 +102,15 @@ def made_up_photograph(seed: int) -> Images:
 
 def _real(count: int, data: Path) -> list[tuple[str, Images]]:
     """`count` photographs, spread over what the two folders hold."""
-    paired = _paired(data / "LOL")
-    unpaired = sorted(path for path in (data / "unpaired").rglob("*") if path.suffix.lower() in _ENDINGS)
+    listed = listed_pairs(data / "LOL", "val") if (data / "LOL" / "pairs.csv").is_file() else []
+    paired = [pair.low for pair in listed if pair.low is not None]
+    unpaired = sorted(path for path in (data / "unpaired").rglob("*") if path.suffix.lower() in EXTENSIONS)
     half = (count + 1) // 2 if unpaired else count
     chosen = [*_spread(paired, half), *_spread(unpaired, count - min(half, len(paired)))]
     pictures: list[tuple[str, Images]] = []
     for path in chosen:
-        picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if picture is not None:
-            name = f"{path.parent.parent.name}/{path.parent.name}/{path.name}"
-            pictures.append((name, np.ascontiguousarray(picture[..., ::-1], dtype=np.uint8)))
+        pictures.append((f"{path.parent.parent.name}/{path.parent.name}/{path.name}", read_picture(path)))
     return pictures
-
-
-def _paired(folder: Path) -> list[Path]:
-    """The dark pictures of the validation scenes."""
-    table = folder / "pairs.csv"
-    if not table.is_file():
-        return []
-    header, *lines = table.read_text().split()
-    low, split = (header.split(",").index(column) for column in ("low", "split"))
-    rows = [line.split(",") for line in lines]
-    return [folder / row[low] for row in rows if row[split] == "val"]
 
 
 def _spread(paths: Sequence[Path], count: int) -> list[Path]:

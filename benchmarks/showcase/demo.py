@@ -5,17 +5,16 @@ from __future__ import annotations
 import argparse
 import base64
 import html
-import statistics
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
+from benchmarks.harness import command
+from benchmarks.harness.timing import spread, timed
 from runtime.errors import BackendError, InputError, RetinexError
-from train.errors import TrainError
 
 if TYPE_CHECKING:
     from benchmarks.parity import Measurement
@@ -102,14 +101,9 @@ def time_enhancer(enhancer: Enhancer, artifact: str, image: Images) -> Timing:
     import numpy as np
 
     out = np.empty_like(image)
-    for _ in range(_WARMUP):
-        enhancer(image, out=out)
-    spent: list[float] = []
-    for _ in range(_ROUNDS):
-        started = time.perf_counter()
-        enhancer(image, out=out)
-        spent.append(1e3 * (time.perf_counter() - started))
-    return Timing(artifact, enhancer.backend, statistics.median(spent), statistics.quantiles(spent, n=10)[-1])
+    run = timed(lambda: enhancer(image, out=out))
+    spent = spread([run().total for _ in range(_WARMUP + _ROUNDS)][_WARMUP:])
+    return Timing(artifact, enhancer.backend, spent.p50, spent.p90)
 
 
 def measure_parity(name: str, paths: list[Path], pictures: list[tuple[str, Images]]) -> list[Measurement]:
@@ -235,14 +229,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("images", nargs="*", type=Path, metavar="IMAGE", help="photographs of yours")
     parser.add_argument("--network", default="pdn", help="default: %(default)s")
     parser.add_argument("--out", type=Path, default=Path("out"), metavar="DIR", help="default: %(default)s/")
-    arguments = parser.parse_args(argv)
-    try:
-        written = run(arguments.network, arguments.images, arguments.out)
-    except (RetinexError, TrainError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    print(f"Open {written} in a browser.")
-    return 0
+    return command.run(_run, parser, argv, "cpu,export,quality")
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    print(f"Open {run(arguments.network, arguments.images, arguments.out)} in a browser.")
 
 
 if __name__ == "__main__":

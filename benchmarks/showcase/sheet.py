@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runtime.errors import InputError, RetinexError
+from benchmarks.harness import command
+from runtime.errors import InputError
 
 if TYPE_CHECKING:
     from benchmarks.pictures.samples import Images
@@ -52,14 +53,14 @@ def _fill(picture: Images, height: int, width: int) -> Images:
 
 def _photographs(folder: Path | None, count: int) -> list[Images]:
     from benchmarks.pictures.samples import sample_photographs
-    from runtime.media.pictures import read, to_8_bits
+    from train.pairs import EXTENSIONS, read_picture
 
     if folder is None:
         return [image for _, image in sample_photographs()][:count]
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp", ".bmp"))
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS)
     if not paths:
         raise InputError(f"{folder} holds no pictures")
-    return [to_8_bits(read(path).rgb) for path in paths[:: max(len(paths) // count, 1)]][:count]
+    return [read_picture(path) for path in paths[:: max(len(paths) // count, 1)]][:count]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -69,25 +70,23 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--photographs", type=Path, metavar="DIR", help="dark photographs (default: darkened samples)")
     parser.add_argument("--count", type=int, default=4, help="how many photographs (default: %(default)s)")
     parser.add_argument("--width", type=int, default=360, help="of one picture, in pixels (default: %(default)s)")
-    arguments = parser.parse_args(argv)
-    try:
-        import cv2
+    return command.run(_run, parser, argv, "cpu,quality")
 
-        from runtime.files import write_atomically
 
-        if arguments.out.suffix not in (".jpg", ".png"):
-            raise InputError(f"{arguments.out}: expected a name that ends in .jpg or .png")
-        made = sheet(_photographs(arguments.photographs, arguments.count), arguments.networks, arguments.width)
-        quality = [cv2.IMWRITE_JPEG_QUALITY, 88] if arguments.out.suffix == ".jpg" else []
-        good, content = cv2.imencode(arguments.out.suffix, made[..., ::-1], quality)
-        if not good:
-            raise InputError("the sheet could not be encoded")
-        write_atomically(arguments.out, content.tobytes())
-    except RetinexError as error:
-        print(error, file=sys.stderr)
-        return 2
+def _run(arguments: argparse.Namespace) -> None:
+    import cv2
+
+    from runtime.files import write_atomically
+
+    if arguments.out.suffix not in (".jpg", ".png"):
+        raise InputError(f"{arguments.out}: expected a name that ends in .jpg or .png")
+    made = sheet(_photographs(arguments.photographs, arguments.count), arguments.networks, arguments.width)
+    quality = [cv2.IMWRITE_JPEG_QUALITY, 88] if arguments.out.suffix == ".jpg" else []
+    good, content = cv2.imencode(arguments.out.suffix, made[..., ::-1], quality)
+    if not good:
+        raise InputError("the sheet could not be encoded")
+    write_atomically(arguments.out, content.tobytes())
     print(arguments.out)
-    return 0
 
 
 if __name__ == "__main__":

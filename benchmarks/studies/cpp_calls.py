@@ -1,4 +1,4 @@
-"""`python -m benchmarks.studies.cpp_calls --record`: what a call costs from C++, native and embedded, and from Python.
+"""Time of a call from C++, native and embedded, and from Python.
 
 All run the same artifact, each in a process of its own, and take turns: on OpenVINO, and on ONNX Runtime where its headers are
 found (onnxruntime_ROOT; see docs/cpp.md). A time is that of one call on memory that is already there, picture in to
@@ -15,16 +15,18 @@ from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from benchmarks.harness import record
 from benchmarks.harness.command import parse_size
-from benchmarks.harness.marks import insert
-from benchmarks.harness.timing import Ratio, Sample, Spread, drift, ratio, spread, take_turns, warm_up
+from benchmarks.harness.record import ROOT, Record
+from benchmarks.harness.tables import markdown
+from benchmarks.harness.timing import Ratio, Sample, Spread, drift, ratio, spread, take_turns, totals, warm_up
+from benchmarks.studies.study import Study
 from runtime.artifact import locate
-from runtime.errors import BackendError, BackendUnavailableError, RetinexError
+from runtime.errors import BackendError, BackendUnavailableError
 
 #: Language and implementation, and the backend that it runs on. Each is compared with Python on the same backend.
-WAYS = {
+CONTENDERS = {
     "python": "openvino",
     "native": "openvino",
     "embedded": "openvino",
@@ -38,14 +40,13 @@ _NAMES = {
     "python_onnxruntime": "Python, ONNX Runtime",
     "native_onnxruntime": "C++, native, ONNX Runtime",
 }
-PAGE = record.ROOT / "docs" / "cpp.md"
-NAME = "embedding"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One way to call, at one size. Milliseconds."""
+    """One contender at one size. Milliseconds."""
 
+    #: Its name; the record has it under this key.
     way: str
     time: Spread
     #: Over Python's on the same backend, within rounds; None: it is Python.
@@ -65,10 +66,10 @@ class Table:
 
 def build() -> Path:
     """Compile the timers against this Python's packages, and return the folder with their programs."""
-    folder = record.ROOT / "build" / "cpp-benchmark"
-    cmake = record.ROOT / "runtime" / "cpp" / "cmake"
+    folder = ROOT / "build" / "cpp-benchmark"
+    cmake = ROOT / "runtime" / "cpp" / "cmake"
     _call(
-        "cmake", "-S", str(record.ROOT / "examples" / "cpp"), "-B", str(folder),
+        "cmake", "-S", str(ROOT / "examples" / "cpp"), "-B", str(folder),
         f"-Dretinexrt_DIR={cmake}", f"-DPython_EXECUTABLE={sys.executable}",
     )  # fmt: skip
     targets = ["timer_native", "timer_embedded"]
@@ -94,7 +95,7 @@ def _call(*command: str) -> str:
 @contextmanager
 def timed(command: list[str], wanted: str) -> Generator[Callable[[], Sample]]:
     """A process that answers each line with the milliseconds of a call."""
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=record.ROOT) as process:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         questions, answers = process.stdin, process.stdout
         assert questions is not None and answers is not None
         backend = answers.readline().strip()
@@ -131,89 +132,70 @@ def serve(artifact: str, height: int, width: int, backend: str) -> None:
 
 def measure(programs: Path, artifact: Path, height: int, width: int, rounds: int, repeats: int) -> Table:
     """Let all take turns at one size."""
-    ways = [way for way in WAYS if "onnxruntime" not in way or (programs / "timer_native_onnxruntime").is_file()]
+    names = [name for name in CONTENDERS if "onnxruntime" not in name or (programs / "timer_native_onnxruntime").is_file()]
     with ExitStack() as stack:
         runs: list[Callable[[], Sample]] = []
-        for way in ways:
+        for name in names:
             start = (
                 [sys.executable, "-m", "benchmarks.studies.cpp_calls", "--serve"]
-                if way.startswith("python")
-                else [str(programs / f"timer_{way}")]
+                if name.startswith("python")
+                else [str(programs / f"timer_{name}")]
             )
-            command = [*start, str(artifact), str(height), str(width), WAYS[way]]
-            runs.append(stack.enter_context(timed(command, WAYS[way])))
+            command = [*start, str(artifact), str(height), str(width), CONTENDERS[name]]
+            runs.append(stack.enter_context(timed(command, CONTENDERS[name])))
         for run in runs:
             warm_up(run, seconds=5.0)
         samples = take_turns(runs, rounds, repeats, pause=0.005)
-    times = [[[sample.total for sample in turn] for turn in contender] for contender in samples]
+    times = [totals(turns) for turns in samples]
     rows: list[Row] = []
-    for i, way in enumerate(ways):
+    for i, name in enumerate(names):
         flat = [time for turn in times[i] for time in turn]
-        python = next(j for j, other in enumerate(ways) if WAYS[other] == WAYS[way])
-        rows.append(Row(way, spread(flat), ratio(times[i], times[python]) if i != python else None, drift(flat)))
+        python = next(j for j, other in enumerate(names) if CONTENDERS[other] == CONTENDERS[name])
+        rows.append(Row(name, spread(flat), ratio(times[i], times[python]) if i != python else None, drift(flat)))
     return Table(height, width, tuple(rows))
 
 
-def show(tables: list[Table]) -> None:
-    for table in tables:
-        print(f"\n{f'{table.height}x{table.width}':20}     p50 ms     p90 ms   time / Python")
-        for row in table.rows:
-            over = f"{row.ratio.value:.3f} ({row.ratio.low:.3f} to {row.ratio.high:.3f})" if row.ratio else ""
-            print(f"{row.way:20} {row.time.p50:10.3f} {row.time.p90:10.3f}   {over}")
-
-
-def figures(found: record.Record) -> str:
+def figures(found: Record) -> str:
     """The table of docs/cpp.md."""
-    lines = ["| picture | called from | p50, ms | p90, ms | time / Python | 95 % interval |", "|---|---|---|---|---|---|"]
+    rows: list[list[str]] = []
     for table in found.results:
         for row in table["rows"]:
-            over = row["ratio"]
-            ratios = f"{over['value']:.2f} | {over['low']:.2f} to {over['high']:.2f}" if over else "1 |"
-            size, time = f"{table['height']}x{table['width']}", row["time"]
-            lines.append(f"| {size} | {_NAMES[row['way']]} | {time['p50']:.2f} | {time['p90']:.2f} | {ratios} |")
+            over, time = row["ratio"], row["time"]
+            ratios = [f"{over['value']:.2f}", f"{over['low']:.2f} to {over['high']:.2f}"] if over else ["1", ""]
+            size = f"{table['height']}x{table['width']}"
+            rows.append([size, _NAMES[row["way"]], f"{time['p50']:.2f}", f"{time['p90']:.2f}", *ratios])
     machine, how = found.environment, found.configuration
     load = f"; {machine.load:g} of them were busy, so the times are upper bounds" if machine.busy else ""
     versions = " and ".join(f"{name} {machine.packages.get(name, '')}" for name in how["backend"].split(", "))
-    lines.append(
-        f"\n`{how['artifact']}` on {versions}, {machine.cores} cores, one call on memory "
-        f"that is there already{load}. Ratios are taken between neighbouring turns. Measured by `{found.command}`."
+    return (
+        markdown(["picture", "called from", "p50, ms", "p90, ms", "time / Python", "95 % interval"], rows, left=2)
+        + f"\n`{how['artifact']}` on {versions}, {machine.cores} cores, one call on memory that is there already{load}. "
+        + f"Ratios are taken between neighbouring turns. Measured by `{found.command}`."
     )
-    return "\n".join(lines)
 
 
-def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("network", nargs="?", default="pdn", help="a network or an .onnx file (default: pdn)")
     parser.add_argument(
         "--size", type=parse_size, action="append", metavar="HxW", help="may be given again (default: 16x16, 400x600)"
     )
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=5, help="samples of a turn")
-    parser.add_argument("--record", action="store_true", help="write benchmarks/results/embedding.json and the page")
-    parser.add_argument("--serve", nargs=4, metavar=("ARTIFACT", "HEIGHT", "WIDTH", "BACKEND"), help=argparse.SUPPRESS)
-    options = parser.parse_args(arguments)
-    if options.serve:
-        serve(options.serve[0], int(options.serve[1]), int(options.serve[2]), options.serve[3])
-        return
-    artifact = locate.onnx_file(options.network)
-    sizes = options.size or [(16, 16), (400, 600)]
-    machine = record.environment()
-    programs = build()
-    tables = [measure(programs, artifact, height, width, options.rounds, options.repeats) for height, width in sizes]
-    show(tables)
-    if options.record:
-        backends = dict.fromkeys(WAYS[row.way] for row in tables[0].rows)
-        configuration = {
-            "artifact": artifact.name, "backend": ", ".join(backends), "rounds": options.rounds, "repeats": options.repeats
-        }  # fmt: skip
-        found = record.make(NAME, configuration, tables, machine)
-        print(record.write(found, NAME).name)
-        insert(PAGE, NAME, figures(found))
 
+
+def _measure(arguments: argparse.Namespace) -> tuple[dict[str, Any], list[Table]]:
+    artifact, programs = locate.onnx_file(arguments.network), build()
+    sizes = arguments.size or [(16, 16), (400, 600)]
+    tables = [measure(programs, artifact, height, width, arguments.rounds, arguments.repeats) for height, width in sizes]
+    backends = dict.fromkeys(CONTENDERS[row.way] for row in tables[0].rows)
+    how = {"rounds": arguments.rounds, "repeats": arguments.repeats}
+    return {"artifact": artifact.name, "backend": ", ".join(backends), **how}, tables
+
+
+STUDY = Study("cpp_calls", ROOT / "docs" / "cpp.md", __doc__, _arguments, _measure, figures, "cpu,openvino")
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except RetinexError as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(2)
+    if sys.argv[1:2] == ["--serve"]:
+        serve(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5])
+    else:
+        raise SystemExit(STUDY.main())

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.studies.int8 pdn`: a trial of INT8, for NOTES.md; the other benchmarks measure the file it writes.
+"""INT8 convolutions, as a trial for NOTES.md: `python -m benchmarks.studies.int8 pdn` writes a file for the benchmarks.
 
 The convolutions are quantised after training: weights per channel to int8, activations to uint8, their ranges taken from
 dark training pictures. The convolutions that make an illumination, and the Retinex steps, stay FP32.
@@ -14,17 +14,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.harness import command
+from benchmarks.harness.contenders import INT8
 from runtime.artifact import locate
-from runtime.errors import InputError, RetinexError
 from runtime.files import write_atomically
-from train.errors import TrainError
 
 #: Parts of a convolution's name: it makes an illumination, an average or an exposure, which 8 bits are too coarse for.
 _KEPT = ("_light.tail", "_light.enlarge", "reduce", "exposure")
 
 
 def quantise(source: Path, data: Path, pictures: int) -> bytes:
-    """Quantise an exported network; its name gets the ending -int8."""
+    """Quantise an exported network; the end of its name then says so."""
     from onnxruntime import quantization as ort
 
     from export.onnx_files import load, to_bytes
@@ -59,33 +59,30 @@ def quantise(source: Path, data: Path, pictures: int) -> bytes:
             extra_options={"CalibPercentile": 99.99},
         )
         quantised, _ = load(target)
-    return to_bytes(quantised, replace(info, network=f"{info.network}-int8", contract=()))
+    return to_bytes(quantised, replace(info, network=info.network + INT8, contract=()))
 
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="quantise.py", description="Quantise an exported network to INT8, as a trial.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.studies.int8", description="Quantise an exported network to INT8, as a trial."
+    )
     parser.add_argument("name", help="network, e.g. pdn")
     parser.add_argument("--data", type=Path, required=True, help="folder of pairs, whose training pictures give the ranges")
-    parser.add_argument("--pictures", type=int, default=12, metavar="N", help="so many of them (default: %(default)s)")
+    parser.add_argument(
+        "--pictures", type=command.parse_count, default=12, metavar="N", help="so many of them (default: %(default)s)"
+    )
     parser.add_argument("--out", type=Path, default=Path("out"), metavar="DIR", help="folder to write into (default: out/)")
-    arguments = parser.parse_args(argv)
-    try:
-        if arguments.pictures < 1:
-            raise InputError(f"--pictures is at least 1, found {arguments.pictures}")
-        source = locate.find(f"{arguments.name}.onnx")
-        if source is None:
-            raise locate.absent(arguments.name)
-        target: Path = arguments.out / f"{arguments.name}-int8.onnx"
-        write_atomically(target, quantise(source, arguments.data, arguments.pictures))
-        print(target)
-    except (RetinexError, TrainError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    except ImportError as error:
-        print(f"{error.name} is missing; install it with: pip install 'retinexrt[export,cpu]'", file=sys.stderr)
-        return 2
-    return 0
+    return command.run(_run, parser, argv, "export,cpu")
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    source = locate.find(f"{arguments.name}.onnx")
+    if source is None:
+        raise locate.absent(arguments.name)
+    target: Path = arguments.out / f"{arguments.name}{INT8}.onnx"
+    write_atomically(target, quantise(source, arguments.data, arguments.pictures))
+    print(target)
 
 
 if __name__ == "__main__":

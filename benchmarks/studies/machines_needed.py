@@ -1,19 +1,23 @@
-"""How many machines a load needs: arithmetic from the records of latency, and estimates for GPUs that are marked as such."""
+"""Machines that a load needs, by arithmetic from the records of latency; for GPUs that were not measured, estimates."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.harness.record import Record
+from benchmarks.harness import timings
+from benchmarks.harness.record import ROOT, Record
+from benchmarks.harness.tables import markdown
+from train.networks.registry import NETWORKS
 
+#: The page that shows them, beside what a cluster costs.
+PAGE = ROOT / "docs" / "cluster.md"
 #: Pictures of a day, and frames of a month of 30 days.
 DAY, MONTH = 1_000_000, 1_000_000_000
 _SECONDS = 24 * 3600
-#: Height and width of the pictures that the tables are about.
-_PICTURE = (400, 600)
+_LOADS = (f"machines for {DAY:,} pictures a day", f"machines for {MONTH:,} frames a month")
 #: A film of 1080p against such a picture, in pixels.
 _FULL_HD = 1080 * 1920 / (400 * 600)
 
@@ -39,79 +43,54 @@ CLASSES = (
 SLACK = 4.0
 
 
-def _rows(records: Mapping[str, Record], device: str) -> Iterator[tuple[str, Record, Mapping[str, Any]]]:
-    """The Enhancer's fastest row of every network at the picture's size, on each machine's device of a kind."""
-    best: dict[tuple[str, str], tuple[Record, Mapping[str, Any]]] = {}
-    for found in records.values():
-        for table in found.results if found.kind == "latency" else ():
-            if (table["height"], table["width"], table["batch"]) != (*_PICTURE, 1):
-                continue
-            for row in table["rows"]:
-                if row["kind"] != "retinexrt" or not row["device"].startswith(device):
-                    continue
-                key = (row["network"], _device(found, row))
-                if key not in best or row["total"]["p50"] < best[key][1]["total"]["p50"]:
-                    best[key] = (found, row)
-    for (network, _), (found, row) in sorted(best.items(), key=lambda item: item[0]):
-        yield network, found, row
-
-
-def _device(found: Record, row: Mapping[str, Any]) -> str:
-    """A GPU's name, or "cpu"."""
-    on_gpu = row["device"].startswith("cuda") and found.environment.gpus
-    return found.environment.gpus[0].name if on_gpu else row["device"]
+def _fastest(records: Mapping[str, Record], device: str) -> list[tuple[str, str, Record, timings.Row]]:
+    """Network, device, record and row: the Enhancer's fastest of every network of the registry, in no other precision."""
+    best: dict[tuple[str, str], tuple[Record, timings.Row]] = {}
+    for (network, _, name), (found, row) in timings.fastest(records, device, asked=False).items():
+        known = best.get((network, name))
+        if network in NETWORKS and (known is None or row["total"]["p50"] < known[1]["total"]["p50"]):
+            best[network, name] = (found, row)
+    return [(*key, *best[key]) for key in sorted(best)]
 
 
 def figures(records: Mapping[str, Record]) -> str:
     """Machines for a million pictures a day and for a billion frames a month, from measured times."""
-    lines = [
-        f"| network, 400x600 | ms, measured | pictures/s | a day | machines for {DAY:,} pictures a day "
-        f"| machines for {MONTH:,} frames a month | the same at 1080p, estimate |",
-        "|---|---:|---:|---:|---:|---:|---:|",
-    ]
+    head = ["network, 400x600", "ms, measured", "pictures/s", "a day", *_LOADS, "the same at 1080p, estimate"]
+    rows: list[list[str]] = []
     machines: dict[str, None] = {}
-    for network, found, row in _rows(records, "cpu"):
+    for network, _, found, row in _fastest(records, "cpu"):
         milliseconds = row["total"]["p50"]
         rate = 1e3 / milliseconds
-        month = MONTH / (30 * _SECONDS)
-        cells = [f"`{network}`", f"{milliseconds:.0f}", f"{rate:.2f}", f"{rate * _SECONDS:,.0f}"]
-        cells += [_machines(DAY / _SECONDS / rate), _machines(month / rate), _machines(month / rate * _FULL_HD)]
-        lines.append(f"| {' | '.join(cells)} |")
+        cells = [f"`{network}`", f"{milliseconds:.0f}", f"{rate:.2f}", f"{rate * _SECONDS:,.0f}", *_machines(rate)]
+        rows.append([*cells, _machines(rate / _FULL_HD)[1]])
         machines[f"{found.environment.cores} cores of {found.environment.cpu}"] = None
-    lines += [
-        "",
-        f"A machine is {' or '.join(machines)}, through `Enhancer`, working all day and on nothing else. The last column",
-    ]
-    lines[-1] += f" takes {_FULL_HD:.2f} times the time for {_FULL_HD:.2f} times the pixels."
-    return "\n".join(lines)
+    return (
+        markdown(head, rows)
+        + f"\nA machine is {' or '.join(machines)}, through `Enhancer`, working all day and on nothing else. The last column "
+        + f"takes {_FULL_HD:.2f} times the time for {_FULL_HD:.2f} times the pixels."
+    )
 
 
-def _machines(count: float) -> str:
-    return f"{math.ceil(count):,}"
+def _machines(rate: float) -> list[str]:
+    """Machines of so many pictures per second: for a day's pictures, and for a month's frames."""
+    return [f"{math.ceil(load / rate):,}" for load in (DAY / _SECONDS, MONTH / (30 * _SECONDS))]
 
 
 def classes(records: Mapping[str, Record]) -> str:
-    """What a GPU of each class would do: measured where there is a record, else an estimate from its published peaks."""
-    measured = list(_rows(records, "cuda"))
-    work = {network: row for network, _, row in _rows(records, "cpu")}
-    lines = [
-        f"| `pdn`, 400x600 | ms | pictures/s | GPUs for {DAY:,} pictures a day | GPUs for {MONTH:,} frames a month |",
-        "|---|---:|---:|---:|---:|",
-    ]
-    for network, found, row in measured:
-        if network == "pdn":
-            lines.append(_class_row(f"{_device(found, row)}, measured", row["total"]["p50"]))
+    """Times on a GPU of each class: measured where there is a record, else an estimate from its published peaks."""
+    measured = [(name, row) for network, name, _, row in _fastest(records, "cuda") if network == "pdn"]
+    work = {network: row for network, _, _, row in _fastest(records, "cpu")}
+    times = [(f"{name}, measured", row["total"]["p50"]) for name, row in measured]
     if "pdn" in work:
-        lines += [_class_row(f"{one.name} ({one.sm}), estimate", estimate(one, work["pdn"])) for one in CLASSES]
+        times += [(f"{one.name} ({one.sm}), estimate", estimate(one, work["pdn"])) for one in CLASSES]
+    rows = [[name, f"{ms:.1f}", f"{1e3 / ms:.0f}", *_machines(1e3 / ms)] for name, ms in times]
     seen = "" if measured else "No GPU has been measured: every row is an estimate. "
-    lines += [
-        "",
-        f"{seen}An estimate is {SLACK:g} times the longer of two times: the network's multiply-adds at the published peak of "
-        "dense FP16 matrix products, and the inputs and outputs of its convolutions in FP16 at the published memory bandwidth. "
-        "Transfers, decoding and encoding come on top; `python benchmarks/latency.py --engine pdn_fp16.plan` on the GPU in "
-        "question replaces the estimate.",
-    ]
-    return "\n".join(lines)
+    return (
+        markdown(["`pdn`, 400x600", "ms", "pictures/s", *(head.replace("machines", "GPUs") for head in _LOADS)], rows)
+        + f"\n{seen}An estimate is {SLACK:g} times the longer of two times: the network's multiply-adds at the published peak "
+        + "of dense FP16 matrix products, and the inputs and outputs of its convolutions in FP16 at the published memory "
+        + "bandwidth. Transfers, decoding and encoding come on top; `make gpu` on the GPU in question replaces the estimate."
+    )
 
 
 def estimate(gpu: Class, row: Mapping[str, Any]) -> float:
@@ -119,9 +98,3 @@ def estimate(gpu: Class, row: Mapping[str, Any]) -> float:
     compute = 2 * row["gmac"] / gpu.tflops
     memory = row["megabytes"] / 2 / gpu.gbps
     return SLACK * max(compute, memory)
-
-
-def _class_row(name: str, milliseconds: float) -> str:
-    rate = 1e3 / milliseconds
-    month = MONTH / (30 * _SECONDS)
-    return f"| {name} | {milliseconds:.1f} | {rate:.0f} | {_machines(DAY / _SECONDS / rate)} | {_machines(month / rate)} |"

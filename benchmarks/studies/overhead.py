@@ -8,22 +8,18 @@ is far below what can be seen beside a network on a CPU.
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import record
-from benchmarks.harness.marks import insert
-from benchmarks.harness.timing import Ratio, Sample, Spread, ratio, spread, take_turns
+from benchmarks.harness import memory
+from benchmarks.harness.contenders import Contender
+from benchmarks.harness.record import ROOT, Record
+from benchmarks.harness.timing import Ratio, Spread, ratio, spread, take_turns, timed, totals
+from benchmarks.studies.study import Study
 from runtime.artifact import locate
-from runtime.errors import RetinexError
+from runtime.errors import BackendError
 
-PAGE = record.ROOT / "docs" / "runtime.md"
-NAME = "wrapper"
 _PHOTOGRAPH = (4000, 6000)
 
 
@@ -48,7 +44,6 @@ class Photograph:
     backend: str
     #: Of the whole process, Python and libraries included.
     peak_mb: int
-    seconds: float
 
 
 def measure_overhead(path: Path, height: int, width: int, rounds: int, repeats: int) -> Overhead:
@@ -71,19 +66,10 @@ def measure_overhead(path: Path, height: int, width: int, rounds: int, repeats: 
         binding.bind_output("enhanced", "cpu", 0, np.uint8, shape, out.ctypes.data)
         session.run_with_iobinding(binding)
 
-    samples = take_turns([_timed(bare), _timed(lambda: enhancer(image, out=out))], rounds, repeats)
-    bare_ms, wrapped_ms = ([[sample.total for sample in turn] for turn in turns] for turns in samples)
+    samples = take_turns([timed(bare), timed(lambda: enhancer(image, out=out))], rounds, repeats)
+    bare_ms, wrapped_ms = (totals(turns) for turns in samples)
     alone = _alone(enhancer, image, out)
     return Overhead(height, width, _spread(bare_ms), _spread(wrapped_ms), ratio(wrapped_ms, bare_ms), alone)
-
-
-def _timed(call: Callable[[], object]) -> Callable[[], Sample]:
-    def run() -> Sample:
-        start = time.perf_counter()
-        call()
-        return Sample((time.perf_counter() - start) * 1e3)
-
-    return run
 
 
 def _spread(turns: list[list[float]]) -> Spread:
@@ -101,40 +87,22 @@ def _alone(enhancer: Any, image: Any, out: Any) -> Spread:
         def close(self) -> None: ...
 
     session, enhancer._session = enhancer._session, Nothing()
-    run = _timed(lambda: enhancer(image, out=out))
+    run = timed(lambda: enhancer(image, out=out))
     values = [run().total * 1e3 for _ in range(2000)]
     enhancer._session = session
     return spread(values)
 
 
-_CHILD = """
-import re, sys, time
-from pathlib import Path
-import numpy as np
-from runtime import Enhancer
-enhancer = Enhancer(sys.argv[1], backend=sys.argv[2])
-image = np.random.default_rng(0).integers(0, 60, (int(sys.argv[3]), int(sys.argv[4]), 3), dtype=np.uint8)
-out = np.empty_like(image)
-start = time.perf_counter()
-enhancer(image, out=out)
-seconds = time.perf_counter() - start
-print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024, seconds)
-"""
-
-
 def measure_photograph(path: Path, backend: str) -> Photograph:
-    """Peak memory of a process that enhances 24 megapixels. Linux: the rusage of a child would count its parent too."""
-    height, width = _PHOTOGRAPH
-    command = [sys.executable, "-c", _CHILD, str(path), backend, str(height), str(width)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=PAGE.parents[1])
-    if done.returncode:
-        raise RetinexError(f"the measuring process failed: {done.stderr.strip().splitlines()[-1:]}")
-    peak, seconds = done.stdout.split()
-    return Photograph(height, width, backend, int(peak), float(seconds))
+    """Peak memory of a process that enhances 24 megapixels."""
+    footprint = memory.measure(Contender("retinexrt", str(path), *_PHOTOGRAPH, backend=backend), runs=1)
+    if footprint is None:
+        raise BackendError(f"the memory of {path.name} on {backend} could not be measured")
+    return Photograph(*_PHOTOGRAPH, backend, round(footprint.host))
 
 
-def figures(found: record.Record) -> str:
-    """What docs/runtime.md says about the wrapper."""
+def figures(found: Record) -> str:
+    """The paragraph of docs/runtime.md."""
     cost, photographs = found.results["overhead"], found.results["photographs"]
     over, alone = cost["ratio"], cost["alone_us"]
     lines = [
@@ -154,33 +122,21 @@ def figures(found: record.Record) -> str:
     return "\n".join(lines)
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("network", nargs="?", default="pdn", help="a network or an .onnx file (default: pdn)")
     parser.add_argument("--rounds", type=int, default=25)
     parser.add_argument("--repeats", type=int, default=2, help="samples of a turn")
-    parser.add_argument("--record", action="store_true", help="write benchmarks/results/wrapper.json and docs/runtime.md")
-    arguments = parser.parse_args(argv)
-    try:
-        return _run(arguments)
-    except RetinexError as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def _measure(arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
     path = locate.onnx_file(arguments.network)
-    machine = record.environment()
     cost = measure_overhead(path, 400, 600, arguments.rounds, arguments.repeats)
     photographs = [measure_photograph(path, backend) for backend in ("onnxruntime", "openvino")]
     configuration = {"artifact": path.name, "rounds": arguments.rounds, "repeats": arguments.repeats}
-    found = record.make(NAME, configuration, {"overhead": cost, "photographs": photographs}, machine)
-    print(figures(found))
-    if arguments.record:
-        print(record.write(found, NAME).name)
-        insert(PAGE, NAME, figures(found))
-    return 0
+    return configuration, {"overhead": cost, "photographs": photographs}
 
+
+STUDY = Study("overhead", ROOT / "docs" / "runtime.md", __doc__, _arguments, _measure, figures, "cpu,openvino")
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(STUDY.main())

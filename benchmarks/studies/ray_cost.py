@@ -1,34 +1,31 @@
-"""`python -m benchmarks.studies.ray_cost --record`: what a Ray cluster adds to the plain command, and what many workers give.
+"""Time that a Ray cluster adds to the plain command, and pictures per second that many workers give.
 
 The plain command and Ray with 1, 2 ... workers enhance the same pictures, in turns. Workers beyond this machine's cores are
 simulated: their network is a wait that takes no processor, as that of a GPU takes none, so what is measured is the way of
-a picture from file to file and everything that Ray and the ledger add. `--pages` writes docs/cluster.md from the records
-that are there, without measuring.
+a picture from file to file and everything that Ray and the ledger add.
 """
 
 from __future__ import annotations
 
 import argparse
 import shutil
-import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any, cast
 
-from benchmarks.harness import record
 from benchmarks.harness.command import parse_count, parse_counts, parse_size
-from benchmarks.harness.marks import insert
-from benchmarks.studies import machines_needed
+from benchmarks.harness.record import Record, usable_cores
+from benchmarks.harness.tables import markdown
+from benchmarks.studies.machines_needed import PAGE
+from benchmarks.studies.study import Study
 from runtime.artifact import locate, read_info
 from runtime.errors import RetinexError
 from runtime.scale.worker import Loaded, Settings, Worker
 
-PAGE = record.ROOT / "docs" / "cluster.md"
-NAME = "scale"
 #: Height and width of the pictures of simulated workers, and what their network takes, in milliseconds.
 _SMALL = (64, 96)
 _WAIT = 50.0
@@ -51,7 +48,7 @@ class IdleWorker(Worker):
 
 @dataclass(frozen=True)
 class Point:
-    """One way to enhance the pictures; medians over rounds."""
+    """What was measured of one contender; medians over rounds."""
 
     #: 0: the plain command.
     workers: int
@@ -73,54 +70,60 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Way:
-    """What is to be measured."""
+class Contender:
+    """One way to enhance the pictures, before it is measured."""
 
     workers: int
     threads: int
     wait: float | None = None
 
 
-def measure(settings: Settings, ways: Sequence[Way], images: int, size: tuple[int, int], rounds: int) -> list[Point]:
-    """Every way in turn, round by round, on one cluster of this machine."""
+def measure(
+    settings: Settings, contenders: Sequence[Contender], images: int, size: tuple[int, int], rounds: int
+) -> list[Point]:
+    """Every contender in turn, round by round, on one cluster of this machine."""
     from tqdm import tqdm
 
     from runtime.scale import cluster
 
-    taken: dict[Way, list[tuple[float, float]]] = {way: [] for way in ways}
-    with tempfile.TemporaryDirectory() as folder, cluster.joined("local", max(1, *(w.workers * w.threads for w in ways))):
+    taken: dict[Contender, list[tuple[float, float]]] = {contender: [] for contender in contenders}
+    with tempfile.TemporaryDirectory() as folder, cluster.joined("local", max(1, *(w.workers * w.threads for w in contenders))):
         real, small = Path(folder) / "real", Path(folder) / "small"
-        many = {way: images if way.wait is None else max(images, 160 * way.workers) for way in ways}
+        many = {
+            contender: images if contender.wait is None else max(images, 160 * contender.workers) for contender in contenders
+        }
         _write(real, images, size)
-        _write(small, max((count for way, count in many.items() if way.wait is not None), default=0), _SMALL)
-        with tqdm(total=rounds * len(ways), unit="run", leave=False, disable=None) as progress:
+        _write(small, max((count for one, count in many.items() if one.wait is not None), default=0), _SMALL)
+        with tqdm(total=rounds * len(contenders), unit="run", leave=False, disable=None) as progress:
             for number in range(rounds):
-                for turn in range(len(ways)):
-                    way = ways[(turn + number) % len(ways)]
-                    source = real if way.wait is None else small
+                for turn in range(len(contenders)):
+                    contender = contenders[(turn + number) % len(contenders)]
+                    source = real if contender.wait is None else small
                     out = Path(folder) / "out"
-                    taken[way].append(_run(settings, way, sorted(source.iterdir())[: many[way]], out))
+                    taken[contender].append(_run(settings, contender, sorted(source.iterdir())[: many[contender]], out))
                     shutil.rmtree(out)
                     progress.update()
-    return [_point(way, many[way], times) for way, times in taken.items()]
+    return [_point(contender, many[contender], times) for contender, times in taken.items()]
 
 
-def _point(way: Way, images: int, times: Sequence[tuple[float, float]]) -> Point:
+def _point(contender: Contender, images: int, times: Sequence[tuple[float, float]]) -> Point:
     seconds = [one[0] for one in times]
     start = median(one[1] for one in times)
-    return Point(way.workers, way.threads, way.wait, images, median(seconds), start, (min(seconds), max(seconds)))
+    return Point(
+        contender.workers, contender.threads, contender.wait, images, median(seconds), start, (min(seconds), max(seconds))
+    )
 
 
-def _run(settings: Settings, way: Way, paths: Sequence[Path], out: Path) -> tuple[float, float]:
+def _run(settings: Settings, contender: Contender, paths: Sequence[Path], out: Path) -> tuple[float, float]:
     """Seconds of the work, and of what comes before it."""
-    settings = replace(settings, threads=way.threads)
+    settings = replace(settings, threads=contender.threads)
     inputs = [str(path) for path in paths]
-    if not way.workers:
+    if not contender.workers:
         return _plain(settings, inputs, out)
     from runtime.scale.run import enhance
 
-    kind = Worker if way.wait is None else WaitingWorker if way.wait else IdleWorker
-    report = enhance(inputs, str(out), settings, workers=way.workers, kind=kind)
+    kind = Worker if contender.wait is None else WaitingWorker if contender.wait else IdleWorker
+    report = enhance(inputs, str(out), settings, workers=contender.workers, kind=kind)
     if report.account.enhanced != len(paths):
         raise RetinexError(f"{len(paths) - report.account.enhanced} pictures were not enhanced: {report.failures[:1]}")
     return report.seconds, report.start
@@ -162,14 +165,19 @@ def _write(folder: Path, count: int, size: tuple[int, int]) -> None:
             raise RetinexError("cannot write the pictures to measure with")
 
 
-def ways(workers: Sequence[int], simulated: Sequence[int], cores: int) -> list[Way]:
+def contenders(workers: Sequence[int], simulated: Sequence[int], cores: int) -> list[Contender]:
     """The plain command with one thread and with all, Ray with so many workers of one thread, and the simulated ones."""
-    plain = [Way(0, threads) for threads in sorted({1, cores})]
-    waiting = [Way(count, 1, _WAIT) for count in simulated]
-    return [*plain, *(Way(count, 1) for count in workers), *waiting, *([Way(simulated[0], 1, 0.0)] if simulated else [])]
+    plain = [Contender(0, threads) for threads in sorted({1, cores})]
+    waiting = [Contender(count, 1, _WAIT) for count in simulated]
+    return [
+        *plain,
+        *(Contender(count, 1) for count in workers),
+        *waiting,
+        *([Contender(simulated[0], 1, 0.0)] if simulated else []),
+    ]
 
 
-def figures(found: record.Record) -> str:
+def figures(found: Record) -> str:
     """What docs/cluster.md says of a record of this kind."""
     points = [Point(**cast(dict[str, Any], point)) for point in found.results["points"]]
     plain = [point for point in points if not point.workers]
@@ -178,16 +186,16 @@ def figures(found: record.Record) -> str:
     idle = next((point for point in points if point.wait == 0.0), None)
     one = plain[0]
     size = "x".join(str(side) for side in found.configuration["size"])
-    lines = ["| | pictures/s | efficiency | start, s |", "|---|---:|---:|---:|"]
-    lines += [f"| plain command, {_threads(point)} | {point.rate:.2f} | | {point.start:.1f} |" for point in plain]
+    rows = [[f"plain command, {_threads(point)}", f"{point.rate:.2f}", "", f"{point.start:.1f}"] for point in plain]
     for point in real:
         share = point.rate / (one.rate * min(point.workers, found.environment.cores))
-        lines.append(f"| Ray, {_workers(point)} | {point.rate:.2f} | {share:.0%} | {point.start:.1f} |")
+        rows.append([f"Ray, {_workers(point)}", f"{point.rate:.2f}", f"{share:.0%}", f"{point.start:.1f}"])
     for point in waiting:
         share = point.rate * (point.wait or 0.0) / 1e3 / point.workers
-        lines.append(f"| Ray, {_workers(point)}, simulated | {point.rate:.1f} | {share:.0%} | {point.start:.1f} |")
+        rows.append([f"Ray, {_workers(point)}, simulated", f"{point.rate:.1f}", f"{share:.0%}", f"{point.start:.1f}"])
     what = f"`{found.configuration['artifact']}` on {found.configuration['backend']}, {one.images} pictures of {size}"
-    lines += ["", f"{what}; medians of {found.configuration['rounds']} rounds in turns. {_method(waiting)}"]
+    lines = [markdown(["", "pictures/s", "efficiency", "start, s"], rows)]
+    lines += [f"{what}; medians of {found.configuration['rounds']} rounds in turns. {_method(waiting)}"]
     if real:
         added = (real[0].seconds - one.seconds) / one.images * 1e3
         lines.append(
@@ -236,14 +244,7 @@ def _workers(point: Point) -> str:
     return f"{point.workers} worker{'s' if point.workers > 1 else ''}"
 
 
-def pages(records: Mapping[str, record.Record]) -> Mapping[str, str]:
-    """The figures of docs/cluster.md by their marks, from the records that are there."""
-    texts = {"sizing": machines_needed.figures(records), "classes": machines_needed.classes(records)}
-    return {NAME: figures(records[NAME]), **texts} if NAME in records else texts
-
-
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("network", nargs="?", default="pdn", help="a network or an .onnx file (default: pdn)")
     parser.add_argument("--backend", default="onnxruntime", help="default: %(default)s")
     parser.add_argument("--images", type=parse_count, default=60, help="default: %(default)s")
@@ -251,20 +252,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--workers", type=parse_counts, default=[1, 2], help="real ones, for example 1,2 (default)")
     parser.add_argument("--simulated", type=parse_counts, default=[2, 4, 8], help="for example 2,4,8 (default)")
     parser.add_argument("--rounds", type=parse_count, default=3, help="default: %(default)s")
-    parser.add_argument("--record", action="store_true", help="write benchmarks/results/scale.json and docs/cluster.md")
-    arguments = parser.parse_args(argv)
-    try:
-        return _measure_and_tell(arguments)
-    except RetinexError as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
 
 
-def _measure_and_tell(arguments: argparse.Namespace) -> int:
+def _measure(arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
     path = locate.onnx_file(arguments.network)
-    machine = record.environment()
     settings = Settings(str(path), backend=arguments.backend)
-    wanted = ways(arguments.workers, arguments.simulated, machine.cores)
+    wanted = contenders(arguments.workers, arguments.simulated, usable_cores())
     points = measure(settings, wanted, arguments.images, arguments.size, arguments.rounds)
     configuration = {
         "artifact": path.name,
@@ -273,14 +266,10 @@ def _measure_and_tell(arguments: argparse.Namespace) -> int:
         "size": arguments.size,
         "rounds": arguments.rounds,
     }
-    found = record.make(NAME, configuration, {"points": points}, machine)
-    print(figures(found))
-    if arguments.record:
-        print(record.write(found, NAME).name, file=sys.stderr)
-        for name, text in pages(record.read_all()).items():
-            insert(PAGE, name, text)
-    return 0
+    return configuration, {"points": points}
 
+
+STUDY = Study("ray_cost", PAGE, __doc__, _arguments, _measure, figures, "ray")
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(STUDY.main())

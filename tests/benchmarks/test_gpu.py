@@ -7,19 +7,22 @@ import logging
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from benchmarks import gpu, gpu_step, parity
+from benchmarks import gpu, gpu_step
 from benchmarks.gpu import Step, run, run_all, steps
-from benchmarks.harness import record
+from benchmarks.harness import contenders, record
 from benchmarks.harness.contenders import in_half
-from runtime import Enhancer
+from benchmarks.harness.timing import Sample
+from benchmarks.latency import Method
+from benchmarks.pictures import parity_set
 from runtime.artifact import locate
 from train.networks import get_spec
+from train.networks.registry import NETWORKS
 
 
 def python(name: str, code: str, limit: float = 60, **more: object) -> Step:
@@ -72,11 +75,12 @@ def test_a_failure_stops_what_needs_it_and_nothing_else(capsys: pytest.CaptureFi
 
 
 def test_every_network_and_contender_is_planned(tmp_path: Path) -> None:
+    assert set(gpu.NETWORKS) == set(NETWORKS) and set(gpu.NETWORKS[-2:]) == {"dsn", "dsn-reverse"}  # a short budget
     planned = list(steps(gpu.NETWORKS, "400x600", tmp_path))
     names = [step.name for step in planned]
     assert len(set(names)) == len(names)
     for network in gpu.NETWORKS:
-        for what in ("reference", "build with tensorrt", "build with tensorrt_rtx", *gpu_step.SUBJECTS):
+        for what in ("reference", "build with tensorrt", "build with tensorrt_rtx", *gpu_step.BACKENDS, *gpu_step.TORCH):
             assert f"{network}: {what}" in names
     known = set(names)
     assert all(set(step.needs) <= known for step in planned)
@@ -145,7 +149,6 @@ def test_failing_tests_are_an_exit_code(tmp_path: Path, monkeypatch: pytest.Monk
     ("arguments", "words"),
     [
         (["--networks", "pdn,nope"], "unknown network 'nope'"),
-        (["--size", "400"], "expected HEIGHTxWIDTH"),
         ([], "no NVIDIA driver"),
     ],
 )
@@ -162,24 +165,29 @@ def test_a_session_is_compared_and_timed(
     exported: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The measuring itself, on the CPU's FP16 graph."""
-    small = parity.default_cases("msrnet", size=(33, 47), count=1)
-    monkeypatch.setattr(parity, "default_cases", lambda name: small)
+    small = parity_set.default_cases("msrnet", size=(33, 47), count=1)
+    monkeypatch.setattr(parity_set, "default_cases", lambda name: small)
+    monkeypatch.setattr(gpu_step, "METHOD", Method(rounds=3, repeats=2, warm_up=0.0, pause=0.0, memory=False))
     folder = exported("msrnet")
     reference = gpu_step.reference("msrnet", folder / "msrnet.onnx", tmp_path, (48, 64))
     assert (reference["backend"], reference["cases"]) == ("onnxruntime", len(small) + 1)
-    enhancer = Enhancer(folder / "msrnet_fp16.onnx", backend="onnxruntime")
+    asked: list[contenders.Contender] = []
 
-    def timed() -> tuple[float, float]:
-        logging.getLogger("retinexrt.tensorrt").warning("no CUDA graph for %s", (1, 48, 64, 3))
-        return 1.0, 2.0
+    def on_the_cpu(contender: contenders.Contender) -> contenders.OpenContender:
+        asked.append(contender)
+        opened = contenders.open_contender(replace(contender, backend="onnxruntime"))
 
-    def open_session(backend: str, artifact: Path, size: tuple[int, int]) -> gpu_step.Subject:
-        return gpu_step.Subject("CPU", lambda images: np.asarray(enhancer(images)), timed, True, enhancer.close)
+        def timed() -> Sample:
+            logging.getLogger("retinexrt.tensorrt").warning("no CUDA graph for %s", (1, 48, 64, 3))
+            return Sample(2.0, 0.25, 1.0, 0.5)
 
-    monkeypatch.setattr(gpu_step, "_open_session", open_session)
+        return replace(opened, run=timed)
+
+    monkeypatch.setattr(gpu_step, "open_contender", on_the_cpu)
     found = gpu_step.measure("msrnet", "tensorrt", folder / "msrnet_fp16.onnx", tmp_path, (48, 64))
-    assert found["latency"]["device_ms"]["p50"] == 1.0
-    assert found["latency"]["with_transfers_ms"]["count"] == gpu_step.SAMPLES
+    assert [(one.kind, one.backend, one.device) for one in asked] == [("retinexrt", "tensorrt", "cuda")]
+    assert found["row"]["computing"]["p50"] == 1.0 and found["row"]["total"]["p50"] == 2.0
+    assert found["row"]["total"]["count"] == 6 and found["row"]["estimate_compute"] is None
     assert found["warnings"] == ["WARNING: no CUDA graph for (1, 48, 64, 3)"]
     assert set(found["parity"]) == {"photograph", "hard"}
     assert found["parity"]["photograph"]["p999_codes"] <= 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from benchmarks import latency
 from benchmarks.harness import claims, contenders, memory, record, timing
-from benchmarks.harness.contenders import AGAINST, Spec
+from benchmarks.harness.contenders import INT8, KINDS, Contender
 from benchmarks.latency import Method, Row, Table
 from runtime.backends import onnxruntime_cuda
 from runtime.errors import BackendUnavailableError, InputError
@@ -30,14 +31,14 @@ def small_peaks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Specified provider 'CUDAExecutionProvider'")
-def test_a_bare_rival_on_the_gpu_never_runs_on_the_cpu(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bare_contender_on_the_gpu_never_runs_on_the_cpu(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
     """ONNX Runtime goes on without its CUDA provider where that can't be loaded, and says nothing."""
     if onnxruntime_cuda.PROVIDER in onnxruntime.get_available_providers():
         pytest.skip("this onnxruntime has the CUDA provider")
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [onnxruntime_cuda.PROVIDER, "CPUExecutionProvider"])
-    spec = Spec("onnxruntime", str(exported("msr") / "msr.onnx"), 32, 48, device="cuda")
+    contender = Contender("onnxruntime", str(exported("msr") / "msr.onnx"), 32, 48, device="cuda")
     with pytest.raises(BackendUnavailableError, match=r"CUDAExecutionProvider can't be loaded.*retinexrt\[gpu\]"):
-        contenders.open_contender(spec)
+        contenders.open_contender(contender)
 
 
 @pytest.mark.parametrize("kind", ["retinexrt", "torch", "onnxruntime", "openvino"])
@@ -46,8 +47,8 @@ def test_every_contender_computes_the_same_pictures(exported: Exported, kind: st
         pytest.importorskip("openvino", reason="OpenVINO is not installed")
     path = exported("msr") / "msr.onnx"
     images = contenders.dark_pictures(2, 32, 48)
-    reference = contenders.open_contender(Spec("onnxruntime", str(path), 32, 48, batch=2)).enhance(images)
-    contender = contenders.open_contender(Spec(kind, str(path), 32, 48, batch=2, threads=1))
+    reference = contenders.open_contender(Contender("onnxruntime", str(path), 32, 48, batch=2)).enhance(images)
+    contender = contenders.open_contender(Contender(kind, str(path), 32, 48, batch=2, threads=1))
     found = contender.enhance(images)
     assert contender.run().total > 0
     contender.close()
@@ -56,28 +57,28 @@ def test_every_contender_computes_the_same_pictures(exported: Exported, kind: st
 
 
 def test_an_unknown_contender_is_named() -> None:
-    with pytest.raises(InputError, match=r"unknown contender 'tflite'; known: torch"):
-        latency.make_specs([Path("x.onnx")], ["tflite"], (32, 32), 1, None)
+    with pytest.raises(InputError, match=r"unknown contender 'tflite'; known: retinexrt, torch"):
+        latency.make_contenders([Path("x.onnx")], ["tflite"], (32, 32), 1, None)
 
 
 def test_other_contenders_run_the_first_engines_network() -> None:
-    specs = latency.make_specs([Path("a.onnx"), Path("b.onnx")], ["torch"], (32, 48), 2, 1)
-    assert [(spec.kind, spec.artifact) for spec in specs] == [
+    found = latency.make_contenders([Path("a.onnx"), Path("b.onnx")], ["torch"], (32, 48), 2, 1)
+    assert [(one.kind, one.artifact) for one in found] == [
         ("retinexrt", "a.onnx"),
         ("retinexrt", "b.onnx"),
         ("torch", "a.onnx"),
     ]
-    assert {(spec.height, spec.width, spec.batch, spec.threads, spec.device) for spec in specs} == {(32, 48, 2, 1, "cpu")}
-    assert latency.make_specs([Path("a.plan")], ["torch"], (32, 48), 1, None)[1].device == "cuda"
+    assert {(one.height, one.width, one.batch, one.threads, one.device) for one in found} == {(32, 48, 2, 1, "cpu")}
+    assert latency.make_contenders([Path("a.plan")], ["torch"], (32, 48), 1, None)[1].device == "cuda"
 
 
 def test_precisions_are_not_mixed_unless_asked(exported: Exported) -> None:
     folder = exported("msr")
-    both = latency.make_specs([folder / "msr.onnx", folder / "msr_fp16.onnx"], [], (32, 32), 1, None)
+    both = latency.make_contenders([folder / "msr.onnx", folder / "msr_fp16.onnx"], [], (32, 32), 1, None)
     with pytest.raises(InputError, match=r"one precision, found fp32: msr\.onnx .*fp16: msr_fp16\.onnx.*--mix"):
         latency.check_comparable(both, mix=False)
     latency.check_comparable(both, mix=True)
-    rounded = latency.make_specs([folder / "msr.onnx"], ["openvino-bf16"], (32, 32), 1, None)
+    rounded = latency.make_contenders([folder / "msr.onnx"], ["openvino-bf16"], (32, 32), 1, None)
     with pytest.raises(InputError, match="bf16"):
         latency.check_comparable(rounded, mix=False)
 
@@ -86,22 +87,22 @@ def test_an_artifact_of_another_size_is_refused(tmp_path: Path) -> None:
     from export.exporter import Options, export_network, write
 
     path = write(export_network("msr", Options(size=(32, 48))), tmp_path)[0]
-    latency.check_comparable([Spec("retinexrt", str(path), 32, 48)], mix=False)
+    latency.check_comparable([Contender("retinexrt", str(path), 32, 48)], mix=False)
     with pytest.raises(InputError, match="does not take 1x64x64"):
-        latency.check_comparable([Spec("retinexrt", str(path), 64, 64)], mix=True)
+        latency.check_comparable([Contender("retinexrt", str(path), 64, 64)], mix=True)
 
 
 def test_a_table_of_real_runs(exported: Exported, small_peaks: None, tmp_path: Path) -> None:
     folder = exported("msr")
-    specs = latency.make_specs([folder / "msr.onnx"], ["onnxruntime", "torch"], (32, 48), 2, 1)
-    table = latency.measure(specs, QUICK)
+    found = latency.make_contenders([folder / "msr.onnx"], ["onnxruntime", "torch"], (32, 48), 2, 1)
+    table = latency.measure(found, QUICK)
     first, second, third = table.rows
     assert first.ratio is None
     assert second.ratio is not None and second.ratio.low <= second.ratio.value <= second.ratio.high
     assert third.kind == "torch"
     assert all(row.total.count == QUICK.rounds * QUICK.repeats for row in table.rows)
     assert first.throughput == pytest.approx(2e3 / first.total.p50)
-    assert first.floor is not None and first.floor > 0
+    assert first.estimate is not None and first.estimate > 0
     assert first.computing is None
     text = latency.to_text(table)
     assert "2x32x48" in text and claims.CAVEAT in text
@@ -114,7 +115,7 @@ def _row(**changes: Any) -> Row:
     row = Row(
         label="x", kind="retinexrt", network="blnet", artifact={}, precision="fp16", device="cuda:0", total=spread,
         to_device=spread, computing=spread, to_host=spread, throughput=500.0, warm_up=timing.WarmUp(10, 1.0, True), drift=0.0,
-        host_mb=100.0, gpu_mb=50.0, ratio=None, gmac=1.0, megabytes=1.0, floor_compute=0.5, floor_memory=1.0,
+        host_mb=100.0, gpu_mb=50.0, ratio=None, gmac=1.0, megabytes=1.0, estimate_compute=0.5, estimate_memory=1.0,
     )  # fmt: skip
     return replace(row, **changes)
 
@@ -131,9 +132,9 @@ def test_what_a_reader_must_know_stands_under_the_table() -> None:
     assert "to GPU" in text
 
 
-def test_the_floor_needs_the_precisions_peak() -> None:
-    assert _row().floor == 1.0
-    assert _row(floor_compute=None).floor is None
+def test_the_estimate_needs_the_precisions_peak() -> None:
+    assert _row().estimate == 1.0
+    assert _row(estimate_compute=None).estimate is None
 
 
 def test_claims_have_sources() -> None:
@@ -146,7 +147,7 @@ def test_claims_have_sources() -> None:
 def test_without_a_gpu_a_plan_gets_two_lines(
     exported: Exported, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("benchmarks.latency.gpu_problem", lambda: "there is no NVIDIA driver here")
+    monkeypatch.setattr("benchmarks.harness.contenders.gpu_problem", lambda: "there is no NVIDIA driver here")
     monkeypatch.setattr("runtime.artifact.locate.find", lambda name: Path(name) if name == "pdn.onnx" else None)
     assert latency.main(["--engine", "pdn_fp16.plan"]) == 2
     missing, instead = capsys.readouterr().err.splitlines()
@@ -186,20 +187,38 @@ def test_the_command(
     assert written["configuration"]["method"]["rounds"] == 2
 
 
+def test_a_slow_contender_gets_fewer_rounds() -> None:
+    opened: Any = replace(_opened(lambda: timing.Sample(1.0)), run=lambda: timing.timed(lambda: time.sleep(0.002))())
+    method = Method(rounds=1000, repeats=4, warm_up=0.0, pause=0.0, seconds=0.1)
+    (taken,) = latency.take([opened], method)
+    assert 3 <= len(taken.turns) <= 10 and len(taken.samples) == 4 * len(taken.turns)
+
+
+def _opened(run: Callable[[], timing.Sample]) -> contenders.OpenContender:
+    info: Any = None
+    return contenders.OpenContender(Contender("torch", "x", 1, 1), info, "x", "fp32", "cpu", run, lambda images: images)
+
+
 def test_memory_of_a_process_that_fails_is_unknown(tmp_path: Path) -> None:
-    assert memory.measure(Spec("retinexrt", str(tmp_path / "absent.onnx"), 32, 32)) is None
+    assert memory.measure(Contender("retinexrt", str(tmp_path / "absent.onnx"), 32, 32)) is None
 
 
 def test_every_contender_says_its_precision(exported: Exported) -> None:
     from export.onnx_files import load
 
     _, info = load(exported("msr") / "msr_fp16.onnx")
-    found = {kind: Spec(kind, "x", 1, 1).precision(info) for kind in ("retinexrt", *AGAINST)}
+    found = {kind: Contender(kind, "x", 1, 1).precision(info) for kind in KINDS}
     assert found == {
-        "retinexrt": "fp16", "torch": "fp32", "torch-compile": "fp32", "onnxruntime": "fp16", "openvino": "fp32",
+        "retinexrt": "fp16", "torch": "fp32", "torch-compile": "fp32", "torch-graph": "fp32", "onnxruntime": "fp16",
+        "openvino": "fp32",
         "openvino-bf16": "bf16", "retinexrt-bf16": "bf16",
     }  # fmt: skip
-    assert Spec("torch", "x", 1, 1, device="cuda").precision(info) == "fp16"
+    assert Contender("torch", "x", 1, 1, device="cuda").precision(info) == "fp16"
+    quantised = replace(info, network=info.network + INT8, precision="fp32")
+    assert {kind: Contender(kind, "x", 1, 1).precision(quantised) for kind in ("retinexrt", "onnxruntime")} == {
+        "retinexrt": "int8",
+        "onnxruntime": "int8",
+    }
 
 
 class FakeCuda:
@@ -295,7 +314,7 @@ def test_a_plan_on_a_gpu() -> None:
     plan = locate.find("pdn_fp16.plan")
     if contenders.gpu_problem() or plan is None:
         pytest.skip("no GPU, or no plan built for it")
-    table = latency.measure(latency.make_specs([plan], ["torch"], (400, 600), 1, None), QUICK)
+    table = latency.measure(latency.make_contenders([plan], ["torch"], (400, 600), 1, None), QUICK)
     row = table.rows[0]
     assert row.computing is not None and row.to_device is not None and row.to_host is not None
     assert row.total.p50 > row.computing.p50
@@ -305,4 +324,4 @@ def test_a_plan_on_a_gpu() -> None:
 def test_a_missing_library_names_its_command(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "openvino", None)
     with pytest.raises(BackendUnavailableError, match=r"retinexrt\[openvino\]"):
-        contenders.open_contender(Spec("openvino", str(exported("msr") / "msr.onnx"), 32, 32))
+        contenders.open_contender(Contender("openvino", str(exported("msr") / "msr.onnx"), 32, 32))

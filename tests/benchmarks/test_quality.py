@@ -13,6 +13,7 @@ import pytest
 from benchmarks import quality
 from benchmarks.measures import quality as measures
 from benchmarks.measures.fsim import feature_similarity, phase_congruency
+from benchmarks.pictures import pairs as pairs_of
 from train.errors import DataError
 
 PIQ_EVEN, PIQ_ODD = 0.85341, 0.85350
@@ -191,10 +192,10 @@ def test_raw_input_scores_what_it_must(folder: Path, capsys: pytest.CaptureFixtu
 
 
 def test_any_callable_is_scored(folder: Path) -> None:
-    scored = quality.measure(lambda image: image + np.uint8(10), quality.find(folder, None), ["psnr"])
+    scored = quality.measure(lambda image: image + np.uint8(10), pairs_of.find(folder, None), ["psnr"])
     assert scored[0].values["psnr"] == math.inf
     with pytest.raises(quality.InputError, match="expected uint8"):
-        quality.measure(lambda image: image[1:], quality.find(folder, None), ["psnr"])
+        quality.measure(lambda image: image[1:], pairs_of.find(folder, None), ["psnr"])
 
 
 def test_an_output_that_equals_its_truth_is_recorded_as_null(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -232,19 +233,19 @@ def test_lol_as_distributed(folder: Path) -> None:
         for index in range(3):
             cv2.imwrite(str(folder / "our485" / side / f"{index}.png"), flat(index, index, index))
         (folder / side).rename(folder / "eval15" / side)
-    assert quality.choose_split(folder, None) == "eval15"
-    names = {split: [pair.name for pair in quality.find(folder, split)] for split in ("eval15", "train", "val", "all")}
+    assert pairs_of.choose_split(folder, None) == "eval15"
+    names = {split: [pair.name for pair in pairs_of.find(folder, split)] for split in ("eval15", "train", "val", "all")}
     assert names == {"eval15": ["1", "2"], "train": ["0", "1"], "val": ["2"], "all": ["0", "1", "2", "1", "2"]}
     with pytest.raises(DataError, match="no split 'test'"):
-        quality.find(folder, "test")
+        pairs_of.find(folder, "test")
 
 
 def test_a_split_of_pairs_csv(folder: Path) -> None:
     (folder / "pairs.csv").write_text("low,high,split\nlow/1.png,high/1.webp,val\nlow/2.png,high/2.png,train\n")
-    assert [pair.name for pair in quality.find(folder, "val")] == ["1"]
-    assert len(quality.find(folder, None)) == 2
+    assert [pair.name for pair in pairs_of.find(folder, "val")] == ["1"]
+    assert len(pairs_of.find(folder, None)) == 2
     with pytest.raises(DataError, match="'test'"):
-        quality.find(folder, "test")
+        pairs_of.find(folder, "test")
 
 
 def test_errors_are_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -260,6 +261,6 @@ def test_errors_are_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_raw_input_on_real_pairs(data: Path) -> None:
-    pairs = quality.find(data / "LOL", "val")[:3]
+    pairs = pairs_of.find(data / "LOL", "val")[:3]
     scored = quality.measure(lambda image: image, pairs, ["psnr", "ssim"])
     assert all(4 < each.values["psnr"] < 12 and each.values["ssim"] < 0.4 for each in scored)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -11,12 +12,15 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import bench, report, scaling
+from benchmarks import bench, gpu, report, scaling
 from benchmarks.harness import marks, record, timing
 from benchmarks.harness.record import Environment, Record
 from benchmarks.latency import Row, Table
 from benchmarks.measures import differences
-from benchmarks.parity import Measurement, results
+from benchmarks.pages import readme, results
+from benchmarks.parity import Measurement
+from benchmarks.parity import results as parity_results
+from benchmarks.studies import machines_needed
 
 MACHINE = Environment("a CPU", 4, ("avx2",), 16.0, "Linux x86_64", "3.11.7", {"torch": "2.13"}, 0.25)
 
@@ -31,7 +35,7 @@ def _row(label: str, kind: str, ms: float, **changes: Any) -> Row:
         label=label, kind=kind, network="blnet", artifact={}, precision="fp32", device="cpu", total=timing.spread([ms] * 9),
         to_device=None, computing=None, to_host=None, throughput=1e3 / ms, warm_up=timing.WarmUp(10, 1.0, True), drift=0.0,
         host_mb=123.0, gpu_mb=None, ratio=None if kind == "retinexrt" else timing.Ratio(ms / 40.0, 1.1, 1.9), gmac=1.0,
-        megabytes=1.0, floor_compute=8.0, floor_memory=5.0,
+        megabytes=1.0, estimate_compute=8.0, estimate_memory=5.0,
     )  # fmt: skip
     return replace(row, **changes)
 
@@ -55,7 +59,7 @@ def records() -> dict[str, Record]:
     }
     return {
         "latency-blnet": _record("latency", {"network": "blnet", "trained": False}, [table]),
-        "parity-blnet": _record("parity", {"network": "blnet", "trained": True}, results("blnet", measured)),
+        "parity-blnet": _record("parity", {"network": "blnet", "trained": True}, parity_results("blnet", measured)),
         "quality_blnet": _record(
             "quality",
             {"network": "blnet", "precision": "fp32", "data": "LOL", "split": "val", "pictures": 36, "trained": True},
@@ -67,7 +71,7 @@ def records() -> dict[str, Record]:
 
 
 def test_every_kind_of_record_has_its_section_and_figures(records: dict[str, Record]) -> None:
-    pages = report.generate(records)
+    pages = results.generate(records)
     page = pages["RESULTS.md"]
     for part in (
         "## Latency", "61.25", "1.53 [1.10, 1.90]", "last never settled (drift +50%)", "The network was untrained",
@@ -78,7 +82,7 @@ def test_every_kind_of_record_has_its_section_and_figures(records: dict[str, Rec
     ):  # fmt: skip
         assert part in page, part
     assert "takes 1.53 times the time of ours" in page
-    assert report._NO_GPU in page  # pyright: ignore[reportPrivateUsage]
+    assert results._NO_GPU in page  # pyright: ignore[reportPrivateUsage]
     linked = set(re.findall(r"\((plots/[^)]+\.svg)\)", page))
     assert linked == set(pages) - {"RESULTS.md"}
     for name in linked:
@@ -92,25 +96,68 @@ def test_figures_of_a_gpu_are_shown_where_there_are_any(records: dict[str, Recor
     )
     gpu = record.Gpu("A GPU", "580.1", "8.9", "24 GiB", "1800 MHz", "2500 MHz", "1 MHz", "300 W", "50")
     records["latency-gpu"] = _record("latency", {"network": "blnet"}, [Table(400, 600, 1, (row,), (), (gpu,))])
-    page = report.generate(records)["RESULTS.md"]
-    assert report._NO_GPU not in page  # pyright: ignore[reportPrivateUsage]
+    page = results.generate(records)["RESULTS.md"]
+    assert results._NO_GPU not in page  # pyright: ignore[reportPrivateUsage]
     assert "|0.125|0.125|0.125|77|" in page
     assert "A GPU ran at 1800 MHz (at most 2500 MHz)" in page
 
 
-def test_a_broken_limit_is_said(records: dict[str, Record]) -> None:
-    bad = [
-        Measurement(
-            "onnx fp32, ONNX Runtime", "fp32", "night", "photograph", (1, 9, 9, 3), differences.Difference({0: 9, 40: 1})
-        )
+def _gpu_record() -> Record:
+    """As `make gpu` leaves one: a contender that was timed, one that could not be built, and one left out."""
+    part = timing.spread([0.125])
+    row = _row("ours on TensorRT", "retinexrt", 2.0, network="pdn", device="cuda:0", precision="fp16", computing=part)
+    parity = {"photograph": {"cases": 6, "psnr": 61.25, "p999_codes": 1, "max_codes": 2}}
+    outcomes = [
+        gpu.Outcome("tests", "", "ok", 9.0, words=("58 passed, 2 skipped",)),
+        gpu.Outcome("pdn: tensorrt", "pdn", "ok", 9.0, {"row": asdict(row), "parity": parity, "warnings": []}),
+        gpu.Outcome("pdn: build with tensorrt_rtx", "pdn", "failed", 9.0, words=("one", "SM 9.0 is not supported")),
+        gpu.Outcome("pdn: tensorrt_rtx", "pdn", "needs another step", 0.0),
     ]
-    records["parity-pdn"] = _record("parity", {"network": "pdn", "trained": True}, results("pdn", bad))
-    page = report.generate(records)["RESULTS.md"]
+    card = record.Gpu("NVIDIA X", "580.1", "9.0", "80 GiB", "1 MHz", "2 MHz", "1 MHz", "1 W", "50")
+    settings = {"networks": ["pdn"], "size": "400x600", "minutes": 30.0, "gpu": "NVIDIA X"}
+    return _record("gpu", settings, [asdict(outcome) for outcome in outcomes], replace(MACHINE, gpus=(card,)))
+
+
+def test_the_record_of_make_gpu_reaches_the_pages(records: dict[str, Record]) -> None:
+    found = {**records, "gpu-nvidia-x": _gpu_record()}
+    page = results.generate(found)["RESULTS.md"]
+    for part in (
+        "### NVIDIA X, 400x600",
+        "|pdn|ours on TensorRT|fp16|0.125|2.000|2.000|61.2|1|2|",
+        "GPU tests: 58 passed, 2 skipped.",
+        "|pdn: build with tensorrt_rtx|failed|SM 9.0 is not supported|",
+        "1 of 4 steps were left out",
+        "NVIDIA X, driver 580.1",
+    ):
+        assert part in page, part
+    assert results._NO_GPU not in page  # pyright: ignore[reportPrivateUsage]
+    assert "|NVIDIA X, measured|2.0|500|1|1|" in machines_needed.classes(found)
+
+
+def test_records_of_other_weights_are_named(tmp_path: Path) -> None:
+    (tmp_path / "pdn.safetensors").write_bytes(b"shipped")
+    shipped = hashlib.sha256(b"shipped").hexdigest()
+    kinds = {
+        "quality_pdn": _record("quality", {"network": "pdn", "weights_sha256": "0" * 64}, {}),
+        "parity-pdn": _record("parity", {"network": "pdn", "weights_sha256": shipped}, {}),
+        "parity-msr": _record("parity", {"network": "msr", "weights_sha256": None}, {}),
+        "quality_trial": _record("quality", {"network": "pdn-int8", "weights_sha256": "1" * 64}, {}),
+    }
+    (line,) = report.of_other_weights(kinds, tmp_path)
+    assert line.startswith("quality_pdn was measured with other weights than pdn.safetensors")
+    assert line.endswith("measure it again with: python benchmarks/quality.py --record")
+
+
+def test_a_broken_limit_is_said(records: dict[str, Record]) -> None:
+    off = differences.Difference({0: 9, 40: 1})
+    bad = [Measurement("onnx fp32, ONNX Runtime", "fp32", "night", "photograph", (1, 9, 9, 3), off)]
+    records["parity-pdn"] = _record("parity", {"network": "pdn", "trained": True}, parity_results("pdn", bad))
+    page = results.generate(records)["RESULTS.md"]
     assert "BROKEN" in page and "40 codes at the worst sample" in page
 
 
 def test_no_records_make_a_page_without_figures() -> None:
-    assert report.generate({}) == {"RESULTS.md": report._HEAD.rstrip() + "\n"}  # pyright: ignore[reportPrivateUsage]
+    assert results.generate({}) == {"RESULTS.md": results._HEAD.rstrip() + "\n"}  # pyright: ignore[reportPrivateUsage]
 
 
 def test_a_typed_figure_and_a_leftover_plot_are_noticed(records: dict[str, Record], tmp_path: Path) -> None:
@@ -132,8 +179,8 @@ def test_the_tracked_page_is_that_of_the_tracked_records() -> None:
 
 
 def test_slopes() -> None:
-    assert scaling.slope([1.0, 2.0, 8.0], [3.0, 6.0, 24.0]) == pytest.approx(1.0)
-    assert scaling.slope([1.0, 4.0], [2.0, 1.0]) == pytest.approx(-0.5)
+    assert timing.slope([1.0, 2.0, 8.0], [3.0, 6.0, 24.0]) == pytest.approx(1.0)
+    assert timing.slope([1.0, 4.0], [2.0, 1.0]) == pytest.approx(-0.5)
 
 
 def test_bench_runs_what_is_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -168,9 +215,9 @@ def test_every_page_shows_the_figures_of_the_tracked_records() -> None:
     records = record.read_all()
     marks = {(page.name, name) for page, name, _ in report.figures(records)}
     assert marks == {
-        *(("README.md", "networks"), ("runtime.md", "gate"), ("runtime.md", "wrapper"), ("cpp.md", "embedding")),
-        *(("NOTES.md", name) for name in ("fast", "ablation", "black")),
-        *(("cluster.md", name) for name in ("scale", "sizing", "classes")),
+        *(("README.md", "networks"), ("runtime.md", "gate"), ("runtime.md", "overhead"), ("cpp.md", "cpp_calls")),
+        *(("NOTES.md", name) for name in ("fast", "zeros")),
+        *(("cluster.md", name) for name in ("ray_cost", "sizing", "classes")),
     }
     assert report.stale_figures(records) == [], "make them with: python benchmarks/report.py"
 
@@ -182,6 +229,7 @@ def test_one_command_mends_every_page(
     page.write_text("<!-- figures: black -->\nold\n<!-- end of black -->\n")
     monkeypatch.setattr(report, "RESULTS", tmp_path / "benchmarks" / "results")
     monkeypatch.setattr(report, "read_all", lambda: records)
+    monkeypatch.setattr(report, "of_other_weights", lambda records: [])
     monkeypatch.setattr(report, "figures", lambda records: [(page, "black", "new")])
     assert report.main(["--check"]) == 1
     assert "page.md, black, is out of date: make it with: python benchmarks/report.py" in capsys.readouterr().out
@@ -198,7 +246,7 @@ def test_the_readme_table_holds_what_was_measured_the_best_first(records: dict[s
         results={"summary": {"psnr": {"mean": 21.5}, "ssim": {"mean": 0.81234}, "lpips": {"mean": 0.2}}},
     )
     untrained = replace(first, configuration={**first.configuration, "network": "dsn", "trained": False})
-    found = report.readme_figures({**records, "quality_sri": better, "quality_dsn": untrained}).splitlines()
+    found = readme.readme_figures({**records, "quality_sri": better, "quality_dsn": untrained}).splitlines()
     assert found[0] == "|network|PSNR, dB|SSIM|LPIPS|CPU, ms|"
     assert found[2:4] == ["|`sri`|21.50|0.812|0.200|-|", "|`blnet`|20.14|-|0.313|40|"]
     assert "dsn" not in "".join(found) and "4 cores of a CPU" in found[-1]
@@ -219,7 +267,7 @@ def test_what_is_faster_is_held_against_the_best_exact_one(records: dict[str, Re
     )
     table = _record("latency", {"network": "blnet", "trained": True}, [Table(400, 600, 1, rows, ())])
     found = {**records, "latency-fast": table, "quality_fast": fast}
-    lines = report.fast_figures(found).splitlines()
+    lines = readme.fast_figures(found).splitlines()
     assert lines[0] == "||precision|p50 ms|times as fast|PSNR less blnet's|SSIM less blnet's|"
     assert lines[2:6] == [
         "|ours|fp32|40.0|0.80|+0.00|-|",
@@ -228,5 +276,5 @@ def test_what_is_faster_is_held_against_the_best_exact_one(records: dict[str, Re
         "|fast|bf16|8.0|4.00|-0.24|-|",
     ]
     assert "as theirs, the best FP32 of the same run" in lines[-1]
-    titles = [line for line in report.generate(found)["RESULTS.md"].splitlines() if line.startswith("### blnet")]
+    titles = [line for line in results.generate(found)["RESULTS.md"].splitlines() if line.startswith("### blnet")]
     assert len(titles) == len(set(titles)) == 2

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.harness import record
-from benchmarks.studies.cpp_calls import PAGE, figures
+from benchmarks.studies.cpp_calls import STUDY
 from runtime import artifact, exposure, tiling
 from tests.cpp.conftest import CMAKE_DIR, PROJECT, call, compile_, configure, run
 from tests.runtime.conftest import make_info, write_artifact
@@ -185,4 +185,4 @@ def test_an_unknown_component_and_a_later_version_are_refused(tmp_path: Path) ->
 
 
 def test_the_page_holds_the_figures_of_the_record() -> None:
-    assert figures(record.read(record.RESULTS / "embedding.json")) in PAGE.read_text()
+    assert STUDY.figures(record.read(record.RESULTS / "cpp_calls.json")) in STUDY.page.read_text()

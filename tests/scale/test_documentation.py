@@ -14,7 +14,7 @@ from benchmarks.studies.ray_cost import Point
 from runtime.commands.main import _parser, main  # pyright: ignore[reportPrivateUsage]
 from runtime.scale import ledger, model_repository, segments, worker
 
-TEXT = ray_cost.PAGE.read_text() + (ray_cost.PAGE.parent / "triton.md").read_text()
+TEXT = ray_cost.STUDY.page.read_text() + (ray_cost.STUDY.page.parent / "triton.md").read_text()
 
 
 def test_its_constants_are_those_of_the_code() -> None:
@@ -42,13 +42,13 @@ def test_its_options_are_known(capsys: pytest.CaptureFixture[str]) -> None:
 def _artifact() -> model_repository.Artifact:
     from tests.runtime.conftest import make_info
 
-    return model_repository.Artifact(ray_cost.PAGE, make_info())
+    return model_repository.Artifact(ray_cost.STUDY.page, make_info())
 
 
 def _record(points: list[Point]) -> record.Record:
     configuration = {"artifact": "pdn.onnx", "network": "pdn", "backend": "onnxruntime", "size": [400, 600], "rounds": 3}
     machine = replace(record.environment(), cores=2, load=0.1, cpu="a processor")
-    made = record.make("scale", configuration, {"points": points}, machine)
+    made = record.make("ray_cost", configuration, {"points": points}, machine)
     return replace(made, command="python -m benchmarks.studies.ray_cost --record")
 
 
@@ -59,9 +59,9 @@ def _point(workers: int, threads: int, seconds: float, start: float, wait: float
 def test_where_it_pays_is_computed_from_the_points() -> None:
     plain = [_point(0, 1, 50.0, 0.5), _point(0, 2, 30.0, 0.5)]
     text = ray_cost.figures(_record([*plain, _point(1, 1, 51.0, 6.0), _point(2, 1, 25.5, 6.0), _point(4, 1, 1.5, 6.0, 50.0)]))
-    assert "| plain command, 1 thread | 2.00 | | 0.5 |" in text
-    assert "| Ray, 1 worker | 1.96 | 98% | 6.0 |" in text and "| Ray, 2 workers | 3.92 | 98% | 6.0 |" in text
-    assert "| Ray, 4 workers, simulated | 66.7 | 83% | 6.0 |" in text
+    assert "|plain command, 1 thread|2.00||0.5|" in text
+    assert "|Ray, 1 worker|1.96|98%|6.0|" in text and "|Ray, 2 workers|3.92|98%|6.0|" in text
+    assert "|Ray, 4 workers, simulated|66.7|83%|6.0|" in text
     assert "One worker takes +10.0 ms a picture against the plain command (+2.0%)" in text
     # 5.5 seconds more to start, 45 ms less for each picture.
     assert "is ahead of the plain command with 2 threads from 122 pictures on" in text
@@ -109,6 +109,6 @@ def test_gpus_are_estimated_until_one_is_measured() -> None:
     text = machines_needed.classes(records)
     assert "No GPU has been measured: every row is an estimate." in text
     # Of 0.49 ms of arithmetic and 1.25 ms of memory the longer one, four times.
-    assert "| T4 (7.5), estimate | 5.0 | 200 | 1 | 2 |" in text
+    assert "|T4 (7.5), estimate|5.0|200|1|2|" in text
     text = machines_needed.classes({**records, "latency-pdn-gpu": _latency("cuda:0", 2.0)})
     assert "measured | 2.0 | 500 | 1 | 1 |" in text and "No GPU" not in text

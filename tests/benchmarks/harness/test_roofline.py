@@ -37,14 +37,14 @@ def test_global_means_do_not_grow_with_the_picture(exported: Callable[[str], Pat
     assert 4.5 < large.gmac / small.gmac < 9
 
 
-def test_the_floor_is_the_larger_of_both() -> None:
+def test_the_estimate_is_the_larger_of_both() -> None:
     peaks = roofline.Peaks("cpu", {"fp32": 100.0}, 10.0)
-    found = roofline.floor(roofline.Work(gmac=1.0, megabytes=50.0), peaks, "fp32")
+    found = roofline.estimate(roofline.Work(gmac=1.0, megabytes=50.0), peaks, "fp32")
     assert found is not None
     assert found.compute == pytest.approx(20.0)  # 2 GFLOP at 100 GFLOP/s
     assert found.memory == pytest.approx(5.0)  # 50 MB at 10 GB/s
     assert found.milliseconds == found.compute
-    assert roofline.floor(roofline.Work(1.0, 1.0), peaks, "int8") is None
+    assert roofline.estimate(roofline.Work(1.0, 1.0), peaks, "int8") is None
 
 
 def test_peaks_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.pictures.pairs import find
 from benchmarks.studies import gate
 from runtime import Enhancer
 from runtime.artifact import locate
-from runtime.media import pictures
 from tests.runtime.conftest import make_info, write_artifact
+from train.pairs import read_picture
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +27,8 @@ def pdn() -> Enhancer:
 
 @pytest.mark.slow
 def test_bright_pictures_are_left_alone_and_dark_ones_are_not(pdn: Enhancer, data: Path) -> None:
-    files = gate.pairs(data / "LOL")[::3]
-    bright = gate.measure_bright(pdn, sorted({high for _, high in files}))
+    files = find(data / "LOL", "val")[::3]
+    bright = gate.measure_bright(pdn, sorted({pair.high for pair in files}))
     assert bright.below_30 == 0
     assert bright.mean_without_gate < 30
     dark = gate.measure_dark(pdn, files)
@@ -36,9 +37,9 @@ def test_bright_pictures_are_left_alone_and_dark_ones_are_not(pdn: Enhancer, dat
 
 @pytest.mark.slow
 def test_dawn_comes_without_a_step(pdn: Enhancer, data: Path) -> None:
-    brights = sorted({high for _, high in gate.pairs(data / "LOL")})
+    brights = sorted({pair.high for pair in find(data / "LOL", "val")})
     for path in (brights[0], brights[-1]):
-        assert gate.flicker(pdn, pictures.read(path).rgb[::4, ::4], gate=True) <= 1.2
+        assert gate.flicker(pdn, read_picture(path)[::4, ::4], gate=True) <= 1.2
 
 
 def test_a_gate_that_drops_at_once_would_be_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -31,12 +32,12 @@ def test_black_is_kept_in_one_of_both_scores(data: Path) -> None:
     truth = cv2.imread(str(pair.high))
     assert truth is not None
     perfect = np.ascontiguousarray(truth[..., ::-1], dtype=np.uint8)
-    row = zeros.measure("perfect", lambda low: perfect, [pair])
+    row = zeros.score_both("perfect", lambda low: perfect, [pair])
     assert row.share == 0.25 and row.pictures == 1
     assert row.psnr == row.equal_mean == 100.0  # no error at all is cut off there
     quarter = (truth[:16, :24].astype(float) / 255) ** 2
     assert row.psnr_black == pytest.approx(-10 * np.log10(quarter.sum() / truth.size), abs=1e-3)
-    divided = zeros.measure("division", lambda low: low * np.uint8(9), [pair])
+    divided = zeros.score_both("division", lambda low: low * np.uint8(9), [pair])
     assert divided.psnr == divided.psnr_black < 20 and divided.equal_mean == divided.equal_mean_black
 
 
@@ -44,17 +45,17 @@ def test_it_runs_through_the_deployed_network(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(record, "RESULTS", tmp_path)
-    monkeypatch.setattr(zeros, "PAGE", tmp_path / "page.md")
-    zeros.PAGE.write_text("<!-- figures: black -->\n<!-- end of black -->\n")
-    assert zeros.main(["pdn-fast", "msrnet", "--data", str(data), "--record"]) == 0
-    found = record.read(tmp_path / "black.json")
+    study = replace(zeros.STUDY, page=tmp_path / "page.md")
+    study.page.write_text("<!-- figures: zeros -->\n<!-- end of zeros -->\n")
+    assert study.main(["pdn-fast", "msrnet", "--data", str(data), "--record"]) == 0
+    found = record.read(tmp_path / "zeros.json")
     assert [row["network"] for row in found.results] == ["pdn-fast", "msrnet"]
     assert all(row["psnr_black"] < row["psnr"] for row in found.results)
-    assert zeros.figures(found) in capsys.readouterr().out and zeros.figures(found) in zeros.PAGE.read_text()
+    assert zeros.figures(found) in capsys.readouterr().out and zeros.figures(found) in study.page.read_text()
 
 
 def test_bad_input_is_one_line(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert zeros.main(["--data", str(tmp_path / "absent")]) == 2
-    assert zeros.main(["nothing-like-it", "--data", str(data)]) == 2
+    assert zeros.STUDY.main(["--data", str(tmp_path / "absent")]) == 2
+    assert zeros.STUDY.main(["nothing-like-it", "--data", str(data)]) == 2
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 2 and "absent" in lines[0] and "nothing-like-it" in lines[1]

@@ -1,0 +1,302 @@
+"""RESULTS.md and its plots, from the records: the same to the byte for the same records."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from benchmarks.harness import claims, timings
+from benchmarks.harness.record import Environment, Record, by_kind
+from benchmarks.harness.tables import markdown, or_dash
+from benchmarks.harness.timing import DRIFT, slope
+from benchmarks.pages import charts, gpu
+from benchmarks.pages.readme import FAST
+
+_HEAD = """# Results
+
+`python benchmarks/report.py` makes this page from the records in `results/`; every figure is one of theirs. `make bench`
+measures on this machine and makes the page anew, `make gpu` does so on a machine with an NVIDIA GPU. The command of each
+record is the line under its table.
+"""
+
+_NO_GPU = "These records were made without a GPU, so no figure for one is shown; `make gpu` measures them."
+
+_METHOD = """A time is from a uint8 picture in host memory to a uint8 picture in host memory. Each contender is warmed up until
+two windows of runs agree within 5 %; then all take turns, in an order that rotates from round to round, and each turn begins
+with a run that is not counted. *Time / first* is the median ratio within rounds, with the 95 % interval of a bootstrap over
+rounds. *Memory* is the peak of a process of its own. *Estimate* is a roofline estimate: the graph's multiply-adds at the rate
+of the best matrix product measured on this machine, or its bytes at that of the best copy, whichever takes longer. It is no
+lower bound: Winograd convolutions need fewer operations, and fused layers move fewer bytes than those of every convolution's
+input and output, which it counts. No peak is known for INT8.
+"""
+
+#: Sections are shown in this order; the columns of quality tables too, as far as they were measured.
+_MEASURES = ("psnr", "ssim", "lpips", "ciede2000", "angular_error")
+
+
+def generate(records: Mapping[str, Record]) -> dict[str, str]:
+    """The page and its plots, by path under benchmarks/. Records of other kinds have pages of their own."""
+    plots: dict[str, str] = {}
+    of = by_kind(records)
+    sections = [
+        _HEAD,
+        *_latency(records, of["latency"], plots),
+        *gpu.section(of["gpu"]),
+        *_quality(of["quality"], records, plots),
+        *_parity(of["parity"], plots),
+        *_scaling(of["scaling"], plots),
+        *_machines([found for of_kind in of.values() for found in of_kind.values()]),
+    ]
+    return {"RESULTS.md": "\n".join(sections).rstrip() + "\n", **{f"plots/{name}.svg": text for name, text in plots.items()}}
+
+
+def _latency(every: Mapping[str, Record], records: Mapping[str, Record], plots: dict[str, str]) -> Iterable[str]:
+    if not records:
+        return
+    yield "## Latency\n"
+    yield _METHOD
+    if not any(row["device"].startswith("cuda") for _, _, row in timings.rows(every)):
+        yield f"{_NO_GPU}\n"
+    for name, record in records.items():
+        for table in record.results:
+            shape = f"{table['height']}x{table['width']}"
+            pictures = "one picture" if table["batch"] == 1 else f"{table['batch']} pictures at once"
+            more = " and what is faster, but not the same" if name == FAST else ""
+            yield f"### {record.configuration['network']}{more}, {shape}, {pictures}\n"
+            plot = f"{name}-{shape}"
+            plots[plot] = _latency_bars(record, table)
+            yield f"![Latency of {record.configuration['network']} at {shape}](plots/{plot}.svg)\n"
+            yield latencymarkdown(table["rows"])
+            yield from _remarks(record, table)
+        yield origin(record)
+    yield "### What papers claim\n"
+    rows = [[c.method, f"{c.milliseconds:g}", c.hardware, c.resolution, c.source] for c in claims.claims()]
+    yield markdown(["method", "ms", "hardware", "resolution", "source"], rows)
+    notes = dict.fromkeys(f"{claim.method}: {claim.note}" for claim in claims.claims() if claim.note)
+    yield "".join(f"{line[0].upper()}{line[1:]}.\n" for line in (*notes, claims.CAVEAT))
+
+
+def latencymarkdown(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows of `latency`, with the parts on a GPU where there are any."""
+    on_gpu = any(row["computing"] for row in rows)
+    head = [
+        "",
+        "precision",
+        "p50 ms",
+        "p90",
+        "p99",
+        "pictures/s",
+        "memory MB",
+        "time / first",
+        "estimate ms",
+        "time / estimate",
+    ]
+    head += ["to GPU", "on GPU", "back", "GPU MB"] if on_gpu else []
+    return markdown(head, [_latency_cells(row, on_gpu) for row in rows])
+
+
+def _latency_cells(row: Mapping[str, Any], on_gpu: bool) -> list[str]:
+    total, ratio, estimate = row["total"], row["ratio"], _estimate(row)
+    line = [row["label"], row["precision"], *(f"{total[key]:.2f}" for key in ("p50", "p90", "p99"))]
+    line += [f"{row['throughput']:.1f}", or_dash(row["host_mb"], ".0f")]
+    line.append("1" if ratio is None else f"{ratio['value']:.2f} [{ratio['low']:.2f}, {ratio['high']:.2f}]")
+    line += [or_dash(estimate, ".2f"), or_dash(total["p50"] / estimate if estimate else None, ".2f")]
+    if on_gpu:
+        line += [or_dash(row[part]["p50"] if row[part] else None, ".3f") for part in ("to_device", "computing", "to_host")]
+        line.append(or_dash(row["gpu_mb"], ".0f"))
+    return line
+
+
+def _latency_bars(record: Record, table: Mapping[str, Any]) -> str:
+    found = [charts.Bar(row["label"], row["total"]["p50"]) for row in table["rows"]]
+    if (table["height"], table["width"], table["batch"]) == (400, 600, 1):
+        found += [charts.Bar(f"{c.method}, claimed", c.milliseconds, claimed=True) for c in claims.claims()]
+    device = "on a GPU" if any(row["device"].startswith("cuda") for row in table["rows"]) else "on a CPU"
+    title = (
+        f"{record.configuration['network']} {device}, {table['height']}x{table['width']}: median time; pale: claimed, on GPUs"
+    )
+    return charts.bars(title, "ms", found)
+
+
+def _remarks(record: Record, table: Mapping[str, Any]) -> Iterable[str]:
+    """What a reader must know about a table."""
+    first = table["rows"][0]
+    others = [row for row in table["rows"][1:] if row["kind"] != "retinexrt" and row["precision"] == first["precision"]]
+    if others:
+        best = min(others, key=lambda row: row["ratio"]["value"])
+        times = best["ratio"]["value"]
+        what = f"The best alternative in {first['precision']}, {best['label']}"
+        yield f"{what}, takes {times:.2f} times the time of {first['label']}.\n"
+    for row in table["rows"]:
+        if not row["warm_up"]["settled"] or abs(row["drift"]) > DRIFT:
+            yield f"{row['label']} never settled (drift {row['drift']:+.0%}): read its figures as upper bounds.\n"
+    for card in table.get("gpus", []):
+        yield f"Right after the last sample {card['name']} ran at {card['sm_clock']} (at most {card['sm_clock_max']}).\n"
+    if not record.configuration.get("trained", True):
+        yield "The network was untrained; that changes its pictures, not its times.\n"
+
+
+def _estimate(row: Mapping[str, Any]) -> float | None:
+    if row["estimate_compute"] is None or row["estimate_memory"] is None:
+        return None
+    return max(row["estimate_compute"], row["estimate_memory"])
+
+
+def _quality(records: Mapping[str, Record], every: Mapping[str, Record], plots: dict[str, str]) -> Iterable[str]:
+    if not records:
+        return
+    yield "## Quality\n"
+    yield "Means over the pictures of a set, through the deployed artifact; no output is corrected with the truth.\n"
+    found = [name for record in records.values() for name in record.results["summary"]]
+    measures = [name for name in dict.fromkeys((*_MEASURES, *found)) if name in found]
+    lines: list[list[str]] = []
+    for record in records.values():
+        settings, summary = record.configuration, record.results["summary"]
+        set_name = f"{settings['data']} {settings['split'] or ''}".strip()
+        note = "" if settings.get("trained", True) else " (untrained)"
+        line = [f"{settings['network']}{note}", settings.get("precision") or "-", f"{set_name}, {settings['pictures']}"]
+        lines.append(line + [f"{summary[name]['mean']:.4g}" if name in summary else "-" for name in measures])
+    yield markdown(["", "precision", "set, pictures", *measures], lines)
+    points = list(_quality_against_latency(records, every))
+    if len(points) > 1:
+        plots["quality"] = charts.plot(
+            "Quality against latency at 400x600", "median ms, picture to picture", "PSNR in dB",
+            [charts.Series(label, [ms], [psnr]) for label, ms, psnr in points], line=False, log=(True, False),
+        )  # fmt: skip
+        yield "![PSNR against latency](plots/quality.svg)\n"
+    for record in records.values():
+        yield origin(record)
+
+
+def _quality_against_latency(
+    quality: Mapping[str, Record], records: Mapping[str, Record]
+) -> Iterable[tuple[str, float, float]]:
+    """(label, ms, dB) of every artifact of which both were measured, at 400x600."""
+    times: dict[tuple[str, str], float] = {}
+    for (network, precision, _), (_, row) in timings.fastest(records, "", asked=True).items():
+        times[network, precision] = min(row["total"]["p50"], times.get((network, precision), math.inf))
+    for record in quality.values():
+        key = (record.configuration["network"], record.configuration.get("precision") or "")
+        if key in times and record.configuration.get("trained", True) and "psnr" in record.results["summary"]:
+            yield f"{key[0]} {key[1]}", times[key], record.results["summary"]["psnr"]["mean"]
+
+
+def _parity(records: Mapping[str, Record], plots: dict[str, str]) -> Iterable[str]:
+    if not records:
+        return
+    yield "## Parity\n"
+    yield (
+        "Every artifact against the network in torch, FP32, in codes of 8 bits, over dark photographs (the limits: FP32 at\n"
+        "most 1 code on any picture; FP16 at least 55 dB and at most 1 code at the 99.9th percentile, dsn 50 dB and 2;\n"
+        "bfloat16 45 dB and 6). ONNX Runtime widens FP16 to FP32 inside each operator on a CPU: what is seen there is the\n"
+        "rounding of values and weights, not that of sums. OpenVINO computes an FP16 file in FP32 altogether. Identical\n"
+        "pictures count as if one sample were off by one code.\n"
+    )
+    lines: list[list[str]] = []
+    for record in records.values():
+        found = record.results
+        for subject, kinds in found["pooled"].items():
+            photographs, hard = kinds.get("photograph"), kinds.get("hard")
+            if photographs is None:
+                continue
+            line = [found["network"] + ("" if record.configuration.get("trained", True) else " (untrained)"), subject]
+            line += [f"{photographs['psnr']:.1f}", str(photographs["p999_codes"]), str(photographs["max_codes"])]
+            line += [str(hard["max_codes"]) if hard else "-"]
+            broken = [entry for entry in found["broken"] if f", {subject}, " in entry]
+            lines.append([*line, "BROKEN" if broken else "kept"])
+    head = ["network", "artifact", "PSNR dB", "p99.9 codes", "max codes", "max codes, hard pictures", "limits"]
+    yield markdown(head, lines)
+    for name, record in records.items():
+        shares = {
+            subject: {
+                int(code): count / kinds["photograph"]["samples"] for code, count in kinds["photograph"]["histogram"].items()
+            }
+            for subject, kinds in record.results["pooled"].items()
+        }
+        plots[name] = charts.histogram(
+            f"{record.results['network']}: share of samples per error", "error in codes of 8 bits", shares
+        )
+        yield f"![Errors of {record.results['network']}](plots/{name}.svg)\n"
+        yield from (f"Broken: {line}.\n" for line in record.results["broken"])
+        yield origin(record)
+
+
+def _scaling(records: Mapping[str, Record], plots: dict[str, str]) -> Iterable[str]:
+    if not records:
+        return
+    yield "## Cost as work grows\n"
+    for name, record in records.items():
+        network = record.configuration["network"]
+        for axis, points in record.results.items():
+            if len(points) < 2:
+                continue
+            work, words = _work(axis, points)
+            cost = [point["milliseconds"] for point in points]
+            memory = [point["host_mb"] for point in points]
+            series = [charts.Series("time, ms", work, cost)]
+            if all(memory):
+                series.append(charts.Series("memory, MB", work, memory))
+            plot = f"{name}-{axis}"
+            plots[plot] = charts.plot(f"{network}: cost against {axis}", words, "ms, MB", series, line=True, log=(True, True))
+            yield f"![Cost of {network} against {axis}](plots/{plot}.svg)\n"
+            yield _scalingmarkdown(points)
+            yield _slope(axis, slope(work, cost))
+        yield origin(record)
+
+
+def _work(axis: str, points: Sequence[Mapping[str, Any]]) -> tuple[list[float], str]:
+    if axis == "pixels":
+        return [point["height"] * point["width"] / 1e6 for point in points], "megapixels"
+    if axis == "batch":
+        return [float(point["batch"]) for point in points], "pictures at once"
+    return [float(point["threads"]) for point in points], "threads"
+
+
+def _slope(axis: str, exponent: float) -> str:
+    what = f"Time grows as {axis} to the power of {exponent:.2f}"
+    why = {
+        "pixels": "1 is proportional: every pixel costs the same. Pictures beyond two megapixels are cut into tiles on a CPU, "
+        "whose overlap is work done twice and whose size bounds the memory.",
+        "batch": "1 is proportional: a batch saves nothing but the call, since one picture already occupies every core.",
+        "threads": "-1 would be perfect: half the time on twice the threads.",
+    }[axis]
+    return f"{what}. {why}\n"
+
+
+def _scalingmarkdown(points: Sequence[Mapping[str, Any]]) -> str:
+    lines: list[list[str]] = []
+    for point in points:
+        megapixels = point["height"] * point["width"] * point["batch"] / 1e6
+        shape = f"{point['batch']} x {point['height']}x{point['width']}"
+        threads = "default" if point["threads"] is None else str(point["threads"])
+        each = f"{point['milliseconds'] / megapixels:.0f}"
+        lines.append([shape, threads, f"{point['milliseconds']:.1f}", each, or_dash(point["host_mb"], ".0f")])
+    return markdown(["pictures", "threads", "ms", "ms per megapixel", "memory MB"], lines)
+
+
+def _machines(records: Sequence[Record]) -> Iterable[str]:
+    """Each machine once, however many records are of it."""
+    if not records:
+        return
+    yield "## Machines\n"
+    for machine in dict.fromkeys(_machine(record.environment) for record in records):
+        yield f"- {machine}"
+
+
+def _machine(found: Environment) -> str:
+    memory = "" if found.memory_gb is None else f", {found.memory_gb:g} GB"
+    features = f" ({', '.join(found.cpu_features)})" if found.cpu_features else ""
+    gpus = "".join(f"; {gpu.name}, driver {gpu.driver}, SM {gpu.sm}, at most {gpu.sm_clock_max}" for gpu in found.gpus)
+    packages = ", ".join(f"{name} {version}" for name, version in sorted(found.packages.items()))
+    return f"{found.cores} cores of {found.cpu}{features}{memory}{gpus}; {found.system}, Python {found.python}; {packages}"
+
+
+def origin(record: Record) -> str:
+    """The line under a table: command, day and, of times, whether the machine was busy."""
+    machine = record.environment
+    words = f"`{record.command}`, {record.created[:10]}"
+    if record.kind in ("latency", "scaling", "gpu"):
+        words += f", load {'unknown' if machine.load is None else f'{machine.load:g} on {machine.cores} cores'}"
+        words += ": the machine was busy, read times as upper bounds" if machine.busy else ""
+    return f"<sub>{words}</sub>\n"
