@@ -75,6 +75,7 @@ def test_where_it_pays_is_computed_from_the_points() -> None:
 
 def _row(device: str, milliseconds: float, network: str = "pdn", kind: str = "retinexrt") -> dict[str, Any]:
     row: dict[str, Any] = {"device": device, "total": {"p50": milliseconds}, "gmac": 16.0, "megabytes": 800.0}
+    row["precision"] = "fp32"
     return row | {"network": network, "kind": kind}
 
 
