@@ -28,6 +28,7 @@ if __package__ in (None, ""):  # run as a script: its folder is on the path, the
 from benchmarks.gpu_step import BACKENDS, TORCH
 from benchmarks.harness import command, record
 from benchmarks.pictures.parity_set import COSTLY
+from runtime import shapes
 from runtime.backends import get_backend
 from runtime.cuda import driver_found
 from runtime.errors import BackendUnavailableError
@@ -199,7 +200,7 @@ def _run(arguments: argparse.Namespace) -> int:
         raise BackendUnavailableError("there is no NVIDIA driver here; run this on a machine with an NVIDIA GPU")
     environment = record.environment()
     gpu = environment.gpus[0].name if environment.gpus else "gpu"
-    size = "x".join(map(str, arguments.size))
+    size = shapes.to_text(arguments.size)
     configuration = {"networks": networks, "size": size, "minutes": arguments.minutes, "gpu": gpu}
 
     def save(outcomes: Sequence[Outcome]) -> Path:

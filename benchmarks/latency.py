@@ -28,6 +28,7 @@ from benchmarks.harness.contenders import (
     find_kind,
     open_contender,
 )
+from runtime import shapes
 from runtime.artifact import read_info
 from runtime.errors import InputError
 
@@ -140,7 +141,9 @@ def check_comparable(contenders: Sequence[Contender], mix: bool) -> None:
         precisions.setdefault(contender.precision(info), name)
         shape = (contender.batch, contender.height, contender.width)
         if not limits(info).admit(shape):
-            raise InputError(f"{name} does not take {_times(shape)} (NxHxW); leave it out, or choose --size and --batch for it")
+            raise InputError(
+                f"{name} does not take {shapes.to_text(shape)} (NxHxW); leave it out, or choose --size and --batch for it"
+            )
     if len(precisions) > 1 and not mix:
         found = ", ".join(f"{precision}: {name}" for precision, name in precisions.items())
         raise InputError(f"a table compares one precision, found {found}; ask for both with --mix")
@@ -239,7 +242,7 @@ def to_text(table: Table) -> str:
     head = ["", "precision", "p50", "p90", "p99", "pictures/s", "MB", "GPU MB"]
     head += ["to GPU", "GPU", "back"] if on_gpu else []
     head += ["time / first", "time / estimate"]
-    lines = [f"{_times((table.batch, table.height, table.width))} pictures, uint8 in and out, milliseconds"]
+    lines = [f"{shapes.to_text((table.batch, table.height, table.width))} pictures, uint8 in and out, milliseconds"]
     lines.append(tables.text(head, [_cells(row, on_gpu) for row in table.rows], left=2))
     for row in table.rows:
         if not row.settled:
@@ -262,10 +265,6 @@ def _cells(row: Row, on_gpu: bool) -> list[str]:
     found = row.ratio
     cells.append("1" if found is None else f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]")
     return [*cells, tables.or_dash(row.total.p50 / row.estimate if row.estimate else None, ".2f")]
-
-
-def _times(shape: Sequence[int]) -> str:
-    return "x".join(str(side) for side in shape)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -23,6 +23,7 @@ from benchmarks.harness import command, contenders, record, tables
 from benchmarks.harness.timing import prepare_runtime
 from benchmarks.measures import differences
 from benchmarks.pictures.parity_set import Case, Images, Kind, default_cases
+from runtime import shapes
 from runtime.artifact import ArtifactInfo, CpuPrecision, ParityInfo, locate, read_info, remedies
 from runtime.backends import CPU_PRECISIONS
 from runtime.errors import ArtifactError, BackendUnavailableError, InputError
@@ -134,7 +135,7 @@ def judge(name: str, measurements: Iterable[Measurement]) -> list[str]:
     lines: list[str] = []
     for one in measurements:
         broken = limits(name, one.precision, one.kind).broken_by(one.difference)
-        lines += [f"{name}, {one.subject}, {one.case} ({_times(one.shape)}): {reason}" for reason in broken]
+        lines += [f"{name}, {one.subject}, {one.case} ({shapes.to_text(one.shape)}): {reason}" for reason in broken]
     return lines
 
 
@@ -276,15 +277,11 @@ def _measure_case(case: Case, reference: Callable[[Images], Images], subjects: S
         yield Measurement(subject.label, subject.precision, case.name, case.kind, case.images.shape, difference)
 
 
-def _times(shape: Iterable[int]) -> str:
-    return "x".join(str(side) for side in shape)
-
-
 def table(name: str, measurements: Sequence[Measurement], every: bool) -> str:
     """One line per contender and kind of picture, or with `every` per picture; the worst pixel under it."""
     found: list[tuple[str, str, differences.Difference]] = []
     if every:
-        found = [(one.subject, f"{one.case} {_times(one.shape)}", one.difference) for one in measurements]
+        found = [(one.subject, f"{one.case} {shapes.to_text(one.shape)}", one.difference) for one in measurements]
     else:
         titles: dict[Kind, str] = {"photograph": "all photographs", "hard": "all hard pictures"}
         for kind, title in titles.items():

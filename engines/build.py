@@ -9,6 +9,7 @@ from pathlib import Path
 if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from runtime import shapes
 from runtime.artifact import remedies
 from runtime.errors import ArtifactError, InputError, RetinexError
 from runtime.files import default_folder
@@ -87,15 +88,15 @@ def run(arguments: argparse.Namespace) -> None:
         raise InputError("--size fixes all three shapes; leave --min, --opt and --max out")
     if arguments.workspace is not None and arguments.workspace <= 0:
         raise InputError(f"--workspace {arguments.workspace} is no amount of memory")
-    shapes = [parse_shape(text) if text else None for text in (arguments.min, arguments.opt, arguments.max)]
+    wanted = [parse_shape(text) if text else None for text in (arguments.min, arguments.opt, arguments.max)]
     if arguments.size:
-        shapes = [parse_shape(arguments.size)] * 3
+        wanted = [parse_shape(arguments.size)] * 3
     options = BuildOptions(
         precision=arguments.precision,
         flavour=arguments.flavour,
-        smallest=shapes[0],
-        typical=shapes[1],
-        largest=shapes[2],
+        smallest=wanted[0],
+        typical=wanted[1],
+        largest=wanted[2],
         sms=tuple(sm.strip() for sm in arguments.sm.split(",")) if arguments.sm else None,
         level=arguments.level,
         workspace_bytes=int(arguments.workspace * GIGABYTE) if arguments.workspace is not None else None,
@@ -111,7 +112,6 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _report(built: object) -> None:
     from engines.builder import BuiltPlan
-    from engines.profiles import describe
 
     assert isinstance(built, BuiltPlan)
     plan = built.info.plan
@@ -119,7 +119,7 @@ def _report(built: object) -> None:
     profile = plan.profile
     print(f"{built.plan}  {plan.plan_bytes / 1e6:.2f} MB in {plan.build_seconds:.1f} s")
     print(f"  {plan.flavour} {plan.version} for {plan.gpu or 'compute capability'} {', '.join(plan.sms)}")
-    print(f"  from {describe(profile.min)} over {describe(profile.opt)} to {describe(profile.max)}")
+    print(f"  from {shapes.to_text(profile.min)} over {shapes.to_text(profile.opt)} to {shapes.to_text(profile.max)}")
     for check in built.checks:
         print(f"  {check}")
     print(f"{built.manifest}")

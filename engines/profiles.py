@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
+from runtime import shapes
 from runtime.artifact import MINIMUM_SIZE, ArtifactInfo, Profile
 from runtime.errors import InputError
 
@@ -15,15 +15,13 @@ DEFAULT_MIN: Shape = (1, 64, 64)
 DEFAULT_OPT: Shape = (1, 400, 600)
 DEFAULT_MAX: Shape = (1, 1088, 1920)
 
-_SHAPE = re.compile(r"(\d+)x(\d+)x(\d+)")
-
 
 def parse_shape(text: str) -> Shape:
     """ "1x400x600" -> (1, 400, 600)"""
-    match = _SHAPE.fullmatch(text)
-    if match is None:
+    shape = shapes.parse(text, 3)
+    if shape is None:
         raise InputError(f"{text!r} is not a shape; expected NxHxW, for example 1x400x600")
-    count, height, width = (int(group) for group in match.groups())
+    count, height, width = shape
     if count < 1 or min(height, width) < MINIMUM_SIZE:
         raise InputError(f"{text} is too small; expected at least 1x{MINIMUM_SIZE}x{MINIMUM_SIZE}")
     return count, height, width
@@ -35,32 +33,27 @@ def make_profile(info: ArtifactInfo, smallest: Shape | None, typical: Shape | No
     A graph with tensor input pads nothing, so its heights and widths have to be multiples of the network's; those of a
     default are rounded up.
     """
-    shapes = {
+    wanted = {
         "min": _fill(info, smallest, DEFAULT_MIN),
         "opt": _fill(info, typical, DEFAULT_OPT),
         "max": _fill(info, largest, DEFAULT_MAX),
     }
     # A default gives way to what was asked for.
     if typical is None and smallest is not None:
-        shapes["opt"] = _each(max, shapes["opt"], smallest)
+        wanted["opt"] = _each(max, wanted["opt"], smallest)
     if typical is None and largest is not None:
-        shapes["opt"] = _each(min, shapes["opt"], largest)
+        wanted["opt"] = _each(min, wanted["opt"], largest)
     if smallest is None:
-        shapes["min"] = _each(min, shapes["min"], shapes["opt"])
+        wanted["min"] = _each(min, wanted["min"], wanted["opt"])
     if largest is None:
-        shapes["max"] = _each(max, shapes["max"], shapes["opt"])
-    for low, middle, high in zip(shapes["min"], shapes["opt"], shapes["max"], strict=True):
+        wanted["max"] = _each(max, wanted["max"], wanted["opt"])
+    for low, middle, high in zip(wanted["min"], wanted["opt"], wanted["max"], strict=True):
         if not low <= middle <= high:
             raise InputError(
-                f"the profile is not ordered: min {describe(shapes['min'])}, opt {describe(shapes['opt'])}, "
-                f"max {describe(shapes['max'])}"
+                f"the profile is not ordered: min {shapes.to_text(wanted['min'])}, opt {shapes.to_text(wanted['opt'])}, "
+                f"max {shapes.to_text(wanted['max'])}"
             )
-    return Profile(*(_as_input(info, shape) for shape in shapes.values()))
-
-
-def describe(shape: tuple[int, ...]) -> str:
-    """(1, 400, 600) -> "1x400x600" """
-    return "x".join(str(size) for size in shape)
+    return Profile(*(_as_input(info, shape) for shape in wanted.values()))
 
 
 def _each(pick: Callable[[int, int], int], first: Shape, second: Shape) -> Shape:
@@ -84,9 +77,11 @@ def _fill(info: ArtifactInfo, asked: Shape | None, default: Shape) -> Shape:
         return count, height, width
     for size, own, what in zip(asked, fixed, ("pictures", "height", "width"), strict=True):
         if own is not None and size != own:
-            raise InputError(f"the graph is fixed to a {what} of {own}, so {describe(asked)} can't be built; export it dynamic")
+            raise InputError(
+                f"the graph is fixed to a {what} of {own}, so {shapes.to_text(asked)} can't be built; export it dynamic"
+            )
     if any(size % multiple for size in asked[1:]):
-        raise InputError(f"{describe(asked)}: {info.network} with tensor input needs multiples of {multiple}")
+        raise InputError(f"{shapes.to_text(asked)}: {info.network} with tensor input needs multiples of {multiple}")
     return asked
 
 

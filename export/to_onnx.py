@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 import time
 from pathlib import Path
@@ -12,6 +11,7 @@ if __package__ in (None, ""):  # run as a script: its folder is on the path, the
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from export.exporter import DEFAULT_OPSET, Export, Options, export_network, note_in_card, write
+from runtime import shapes
 from runtime.artifact import remedies
 from runtime.errors import InputError, RetinexError
 from runtime.files import default_folder
@@ -20,10 +20,10 @@ from train.networks.registry import NETWORKS, get_spec
 
 
 def _size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d+)x(\d+)", text)
-    if match is None:
+    size = shapes.parse(text, 2)
+    if size is None:
         raise argparse.ArgumentTypeError(f"expected HEIGHTxWIDTH, for example 400x600, not {text!r}")
-    return int(match[1]), int(match[2])
+    return size[0], size[1]
 
 
 def _parser() -> argparse.ArgumentParser:

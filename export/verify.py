@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from runtime import shapes
 from runtime.errors import ArtifactError
 from train.networks.registry import NetworkSpec
 
@@ -59,11 +60,13 @@ def verify(
                 wanted = module(torch.from_numpy(picture)).numpy()
             worst = _codes(found, wanted)
             if worst > 1.0:
-                raise ParityError(f"{spec.name}: ONNX differs from torch by {worst:.3g} codes at {_shape(picture)}")
-            lines.append(f"{_shape(picture)}: torch and ONNX differ by at most {worst:.2g} code")
+                raise ParityError(
+                    f"{spec.name}: ONNX differs from torch by {worst:.3g} codes at {shapes.to_text(picture.shape)}"
+                )
+            lines.append(f"{shapes.to_text(picture.shape)}: torch and ONNX differ by at most {worst:.2g} code")
         else:
             wanted = against(picture)
-            lines.append(f"{_shape(picture)}: FP16 and FP32 differ by at most {_codes(found, wanted):.2g} codes")
+            lines.append(f"{shapes.to_text(picture.shape)}: FP16 and FP32 differ by at most {_codes(found, wanted):.2g} codes")
     return tuple(lines)
 
 
@@ -88,7 +91,3 @@ def _codes(found: Picture, wanted: Picture) -> float:
         return float(np.abs(found.astype(np.int16) - wanted.astype(np.int16)).max())
     clipped = (np.clip(values.astype(np.float64), 0.0, 1.0) for values in (found, wanted))
     return float(np.abs(next(clipped) - next(clipped)).max() * 255.0)
-
-
-def _shape(picture: Picture) -> str:
-    return "x".join(str(side) for side in picture.shape)

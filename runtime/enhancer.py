@@ -11,7 +11,7 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 
-from runtime import backends, exposure, tiling
+from runtime import backends, exposure, shapes, tiling
 from runtime.artifact import ArtifactInfo, CpuPrecision
 from runtime.backends.session import Session
 from runtime.errors import ClosedError, InputError
@@ -175,12 +175,12 @@ class Enhancer:
             raise InputError('GPU memory is RGB; make the enhancer with color="rgb"')
         batch = (*(1,) * (4 - len(shape)), *shape)
         if not self._limits.admit(batch[:3]):
-            raise InputError(f"{_times(batch)} is outside of {self._range()}, and GPU memory is not cut into tiles")
+            raise InputError(f"{shapes.to_text(batch)} is outside of {self._range()}, and GPU memory is not cut into tiles")
         return batch[0], batch[1], batch[2], batch[3]
 
     def _range(self) -> str:
         low, high = self._limits.smallest, self._limits.largest
-        return f"{_times(low)} to {'x'.join('any' if size is None else str(size) for size in high)} (NxHxW)"
+        return f"{shapes.to_text(low)} to {shapes.to_text('any' if size is None else size for size in high)} (NxHxW)"
 
     @property
     def _gpu(self) -> int:
@@ -325,10 +325,6 @@ def _swap(images: Images, out: Images) -> None:
             cv2.cvtColor(one, cv2.COLOR_BGR2RGB, dst=swapped)
         else:
             swapped[...] = one[..., ::-1]
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return "x".join(str(size) for size in shape)
 
 
 def _describe(thing: Any) -> str:

@@ -15,7 +15,7 @@ PACKAGES = ("train", "export", "engines", "runtime", "benchmarks")
 #: What of the project a package may import besides itself.
 ALLOWED: dict[str, tuple[str, ...]] = {
     "train": ("runtime.artifact.contract", "runtime.artifact.decode", "runtime.errors", "runtime.files"),
-    "export": ("train.networks", "train.errors", "runtime.artifact", "runtime.errors", "runtime.files"),
+    "export": ("train.networks", "train.errors", "runtime.artifact", "runtime.errors", "runtime.files", "runtime.shapes"),
     "engines": ("runtime",),
     "runtime": (),
     "benchmarks": PACKAGES,

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 
+from runtime import shapes
 from runtime.errors import RetinexError
 from train.errors import TrainError
 
@@ -27,10 +28,10 @@ def run(
 
 def parse_size(text: str) -> tuple[int, int]:
     """Height and width of HEIGHTxWIDTH."""
-    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
-    if match is None:
+    size = shapes.parse(text, 2)
+    if size is None or not all(size):
         raise argparse.ArgumentTypeError(f"expected HEIGHTxWIDTH, for example 400x600, not {text!r}")
-    return int(match[1]), int(match[2])
+    return size[0], size[1]
 
 
 def parse_count(text: str) -> int:

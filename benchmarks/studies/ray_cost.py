@@ -22,6 +22,7 @@ from benchmarks.harness.record import Record, usable_cores
 from benchmarks.harness.tables import markdown
 from benchmarks.studies.machines_needed import PAGE
 from benchmarks.studies.study import Study
+from runtime import shapes
 from runtime.artifact import locate, read_info
 from runtime.errors import RetinexError
 from runtime.scale.worker import Loaded, Settings, Worker
@@ -185,7 +186,7 @@ def figures(found: Record) -> str:
     waiting = [point for point in points if point.wait]
     idle = next((point for point in points if point.wait == 0.0), None)
     one = plain[0]
-    size = "x".join(str(side) for side in found.configuration["size"])
+    size = shapes.to_text(found.configuration["size"])
     rows = [[f"plain command, {_threads(point)}", f"{point.rate:.2f}", "", f"{point.start:.1f}"] for point in plain]
     for point in real:
         share = point.rate / (one.rate * min(point.workers, found.environment.cores))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from tqdm import tqdm
 
+from runtime import shapes
 from runtime.enhancer import Enhancer
 from runtime.errors import InputError, RetinexError
 from runtime.exposure import check_strength
@@ -54,10 +54,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _raw_shape(text: str) -> tuple[int, int, int]:
     """H x W x 3 of a size written WxH."""
-    match = re.fullmatch(r"(\d+)x(\d+)", text)
-    if match is None or not all(int(size) for size in match.groups()):
+    size = shapes.parse(text, 2)
+    if size is None or not all(size):
         raise InputError(f"--raw takes WxH, for example 600x400, found {text!r}")
-    return int(match[2]), int(match[1]), 3
+    return size[1], size[0], 3
 
 
 def _enhance_stdin(enhancer: Enhancer, out: str | None, options: dict[str, Any]) -> int:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from runtime import shapes
 from runtime.artifact import ArtifactInfo, locate, read_info, remedies
 from runtime.errors import ArtifactError, IncompatiblePlanError, InputError, ManifestError, OutputError
 from runtime.files import sha256, write_atomically
@@ -285,11 +286,11 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--kind", default="auto", choices=("auto", "cpu", "gpu"), help="where ONNX files run")
     parser.add_argument("--delay", type=int, default=DELAY, metavar="US", help="microseconds to wait for a batch")
     arguments = parser.parse_args(argv)
-    size = re.fullmatch(r"(\d+)x(\d+)", arguments.size) if arguments.size else None
+    size = shapes.parse(arguments.size, 2) if arguments.size else None
     if arguments.size and size is None:
         raise InputError(f"--size takes HxW, for example 400x600, found {arguments.size!r}")
     options = Options(
-        (int(size[1]), int(size[2])) if size else None, arguments.batch, arguments.instances, arguments.kind, arguments.delay
+        (size[0], size[1]) if size else None, arguments.batch, arguments.instances, arguments.kind, arguments.delay
     )
     for model in write(arguments.sources, arguments.repository, options):
         state = "written" if model.new else "was there already"

@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from runtime import shapes
 from runtime.artifact import ArtifactInfo, manifest, remedies
 from runtime.artifact.manifest import Flavour, Host
 from runtime.backends.session import Probe
@@ -153,18 +154,15 @@ class TensorRTSession:
         if len(shape) == len(low) and all(a <= b <= c for a, b, c in zip(low, shape, high, strict=True)):
             return
         options = [
-            f"--{name} {_describe(wanted[:3])}"
+            f"--{name} {shapes.to_text(wanted[:3])}"
             for name, bound, pick in (("min", low, min), ("max", high, max))
             if (wanted := tuple(pick(a, b) for a, b in zip(bound, shape, strict=False))) != bound
         ]
         raise InputError(
-            f"{_describe(shape)} is outside the profile of {self._path.name}, from {_describe(low)} to {_describe(high)}; "
+            f"{shapes.to_text(shape)} is outside the profile of {self._path.name}, "
+            f"from {shapes.to_text(low)} to {shapes.to_text(high)}; "
             f"build a plan that holds it with: {remedies.rebuild(self.info)} {' '.join(options)}"
         )
-
-
-def _describe(shape: tuple[int, ...]) -> str:
-    return "x".join(str(size) for size in shape)
 
 
 class _LoadedPlan:
