@@ -11,16 +11,16 @@ if __package__ in (None, ""):  # run as a script: its folder is on the path, the
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from export.exporter import DEFAULT_OPSET, Export, Options, export_network, note_in_card, write
-from runtime import shapes
 from runtime.artifact import remedies
 from runtime.errors import InputError, RetinexError
 from runtime.files import default_folder
+from runtime.shapes import parse
 from train.errors import TrainError
 from train.networks.registry import NETWORKS, get_spec
 
 
 def _size(text: str) -> tuple[int, int]:
-    size = shapes.parse(text, 2)
+    size = parse(text, 2)
     if size is None:
         raise argparse.ArgumentTypeError(f"expected HEIGHTxWIDTH, for example 400x600, not {text!r}")
     return size[0], size[1]

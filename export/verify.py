@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from runtime import shapes
 from runtime.errors import ArtifactError
+from runtime.shapes import to_text
 from train.networks.registry import NetworkSpec
 
 #: A batch of pictures, as the graph takes them.
@@ -60,13 +60,11 @@ def verify(
                 wanted = module(torch.from_numpy(picture)).numpy()
             worst = _codes(found, wanted)
             if worst > 1.0:
-                raise ParityError(
-                    f"{spec.name}: ONNX differs from torch by {worst:.3g} codes at {shapes.to_text(picture.shape)}"
-                )
-            lines.append(f"{shapes.to_text(picture.shape)}: torch and ONNX differ by at most {worst:.2g} code")
+                raise ParityError(f"{spec.name}: ONNX differs from torch by {worst:.3g} codes at {to_text(picture.shape)}")
+            lines.append(f"{to_text(picture.shape)}: torch and ONNX differ by at most {worst:.2g} code")
         else:
             wanted = against(picture)
-            lines.append(f"{shapes.to_text(picture.shape)}: FP16 and FP32 differ by at most {_codes(found, wanted):.2g} codes")
+            lines.append(f"{to_text(picture.shape)}: FP16 and FP32 differ by at most {_codes(found, wanted):.2g} codes")
     return tuple(lines)
 
 
