@@ -1,4 +1,4 @@
-"""An ONNX file becomes a plan and its manifest, through Polygraphy's loaders."""
+"""Build a plan and its manifest from an ONNX file, through Polygraphy's loaders."""
 
 from __future__ import annotations
 

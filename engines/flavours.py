@@ -1,4 +1,4 @@
-"""The two TensorRTs that plans are built with, and which of them is here."""
+"""The two flavours of TensorRT that build plans, and the choice between them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class FlavourFacts:
     install: str
     #: True: builds for the GPU at hand; False: builds ahead of time, for any of `sms`, on any machine.
     needs_gpu: bool
-    #: Compute capabilities that it can be asked for; empty: whatever the GPU at hand has.
+    #: Compute capabilities that can be chosen; empty: that of the GPU alone.
     sms: tuple[str, ...]
     #: Compute capabilities targeted when none is asked for.
     default_sms: tuple[str, ...]
@@ -41,7 +41,7 @@ TENSORRT_RTX = FlavourFacts(
     install=remedies.install("rtx"),
     needs_gpu=False,
     sms=("7.5", "8.0", "8.6", "8.9", "12.0", "12.1"),
-    # Turing shares no plan with newer GPUs: ask for 7.5 by itself.
+    # Turing shares no plan with newer GPUs: 7.5 is built alone.
     default_sms=("8.0", "8.6", "8.9", "12.0", "12.1"),
 )
 FLAVOURS: dict[str, FlavourFacts] = {facts.name: facts for facts in (TENSORRT, TENSORRT_RTX)}
@@ -84,7 +84,7 @@ def target_sms(facts: FlavourFacts, asked: tuple[str, ...] | None, present: str 
     if unknown := [sm for sm in asked if sm not in facts.sms]:
         raise InputError(f"{facts.name} builds for {', '.join(facts.sms)}, not for {', '.join(unknown)}")
     if "7.5" in asked and len(asked) > 1:
-        raise InputError("compute capability 7.5 shares no plan with others; build it by itself: --sm 7.5")
+        raise InputError("compute capability 7.5 shares no plan with others; build it alone: --sm 7.5")
     return tuple(dict.fromkeys(asked))
 
 

@@ -1,4 +1,4 @@
-"""Shapes on the command line, and the optimization profile they make."""
+"""Parse shapes of the command line into an optimization profile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A build's progress, as TensorRT reports it, on one line of a terminal."""
+"""Progress of a build, reported by TensorRT, on one line of a terminal."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""From a PyTorch network to a self-describing ONNX file, FP32 and typed FP16."""
+"""Export PyTorch networks to self-describing ONNX files, FP32 and typed FP16."""

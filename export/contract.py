@@ -1,4 +1,4 @@
-"""The graph contract: the Retinex steps of a network are there, as ops, in the exported file.
+"""Check the graph contract: the Retinex steps of a network are ops of the exported file.
 
 A rule follows edges, so renaming nodes or adding unrelated ones does not matter, and a step that was folded, moved,
 rounded or dropped is found. `python export/contract.py FILE.onnx` checks any exported file by the rules that it carries.
@@ -155,7 +155,7 @@ def _changes_range(edges: Edges, node: onnx.NodeProto) -> bool:
 
 @check_rule.register(NoiseSubtraction)
 def _check_noise_subtraction(rule: NoiseSubtraction, edges: Edges) -> None:
-    """What is subtracted comes straight from a convolution, from a reflectance or from a result of the step before."""
+    """A convolution's output is subtracted, from a reflectance or from the result of the subtraction before."""
     nodes = edges.of_type("Sub")
     _expect(len(nodes), rule, "Sub")
     for node in nodes:

@@ -1,4 +1,4 @@
-"""Typed FP16 with FP32 islands.
+"""Convert a graph to typed FP16 with FP32 islands.
 
 TensorRT 11 has no switch for FP16: the types in the graph decide. Everything becomes FP16 but the nodes whose module
 path matches one of the network's islands, and the conversions between image and tensor. Between two island nodes a
@@ -82,7 +82,7 @@ class _Converter:
         self.nodes.append(node)
 
     def _value(self, name: str, wanted: int) -> str:
-        """The name under which a value is at hand in the wanted precision."""
+        """The name of a value in the wanted precision; a cast is added where it is needed."""
         if (tensor := self.edges.constants.get(name)) is not None:
             return self._constant(tensor, wanted)
         if not self._is_fp32(name) or self.native.get(name, TensorProto.FLOAT) == wanted:

@@ -1,4 +1,4 @@
-"""Image in, image out: the conversions around a network, as part of its graph."""
+"""Modules that add the conversions from and to uint8 images to a network's graph."""
 
 from __future__ import annotations
 

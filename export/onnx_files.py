@@ -1,4 +1,4 @@
-"""Exported files: a graph and what it says about itself, in one ONNX file."""
+"""Read and write exported files: a graph and its description in one ONNX file."""
 
 from __future__ import annotations
 

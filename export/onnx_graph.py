@@ -1,4 +1,4 @@
-"""Reading an ONNX graph by its edges."""
+"""Walk an ONNX graph along its edges."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def module_path(node: onnx.NodeProto) -> str:
 
 
 class Edges:
-    """Who makes a value, what type it has, and what it holds if it is constant.
+    """The source, the type and, if constant, the content of each value.
 
     `nodes` are those that an output depends on: a step that nothing uses is not there.
     """

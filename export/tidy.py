@@ -1,4 +1,4 @@
-"""What the exporter writes, made small, readable and reproducible.
+"""Make the exporter's graph small, readable and reproducible.
 
 Nodes are named after the module they came from, values after the node that makes them, and everything that depends on
 where and how the export ran (source paths, stack traces, counters) goes.

@@ -1,4 +1,4 @@
-"""Is an exported graph still the network? Checked on pictures whose sizes are not the export example's."""
+"""Compare an exported graph with the network, on pictures whose sizes are not the export example's."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class Records:
 
 
 def _cut(path: Path, last: int) -> None:
-    """Drop the lines after the step that a run goes on from."""
+    """Drop the lines after the step from which a run is resumed."""
     if not path.exists():
         return
     with path.open(newline="") as file:

@@ -1,4 +1,4 @@
-"""Strips to look at: input, illumination, output, truth, one row per validation picture."""
+"""Strips of pictures for the eye: input, illumination, output, truth, one row per validation picture."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """SRI: a residual network of 26 convolutions estimates the illumination, trained by synthetic-real interaction.
 
-Readings of the paper, of which only slides were at hand:
+Readings of the paper, of which we had only slides:
 - batch normalisation after each of the 25 hidden 3x3 convolutions, a 1x1 output convolution, 64 channels: this
   gives 891,459 parameters, the paper's 0.8915 M;
 - the illumination has three channels, a sigmoid and a clamp to [1/255, 1];

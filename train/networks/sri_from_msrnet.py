@@ -1,13 +1,13 @@
-"""A trained MSR-net written in the layers of SRI, as a start: train.py sri --init train/weights/msrnet.safetensors.
+"""Initial weights of SRI from a trained MSR-net: train.py sri --init train/weights/msrnet.safetensors.
 
-SRI is ten times as dear to train. Both look through stacked 3x3 convolutions, and SRI's layers are wide enough to compute what
-MSR-net does. What has to be said in SRI's terms:
+SRI is ten times as expensive to train. Both look through stacked 3x3 convolutions, and SRI's layers are wide enough to compute
+what MSR-net does. Three parts of MSR-net need a translation:
 - logarithms: SRI has none. A concave function is a sum of hinges: f(1) - sum a_k max(0, c_k - x), a_k >= 0. The head holds the
   hinges of every colour; all terms have one sign, so that nothing cancels in 16 bits.
 - the cascade: one residual block per convolution adds its output to, and takes the one before from, the same channels.
 - the division: sigmoid(log L - log(Y - L)) = L / Y, the illumination that makes Y of L.
 
-What division cannot do stays undone: a value of 0 stays 0. Batch normalisation becomes the identity: freeze its statistics.
+A division cannot brighten a value of 0: it stays 0. Batch normalisation becomes the identity: freeze its statistics.
 """
 
 from __future__ import annotations
