@@ -77,7 +77,7 @@ def _report(exports: tuple[Export, Export], paths: list[Path], seconds: float) -
             print(f"  {line}")
     info = exports[0].info
     if not info.trained:
-        command = remedies.train(get_spec(info.network).weights)
+        command = remedies.train(get_spec(info.network).weights or info.network)
         print(f"  UNTRAINED: {info.network} has a seeded initialisation; train it with: {command}")
     print(f"  {seconds:.1f} s")
 

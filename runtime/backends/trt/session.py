@@ -187,7 +187,7 @@ class _LoadedPlan:
         try:
             with cuda.using(self._context):
                 try:
-                    self._open(path, info, data, trt)
+                    self.pool = self._open(path, info, data, trt)
                 except BaseException as error:
                     traceback.clear_frames(error.__traceback__)  # They hold the engine, which ends in its context.
                     self._end_tensorrt()
@@ -196,7 +196,7 @@ class _LoadedPlan:
             cuda.close_context(self._context)
             raise
 
-    def _open(self, path: Path, info: ArtifactInfo, data: bytes, trt: Any) -> None:
+    def _open(self, path: Path, info: ArtifactInfo, data: bytes, trt: Any) -> ContextPool:
         plan = info.plan
         assert plan is not None
         self._log.errors()  # What other sessions left says nothing of this one.
@@ -225,7 +225,7 @@ class _LoadedPlan:
             with self._cuda.using(self._context):
                 slot.close()
 
-        self.pool = ContextPool(create, destroy)
+        return ContextPool(create, destroy)
 
     def _rtx_contexts(self, engine: Any, trt: Any) -> Any:
         """Return what creates contexts: with TensorRT-RTX's own graphs and the kernels that were kept beside the plan."""
