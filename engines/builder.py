@@ -30,7 +30,7 @@ GIGABYTE = 1 << 30
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """How to build. None: the default that the flavour or the graph has."""
+    """Options of a build. None: the default of the flavour or the graph."""
 
     precision: Precision | None = None
     flavour: str | None = None
@@ -51,12 +51,12 @@ class BuildOptions:
 
 @dataclass(frozen=True)
 class BuiltPlan:
-    """What a build left."""
+    """The files of a build, and the checks that passed."""
 
     plan: Path
     manifest: Path
     info: ArtifactInfo
-    #: What was checked on the parsed network, a line each.
+    #: One line for each check of the parsed network.
     checks: tuple[str, ...]
 
 

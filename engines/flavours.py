@@ -13,7 +13,7 @@ from runtime.errors import BackendUnavailableError, InputError
 
 @dataclass(frozen=True)
 class FlavourFacts:
-    """What differs between the flavours before a build starts."""
+    """Facts of a flavour that are needed before a build starts."""
 
     name: Flavour
     #: The Python module, also what the Polygraphy loaders import.

@@ -105,7 +105,7 @@ def _check_precision(parsed: ParsedNetwork, info: ArtifactInfo) -> list[str]:
     return [f"{len(halves)} layers in FP16"]
 
 
-#: What is counted, how many there should be, and the layers found.
+#: For each kind of layer: its description, the expected number, and the layers found.
 Steps = list[tuple[str, int, list[Any]]]
 
 

@@ -61,7 +61,7 @@ def _each(pick: Callable[[int, int], int], first: Shape, second: Shape) -> Shape
 
 
 def _fixed(info: ArtifactInfo) -> tuple[int | None, int | None, int | None]:
-    """What the graph itself fixes of pictures, height and width."""
+    """The dimensions that the graph fixes: pictures, height and width."""
     shape = info.input.shape
     picked = (shape[0], shape[1], shape[2]) if info.input.layout == "NHWC" else (shape[0], shape[2], shape[3])
     count, height, width = (size if isinstance(size, int) else None for size in picked)

@@ -14,7 +14,7 @@ from runtime.artifact import PlanInfo, remedies
 from runtime.errors import InputError, RetinexError
 from runtime.files import sha256
 
-#: What --trust says yes to.
+#: The meaning of --trust.
 MEANING = (
     "a plan is executable code: TensorRT runs what is in it, on the GPU and on the host, with your rights, and no check can "
     "tell a harmless plan from a harmful one. The manifest that this command writes makes retinexrt load the plan from now on. "

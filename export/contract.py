@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from export.onnx_graph import Edges
     from runtime.artifact import ArtifactInfo
 
-#: What may stand between the picture and the numerator of a division without making it another picture.
+#: Ops between the picture and the numerator of a division that leave the picture the same.
 _SAME_PICTURE = ("Cast", "Transpose", "Pad", "Reshape")
 #: The same, by a constant number.
 _RANGE = ("Mul", "Div")
@@ -136,7 +136,7 @@ def _is_average(edges: Edges, node: onnx.NodeProto) -> bool:
 
 
 def _is_picture(edges: Edges, name: str) -> bool:
-    """Does this come from the graph's input without anything that makes it another picture?"""
+    """Does this come from the graph's input, changed in nothing but range, type and layout?"""
     while name not in edges.inputs:
         node = edges.source(name, through=())
         if node is None or not (node.op_type in _SAME_PICTURE or _changes_range(edges, node)):

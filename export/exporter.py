@@ -27,7 +27,7 @@ _INPUT, _OUTPUT = "image", "enhanced"
 
 @dataclass(frozen=True)
 class Options:
-    """What can be chosen about an export."""
+    """Options of an export."""
 
     #: Height and width; None: dynamic.
     size: tuple[int, int] | None = None

@@ -16,7 +16,7 @@ from train.loop import Trainer
 from train.networks import weights
 from train.validation import validate
 
-#: What must be said wherever weights trained on LOL go.
+#: The notice that goes with all weights trained on LOL.
 LOL_NOTICE = (
     "LOL (Wei et al., Deep Retinex Decomposition, BMVC 2018): published for research; the dataset carries no licence text."
 )
@@ -77,7 +77,7 @@ def read_card(path: Path) -> dict[str, Any] | None:
 
 
 def hours_of(card: dict[str, Any] | None) -> float:
-    """What went into weights, with everything that they were started from."""
+    """Hours of training in these weights and in all that they were started from."""
     if card is None:
         return 0.0
     return float(card.get("hours_in_all") or card["hours"] + hours_of(card.get("earlier")))

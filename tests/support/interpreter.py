@@ -1,4 +1,4 @@
-"""What TensorRT's parser understood of a graph, computed layer by layer with torch on the CPU.
+"""Interpreter of TensorRT's parsed networks: every layer computed with torch on the CPU.
 
 A plan's own kernels need a GPU. What can go wrong before them does not: the geometry of a transposed convolution, a border
 mode, the shape arithmetic of the padding, a cast in the wrong place. Here every layer of the parsed network is computed

@@ -74,7 +74,7 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(206 if "Range" in self.headers else 200, part, Content_Range=where)
 
     def _body(self) -> bytes:
-        """What was sent; in pieces for HTTP, and those again in pieces with their checksums for S3."""
+        """The body of a request: chunks of HTTP, which for S3 hold chunks with checksums."""
         if self.headers.get("Transfer-Encoding") == "chunked":
             data = _joined(self.rfile)
         else:

@@ -31,7 +31,7 @@ NETWORKS: dict[str, str] = {
 
 @dataclass(frozen=True)
 class PaperFigures:
-    """What a paper states about its network; None where it states nothing."""
+    """Figures that a paper states of its network; None: not stated."""
 
     source: str
     parameters: str | None = None
@@ -61,7 +61,7 @@ class NetworkSpec:
     islands: tuple[str, ...] = ()
     #: The Retinex steps that the exported graph must keep as ops.
     contract: tuple[Rule, ...] = ()
-    #: What CPU backends that have the choice compute convolutions in.
+    #: Precision of convolutions on CPU backends that have the choice.
     cpu_precision: Literal["fp32", "bf16"] = "fp32"
     #: Stem of the file in train/weights/; None for a network without weights.
     weights: str | None = None

@@ -73,7 +73,7 @@ def graft(source: MSRNet, target: SRI) -> None:
 
 
 def _channel(hinge: int, colour: int) -> int:
-    """Where the head keeps a hinge: the brightest one's three colours come first."""
+    """The head's channel of a hinge: the brightest one's three colours come first."""
     return 3 * (len(DARK) - 1 - hinge) + colour
 
 
