@@ -35,10 +35,6 @@ def write_strips(network: nn.Module, store: PairStore, spec: NetworkSpec, device
 
 def illumination(network: Any, image: Tensor) -> Tensor | None:
     """The final illumination map of a network that has one, N x 1 or 3 x H x W."""
-    if hasattr(network, "brighten"):
-        return network.brighten(image)[2]
-    if hasattr(network, "decompose"):
-        return network.stages(image).bright_illumination
     return network.illumination(image) if hasattr(network, "illumination") else None
 
 

@@ -96,6 +96,10 @@ class BLNet(nn.Module):
         bright = self.enhancement(torch.cat([reflectance, illumination], dim=1))
         return Stages(reflectance, illumination, bright, self.product(reflectance, bright))
 
+    def illumination(self, image: Tensor) -> Tensor:
+        """The brightened illumination, N x 1 x H x W."""
+        return self.stages(image).bright_illumination
+
     def forward(self, image: Tensor) -> Tensor:
         return self.stages(image).enhanced
 

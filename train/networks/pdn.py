@@ -169,6 +169,10 @@ class PDN(nn.Module):
         coarse_illumination, coarse, illumination, reflectance = self._brighten(image)
         return coarse_illumination, coarse, self.to_pixels(illumination), self.to_pixels(reflectance)
 
+    def illumination(self, image: Tensor) -> Tensor:
+        """The illumination that the picture is divided by, N x 3 x H x W."""
+        return self.brighten(image)[2]
+
     def denoise(self, noisy: Tensor) -> tuple[Tensor, Tensor]:
         """Return the picture after the first and after the second subtraction."""
         coarse, fine = self._denoise(self.to_cells(noisy))

@@ -20,6 +20,7 @@ from train.networks.msrnet import MSRNet, MultiScaleLog
 from train.networks.pdn import PDN
 from train.networks.sri import SRI
 from train.networks.weights import build_seeded
+from train.strips import illumination
 
 
 def _parameters(network: nn.Module) -> int:
@@ -85,9 +86,9 @@ def test_pdn_stages_are_the_retinex_steps() -> None:
     image = torch.rand(1, 3, 24, 32) * 0.2
     with torch.inference_mode():
         stages = network.stages(image)  # pyright: ignore[reportCallIssue]
-        for illumination in (stages.coarse_illumination, stages.illumination):
-            assert float(illumination.min()) >= 1 / 255 - 1e-7
-            assert float(illumination.max()) <= 1.0
+        for light in (stages.coarse_illumination, stages.illumination):
+            assert float(light.min()) >= 1 / 255 - 1e-7
+            assert float(light.max()) <= 1.0
         torch.testing.assert_close(stages.reflectance * stages.illumination, image)
         noise = network.coarse_noise(stages.reflectance)  # pyright: ignore[reportCallIssue]
         torch.testing.assert_close(stages.coarse_clean, stages.reflectance - noise)
@@ -258,3 +259,14 @@ def test_halo_is_honest(name: str) -> None:
     reach = max(_reach(network, side, side // 2 + offset) for offset in offsets)
     assert reach <= spec.halo
     assert reach > spec.halo * 0.8, "the halo is wastefully large"
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_strips_of_a_training_find_the_illumination(name: str) -> None:
+    spec = get_spec(name)
+    image = torch.rand(1, 3, 64, 64)
+    with torch.inference_mode():
+        light = illumination(build_seeded(spec), image)
+    divides = any(rule.has_illumination for rule in spec.contract)
+    assert (light is not None) == divides
+    assert light is None or (light.shape[0], *light.shape[2:]) == (1, 64, 64)
