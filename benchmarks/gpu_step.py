@@ -39,7 +39,7 @@ def reference(network: str, artifact: Path, work: Path, size: tuple[int, int]) -
     from benchmarks.pictures import parity_set
     from runtime import backends
 
-    session = backends.get_backend("onnxruntime").open(artifact, 0, None)
+    session = backends.get_backend("onnxruntime").open(artifact)
     # One photograph of the size that is timed: what is bound to one shape is compared on it.
     timed = parity_set.photographs(1, size, parity_set.data_folder())[0]
     if timed.images.shape[1:3] != size:

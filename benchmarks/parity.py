@@ -25,7 +25,7 @@ from benchmarks.measures import differences
 from benchmarks.pictures.parity_set import Case, Images, Kind, default_cases
 from runtime import shapes
 from runtime.artifact import ArtifactInfo, CpuPrecision, ParityInfo, locate, read_info, remedies
-from runtime.backends import CPU_PRECISIONS
+from runtime.backends import get_backend
 from runtime.errors import ArtifactError, BackendUnavailableError, InputError
 from runtime.files import sha256
 from train.networks.registry import NETWORKS, get_spec
@@ -224,9 +224,9 @@ def _open(path: Path, threads: int | None, required: bool) -> list[Artifact]:
 
 def _subjects(path: Path, backend: str, threads: int | None) -> Iterable[Artifact]:
     """An artifact in its own precision and, where the backend has the choice and it asks for another, in that one."""
-    exact = _subject(path, backend, threads, "fp32" if backend in CPU_PRECISIONS else None)
+    exact = _subject(path, backend, threads, "fp32" if get_backend(backend).computes_in else None)
     yield exact
-    if backend in CPU_PRECISIONS and exact.info.cpu_precision != "fp32":
+    if get_backend(backend).computes_in and exact.info.cpu_precision != "fp32":
         rounded = _subject(path, backend, threads, None)
         if rounded.precision != exact.precision and exact.info.precision == "fp32":
             yield rounded
@@ -244,16 +244,7 @@ def _subject(path: Path, backend: str, threads: int | None, precision: CpuPrecis
     def run(images: Images) -> Images:
         return np.asarray(enhancer(images, tile="off"))
 
-    return Artifact(f"{kind} {computed}, {_TITLES.get(backend, backend)}", enhancer.info, computed, run, enhancer.close)
-
-
-_TITLES = {
-    "onnxruntime": "ONNX Runtime",
-    "onnxruntime-cuda": "ONNX Runtime CUDA",
-    "openvino": "OpenVINO",
-    "tensorrt": "TensorRT",
-    "tensorrt_rtx": "TensorRT-RTX",
-}
+    return Artifact(f"{kind} {computed}, {get_backend(backend).title}", enhancer.info, computed, run, enhancer.close)
 
 
 def _check_origin(subject: Artifact, name: str, digest: str | None) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import os
 import threading
+from dataclasses import asdict
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,9 +17,7 @@ from runtime.artifact import ArtifactInfo, CpuPrecision
 from runtime.backends.session import Session
 from runtime.errors import ClosedError, InputError
 from runtime.images import DeviceImages, Images
-
-Color = Literal["rgb", "bgr"]
-Tile = Literal["auto", "off", "approximate"]
+from runtime.options import CallOptions, Color, OpenOptions, Tile
 
 
 class Enhancer:
@@ -41,20 +40,17 @@ class Enhancer:
         threads: int | None = None,
         precision: CpuPrecision | None = None,
     ) -> None:
-        _check_options(color, device, threads, precision)
+        self._options = OpenOptions(backend, device, color, threads, precision)
+        if not isinstance(source, str | os.PathLike):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InputError(f"source is the name of a network or the path of an artifact, found {source!r}")
         self._session: Session | None
-        self._session, path = backends.open_session(os.fspath(source), backend, device, threads, precision)
+        self._session, self._path = backends.open_session(os.fspath(source), self._options)
         self._info = self._session.info
         self._limits = tiling.limits(self._info)
         self._geometric = exposure.has_illumination(self._info)
         self._scratch = threading.local()
         self._backend, self._device = self._session.backend, self._session.device
         self._precision = self._session.precision
-        # What another process needs to open the same again.
-        self._arguments: dict[str, Any] = {
-            "source": str(path), "backend": backend, "device": device, "color": color, "threads": threads,
-            "precision": precision,
-        }  # fmt: skip
 
     @property
     def info(self) -> ArtifactInfo:
@@ -64,7 +60,7 @@ class Enhancer:
     @property
     def source(self) -> str:
         """The artifact's path."""
-        return str(self._arguments["source"])
+        return str(self._path)
 
     @property
     def backend(self) -> str:
@@ -84,7 +80,7 @@ class Enhancer:
     @property
     def color(self) -> Color:
         """The channel order of pictures, in and out."""
-        return self._arguments["color"]
+        return self._options.color
 
     def __call__(self, image: Any, out: Any = None, *, strength: float = 1.0, gate: bool = False, tile: Tile = "auto") -> Any:
         """Enhance one picture, H x W x 3, or a batch, N x H x W x 3; uint8. Returns `out`, or a new array of that shape.
@@ -97,11 +93,9 @@ class Enhancer:
         others; "approximate" cuts those too; "off" never cuts.
         """
         session = self._open()
-        exposure.check_strength(strength)
-        if tile not in ("auto", "off", "approximate"):
-            raise InputError(f'tile is "auto", "off" or "approximate", found {tile!r}')
+        options = CallOptions(strength, gate, tile)
         if not isinstance(image, np.ndarray):
-            if strength != 1.0 or gate:
+            if options.strength != 1.0 or options.gate:
                 raise InputError("strength and gate work on numpy arrays, not on GPU memory")
             return self._enhance_resident(session, image, out)
         images = _as_batch(image, "the image")
@@ -112,7 +106,7 @@ class Enhancer:
             raise InputError(f"out must be an array of the image's shape {image.shape}, found {_describe(out)}")
         elif not out.flags.writeable:
             raise InputError("out is read-only")
-        self._enhance(session, images, _as_batch(out, "out"), strength, gate, tile)
+        self._enhance(session, images, _as_batch(out, "out"), options)
         return out
 
     def enhance_device(self, pointer: int, shape: tuple[int, ...], stream: int = 0, *, out: int | None = None) -> DeviceImages:
@@ -151,7 +145,7 @@ class Enhancer:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopen, (self._arguments,)
+        return _reopen, (self.source, asdict(self._options))
 
     def __repr__(self) -> str:
         state = "closed" if self._session is None else f"{self._backend} on {self._device}"
@@ -209,17 +203,18 @@ class Enhancer:
         session.run_device(source, target, stream)
         return result
 
-    def _enhance(self, session: Session, images: Images, out: Images, strength: float, gate: bool, tile: Tile) -> None:
+    def _enhance(self, session: Session, images: Images, out: Images, options: CallOptions) -> None:
         """Enhance a batch on the host; any strides."""
+        strength = options.strength
         if strength == 0.0:
             np.copyto(out, images)
             return
         source = self._source(images)
         direct = self.color == "rgb" and out.flags.c_contiguous and not np.may_share_memory(source, out)
         target = out if direct else self._buffer("target", out.shape)
-        strengths = [strength * exposure.gate(exposure.exposure(one)) if gate else strength for one in source]
+        strengths = [strength * exposure.gate(exposure.exposure(one)) if options.gate else strength for one in source]
         if any(strengths):
-            self._run(session, source, target, tile)
+            self._run(session, source, target, options.tile)
         for one, enhanced, share in zip(source, target, strengths, strict=True):
             exposure.blend(one, enhanced, share, self._geometric)
         if self.color == "bgr":
@@ -285,19 +280,8 @@ class Enhancer:
         return flat[:size].reshape(shape)
 
 
-def _reopen(arguments: dict[str, Any]) -> Enhancer:
-    return Enhancer(**arguments)
-
-
-def _check_options(color: str, device: int, threads: int | None, precision: str | None) -> None:
-    if color not in ("rgb", "bgr"):
-        raise InputError(f'color is "rgb" or "bgr", found {color!r}')
-    if device < 0:
-        raise InputError(f"device is the number of a GPU, from 0 up, found {device}")
-    if threads is not None and threads < 1:
-        raise InputError(f"threads is at least 1, found {threads}")
-    if precision not in (None, "fp32", "bf16"):
-        raise InputError(f'precision is "fp32" or "bf16", found {precision!r}')
+def _reopen(source: str, options: dict[str, Any]) -> Enhancer:
+    return Enhancer(source, **options)
 
 
 def _check_apart(image: int, out: int, size: int) -> None:

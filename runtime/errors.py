@@ -42,3 +42,12 @@ class ClosedError(RetinexError, RuntimeError):
 
 class OutputError(RetinexError, OSError):
     """A result could not be written."""
+
+
+def reason(error: Exception) -> str:
+    """One line for the summary. Only what the project raises on purpose speaks for itself."""
+    if isinstance(error, RetinexError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "out of memory"
+    return f"unexpected {type(error).__name__}: {error}"

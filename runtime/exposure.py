@@ -1,4 +1,4 @@
-"""How much of the enhancement a picture gets: the strength asked for, and a gate for what is bright enough already.
+"""Strength and gate: how strongly a picture is enhanced, and whether it is dark enough to need it.
 
 Both are arithmetic on the host and not inputs of the graph: every artifact, old or foreign, then has them; a strength of
 0 is the input to the byte and 1 the network's output to the byte on every backend; and they cost about a millisecond at
@@ -18,7 +18,6 @@ import cv2
 import numpy as np
 
 from runtime.artifact import ArtifactInfo
-from runtime.errors import InputError
 from runtime.images import Images
 
 #: Up to the first exposure the gate is open (the whole strength), from the second on it is shut (the input). Chosen on
@@ -38,12 +37,6 @@ _LOG = np.log1p(np.arange(256, dtype=np.float64))
 def has_illumination(info: ArtifactInfo) -> bool:
     """Whether the network divides by an illumination (or multiplies with one), by the contract of its graph."""
     return any(rule.has_illumination for rule in info.contract)
-
-
-def check_strength(strength: float) -> None:
-    """Refuse a strength outside of [0, 1]."""
-    if not 0.0 <= strength <= 1.0:
-        raise InputError(f"strength lies between 0 and 1, found {strength}")
 
 
 def exposure(image: Images) -> float:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from benchmarks.harness.timing import Sample, timed
 from runtime.artifact import ArtifactInfo, CpuPrecision, locate, read_info, remedies
-from runtime.backends import onnxruntime_cuda
+from runtime.backends import get_backend, onnxruntime_cuda
 from runtime.errors import ArtifactError, BackendUnavailableError, InputError
 from runtime.files import sha256
 from train.networks.registry import NetworkSpec
@@ -352,7 +352,7 @@ def _open_onnxruntime(contender: Contender, info: ArtifactInfo) -> OpenContender
     if contender.device == "cuda":
         onnxruntime_cuda.preload(ort)
         settings = {"use_tf32": "0"}  # as ours; an FP32 graph is timed in FP32
-    problem = f"ONNX Runtime's {wanted} can't be loaded; install it with: {onnxruntime_cuda.INSTALL}"
+    problem = f"ONNX Runtime's {wanted} can't be loaded; install it with: {get_backend('onnxruntime-cuda').install}"
     try:
         session = ort.InferenceSession(str(_onnx_path(contender)), options, providers=[(wanted, settings)], enable_fallback=0)
     except (ValueError, RuntimeError) as error:  # what it raises where a provider doesn't start

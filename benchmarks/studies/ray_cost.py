@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any, cast
@@ -25,6 +25,7 @@ from benchmarks.studies.study import Study
 from runtime import shapes
 from runtime.artifact import locate, read_info
 from runtime.errors import RetinexError
+from runtime.options import OpenOptions
 from runtime.scale.worker import Loaded, Settings, Worker
 
 #: Height and width of the pictures of simulated workers, and what their network takes, in milliseconds.
@@ -138,7 +139,7 @@ def _plain(settings: Settings, inputs: list[str], out: Path) -> tuple[float, flo
 
     begun = time.perf_counter()
     todo = find(inputs, out).jobs
-    with Enhancer(settings.source, backend=settings.backend, threads=settings.threads) as enhancer:
+    with Enhancer(settings.source, **asdict(settings.open)) as enhancer:
         ready = time.perf_counter()
         for job, outcome in pipeline.overlap(
             todo,
@@ -257,7 +258,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def _measure(arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
     path = locate.onnx_file(arguments.network)
-    settings = Settings(str(path), backend=arguments.backend)
+    settings = Settings(str(path), OpenOptions(arguments.backend))
     wanted = contenders(arguments.workers, arguments.simulated, usable_cores())
     points = measure(settings, wanted, arguments.images, arguments.size, arguments.rounds)
     configuration = {

@@ -8,29 +8,28 @@ from typing import Any
 
 import numpy as np
 
-from runtime.artifact import ArtifactInfo, remedies
 from runtime.artifact.onnx_metadata import read_info
+from runtime.backends.backend import Backend
 from runtime.backends.session import Probe
 from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, ClosedError, InputError
 from runtime.images import DeviceImages, Images
+from runtime.options import OpenOptions
 
-NAME = "onnxruntime"
-INSTALL = remedies.install("cpu")
 _PROVIDER = "CPUExecutionProvider"
 
 
-def probe(device: int = 0) -> Probe:
+def probe(backend: Backend, device: int) -> Probe:
     """Whether ONNX Runtime can be imported and has its CPU provider; `device` has no meaning here."""
     try:
-        ort = _import()
+        ort = _import(backend)
     except BackendUnavailableError as error:
-        return Probe(NAME, False, str(error), INSTALL)
-    return Probe(NAME, True, f"ONNX Runtime {ort.__version__} on the CPU", INSTALL)
+        return Probe(backend.name, False, str(error), backend.install)
+    return Probe(backend.name, True, f"ONNX Runtime {ort.__version__} on the CPU", backend.install)
 
 
-def open_session(path: Path, *, device: int = 0, threads: int | None = None) -> OrtSession:
+def open_session(backend: Backend, path: Path, options: OpenOptions) -> OrtSession:
     """Open an ONNX file; `device` has no meaning on the CPU. `threads`: None leaves the number to ONNX Runtime."""
-    return OrtSession(path, threads)
+    return OrtSession(backend, path, options)
 
 
 def clash() -> str | None:
@@ -52,37 +51,35 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _import() -> Any:
+def _import(backend: Backend) -> Any:
     """Import onnxruntime, or say what is in the way."""
     try:
         import onnxruntime as ort
     except ImportError as error:
-        reason = clash() or f"onnxruntime cannot be imported ({error}); install it with: {INSTALL}"
+        reason = clash() or f"onnxruntime cannot be imported ({error}); install it with: {backend.install}"
         raise BackendUnavailableError(reason) from error
     # What is left after one package was removed from over the other is an empty module.
     if not hasattr(ort, "InferenceSession") or _PROVIDER not in ort.get_available_providers():
-        raise BackendUnavailableError(clash() or f"onnxruntime is installed but broken; install it again: {INSTALL}")
+        raise BackendUnavailableError(clash() or f"onnxruntime is installed but broken; install it again: {backend.install}")
     return ort
 
 
 class OrtSession:
     """An ONNX file in ONNX Runtime's CPU provider. Runs of several threads overlap."""
 
-    backend = NAME
     device = "cpu"
-    precision: str
-    info: ArtifactInfo
 
-    def __init__(self, path: Path, threads: int | None) -> None:
+    def __init__(self, backend: Backend, path: Path, options: OpenOptions) -> None:
+        self.backend = backend.name
         self.info = read_info(path)
-        self.precision = self.info.precision
-        self._ort = _import()
-        options = self._ort.SessionOptions()
-        options.log_severity_level = 4  # what goes wrong is raised, and nothing is printed
-        if threads is not None:
-            options.intra_op_num_threads = threads
+        self.precision: str = self.info.precision
+        self._ort = _import(backend)
+        settings = self._ort.SessionOptions()
+        settings.log_severity_level = 4  # what goes wrong is raised, and nothing is printed
+        if options.threads is not None:
+            settings.intra_op_num_threads = options.threads
         try:
-            self._session: Any = self._ort.InferenceSession(str(path), options, providers=[_PROVIDER])
+            self._session: Any = self._ort.InferenceSession(str(path), settings, providers=[_PROVIDER])
         except Exception as error:  # ONNX Runtime's exceptions share no base of their own
             raise ArtifactError(f"ONNX Runtime cannot load {path}: {_first_line(error)}") from error
 
@@ -101,7 +98,7 @@ class OrtSession:
 
     def run_device(self, images: DeviceImages, out: DeviceImages, stream: int) -> None:
         """Refused: this session runs on the CPU."""
-        raise InputError("the backend onnxruntime runs on the CPU and takes no GPU memory; pass a numpy array")
+        raise InputError(f"the backend {self.backend} runs on the CPU and takes no GPU memory; pass a numpy array")
 
     def close(self) -> None:
         """Free the session once the runs in progress are done; calling it again does nothing."""

@@ -15,17 +15,16 @@ from typing import Any
 
 from runtime.artifact import ArtifactInfo, remedies
 from runtime.artifact.onnx_metadata import read_info
+from runtime.backends.backend import Backend
 from runtime.backends.session import Probe
 from runtime.cuda import Cuda, driver_found, open_cuda, require_own_context
 from runtime.cuda.capture import require_no_capture, whole_gpu
 from runtime.cuda.staging import Staging
 from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, ClosedError, InputError
 from runtime.images import DeviceImages, Images
+from runtime.options import OpenOptions
 
-NAME = "onnxruntime-cuda"
 PROVIDER = "CUDAExecutionProvider"
-#: The packages with and without CUDA overwrite one another.
-INSTALL = "pip uninstall -y onnxruntime; pip install --force-reinstall 'retinexrt[gpu]'"
 #: Of a session's own messages nothing below a fatal error is written to stderr; failures are raised all the same. Those of
 #: ONNX Runtime's default logger, as where a library of CUDA is missing, are left to the application whose logger it is.
 LOG_FATAL = 4
@@ -33,15 +32,15 @@ LOG_FATAL = 4
 _log = logging.getLogger("retinexrt.onnxruntime")
 
 
-def open_session(path: Path, *, device: int, threads: int | None) -> OrtCudaSession:
-    """Open an ONNX file on GPU `device`. `threads` is for CPU backends."""
+def open_session(backend: Backend, path: Path, options: OpenOptions) -> OrtCudaSession:
+    """Open an ONNX file on a GPU. `threads` is for CPU backends."""
     info = read_info(path)
     if not info.image_io:
         raise ArtifactError(
             f"{path} takes tensors, not pictures; export the picture graph with: {remedies.export(info.network)}"
         )
-    ort = _import()
-    return OrtCudaSession(path, info, ort, open_cuda(), device)
+    ort = _import(backend)
+    return OrtCudaSession(backend, path, info, ort, open_cuda(), options.device)
 
 
 def _find() -> tuple[Any, str]:
@@ -56,27 +55,27 @@ def _find() -> tuple[Any, str]:
     return ort, ""
 
 
-def _import() -> Any:
+def _import(backend: Backend) -> Any:
     ort, obstacle = _find()
     if ort is None:
-        raise BackendUnavailableError(f"{obstacle}; install it with: {INSTALL}")
+        raise BackendUnavailableError(f"{obstacle}; install it with: {backend.install}")
     return ort
 
 
-def probe(device: int = 0) -> Probe:
+def probe(backend: Backend, device: int) -> Probe:
     """Look for a driver, for the package with the CUDA provider, then for that GPU."""
     if not driver_found():
-        return Probe(NAME, False, "there is no NVIDIA driver here", install="")
+        return Probe(backend.name, False, "there is no NVIDIA driver here", install="")
     if "onnxruntime" not in sys.modules and find_spec("onnxruntime") is None:
-        return Probe(NAME, False, "the package onnxruntime is not installed", INSTALL)
+        return Probe(backend.name, False, "the package onnxruntime is not installed", backend.install)
     ort, obstacle = _find()
     if ort is None:
-        return Probe(NAME, False, obstacle, INSTALL)
+        return Probe(backend.name, False, obstacle, backend.install)
     try:
         properties = open_cuda().properties(device)
     except BackendError as error:
-        return Probe(NAME, False, str(error), INSTALL)
-    return Probe(NAME, True, f"onnxruntime {ort.__version__} on {properties.name} ({properties.sm})", INSTALL)
+        return Probe(backend.name, False, str(error), backend.install)
+    return Probe(backend.name, True, f"onnxruntime {ort.__version__} on {properties.name} ({properties.sm})", backend.install)
 
 
 def preload(ort: Any) -> None:
@@ -97,13 +96,12 @@ def _one_line(error: Exception) -> str:
 class OrtCudaSession:
     """An ONNX file on one GPU; see the protocol `Session`. Calls run one after another on the session's own stream."""
 
-    backend: str = NAME
-
-    def __init__(self, path: Path, info: ArtifactInfo, ort: Any, cuda: Cuda, device: int) -> None:
+    def __init__(self, backend: Backend, path: Path, info: ArtifactInfo, ort: Any, cuda: Cuda, device: int) -> None:
+        self.backend = backend.name
         self.device = f"cuda:{device}"
         self.info = info
         self.precision: str = info.precision
-        self._graph = _Graph(path, info, ort, cuda, device)
+        self._graph = _Graph(backend, path, info, ort, cuda, device)
         self._finalizer = weakref.finalize(self, self._graph.close)
         self._finalizer.atexit = False
 
@@ -130,7 +128,8 @@ def _same_shape(images: tuple[int, ...], out: tuple[int, ...]) -> None:
 class _Graph:
     """ONNX Runtime's session, the stream that it runs on, and the memory that it is bound to."""
 
-    def __init__(self, path: Path, info: ArtifactInfo, ort: Any, cuda: Cuda, device: int) -> None:
+    def __init__(self, backend: Backend, path: Path, info: ArtifactInfo, ort: Any, cuda: Cuda, device: int) -> None:
+        self._install = backend.install
         self._info, self._cuda, self._index, self._ort = info, cuda, device, ort
         self._lock = threading.Lock()
         self._staging: Staging | None = None
@@ -167,14 +166,14 @@ class _Graph:
         except (ValueError, RuntimeError) as error:  # what it raises where a provider doesn't start
             raise BackendUnavailableError(
                 f"ONNX Runtime's {PROVIDER} doesn't start ({_one_line(error)}); "
-                f"if libraries are missing, install them with: {INSTALL}"
+                f"if libraries are missing, install them with: {self._install}"
             ) from error
         except Exception as error:  # ONNX Runtime's exceptions share no base class but this
             raise BackendError(f"ONNX Runtime can't open {path} on the GPU: {_one_line(error)}") from error
         if PROVIDER not in session.get_providers():
             raise BackendUnavailableError(
                 f"ONNX Runtime fell back to {', '.join(session.get_providers())}: its {PROVIDER} can't be loaded; "
-                f"install the libraries that it needs with: {INSTALL}"
+                f"install the libraries that it needs with: {self._install}"
             )
         return session
 

@@ -9,14 +9,13 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from runtime.artifact import ArtifactInfo, CpuPrecision, remedies
+from runtime.artifact import CpuPrecision
 from runtime.artifact.onnx_metadata import read_info
+from runtime.backends.backend import Backend
 from runtime.backends.session import Probe
 from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, ClosedError, InputError
 from runtime.images import DeviceImages, Images
-
-NAME = "openvino"
-INSTALL = remedies.install("openvino")
+from runtime.options import OpenOptions
 
 #: Runs in a row of one shape before it gets a model of its own.
 _PATIENCE = 2
@@ -24,30 +23,28 @@ _PATIENCE = 2
 _KEPT = 1 << 20
 
 
-def probe(device: int = 0) -> Probe:
+def probe(backend: Backend, device: int) -> Probe:
     """Whether OpenVINO can be imported and finds a CPU it supports; `device` has no meaning here."""
     try:
-        ov = _import()
+        ov = _import(backend)
     except BackendUnavailableError as error:
-        return Probe(NAME, False, str(error), INSTALL)
-    return Probe(NAME, True, f"OpenVINO {ov.__version__.split('-')[0]} on the CPU", INSTALL)
+        return Probe(backend.name, False, str(error), backend.install)
+    return Probe(backend.name, True, f"OpenVINO {ov.__version__.split('-')[0]} on the CPU", backend.install)
 
 
-def open_session(
-    path: Path, *, device: int = 0, threads: int | None = None, precision: CpuPrecision | None = None
-) -> OvSession:
+def open_session(backend: Backend, path: Path, options: OpenOptions) -> OvSession:
     """Open an ONNX file; `device` has no meaning on the CPU. `threads`: None leaves the number to OpenVINO.
 
     `precision` is what convolutions are computed in; None: what the artifact says, as far as this CPU can.
     """
-    return OvSession(path, threads, precision)
+    return OvSession(backend, path, options)
 
 
-def _import() -> Any:
+def _import(backend: Backend) -> Any:
     try:
         import openvino
     except ImportError as error:
-        raise BackendUnavailableError(f"openvino cannot be imported ({error}); install it with: {INSTALL}") from error
+        raise BackendUnavailableError(f"openvino cannot be imported ({error}); install it with: {backend.install}") from error
     return openvino
 
 
@@ -83,23 +80,21 @@ class OvSession:
     at once.
     """
 
-    backend = NAME
     device = "cpu"
-    info: ArtifactInfo
-    precision: str
 
-    def __init__(self, path: Path, threads: int | None, precision: CpuPrecision | None = None) -> None:
+    def __init__(self, backend: Backend, path: Path, options: OpenOptions) -> None:
+        self.backend = backend.name
         self.info = read_info(path)
-        self._ov = _import()
+        self._ov = _import(backend)
         self._core: Any = self._ov.Core()
-        self.precision = self._choose(precision)
+        self.precision: str = self._choose(options.precision)
         # On CPUs that have it, OpenVINO computes in bfloat16 unless told otherwise, and is then some codes off.
         self._options: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": "bf16" if self.precision == "bf16" else "f32",
             "PERFORMANCE_HINT": "LATENCY",
         }
-        if threads is not None:
-            self._options["INFERENCE_NUM_THREADS"] = threads
+        if options.threads is not None:
+            self._options["INFERENCE_NUM_THREADS"] = options.threads
         self._path = path
         try:
             self._source: Any = self._core.read_model(str(path))
@@ -136,7 +131,7 @@ class OvSession:
 
     def run_device(self, images: DeviceImages, out: DeviceImages, stream: int) -> None:
         """Refused: this session runs on the CPU."""
-        raise InputError("the backend openvino runs on the CPU and takes no GPU memory; pass a numpy array")
+        raise InputError(f"the backend {self.backend} runs on the CPU and takes no GPU memory; pass a numpy array")
 
     def close(self) -> None:
         """Free the models once the runs in progress are done; calling it again does nothing."""

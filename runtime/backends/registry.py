@@ -1,51 +1,16 @@
-"""The one list of backends, and the choice between them."""
+"""The choice of a backend: every way to run an artifact here, and the first that works."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 
-from runtime.artifact import CpuPrecision, locate, read_info, remedies
-from runtime.backends.session import Probe, Session
+from runtime.artifact import locate, read_info, remedies
+from runtime.backends.backend import BACKENDS, Backend, get_backend
+from runtime.backends.session import Session
 from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, IncompatiblePlanError, InputError
-
-
-@dataclass(frozen=True)
-class Backend:
-    """Where a backend lives, and which artifacts of a network it runs, the preferred one first."""
-
-    name: str
-    module: str
-    #: Endings after the network's name.
-    endings: tuple[str, ...]
-
-    def probe(self, device: int = 0) -> Probe:
-        """Look at this machine, and at that GPU. Imports the backend's package where it is installed.
-
-        Raises nothing but InputError, where there are GPUs and `device` is none of them.
-        """
-        return import_module(self.module).probe(device)
-
-    def open(self, path: Path, device: int, threads: int | None, precision: CpuPrecision | None = None) -> Session:
-        module = import_module(self.module)
-        if self.name not in CPU_PRECISIONS:
-            return module.open_session(path, device=device, threads=threads)
-        return module.open_session(path, device=device, threads=threads, precision=precision)
-
-
-#: The fastest first: the order in which "auto" tries them.
-BACKENDS: tuple[Backend, ...] = (
-    Backend("tensorrt", "runtime.backends.trt.session", ("_fp16.plan", ".plan")),
-    Backend("tensorrt_rtx", "runtime.backends.trt_rtx", ("_fp16.plan", ".plan")),
-    Backend("onnxruntime-cuda", "runtime.backends.onnxruntime_cuda", ("_fp16.onnx", ".onnx")),
-    Backend("openvino", "runtime.backends.openvino_cpu", (".onnx",)),
-    Backend("onnxruntime", "runtime.backends.onnxruntime_cpu", (".onnx",)),
-)
-
-#: Those that have the choice what to compute convolutions in.
-CPU_PRECISIONS = ("openvino",)
+from runtime.options import OpenOptions
 
 
 @dataclass(frozen=True)
@@ -57,14 +22,14 @@ class Choice:
     #: The ONNX file that the name stands for; None: the source was a file, or there is none.
     reference: Path | None = None
 
-    def open(self, device: int, threads: int | None, precision: CpuPrecision | None = None) -> Session:
+    def open(self, options: OpenOptions) -> Session:
         """Open it. A name stands for one set of weights: an artifact of others is refused, and so is one of tensors."""
         if self.reference is not None and self._has_other_weights(self.reference):
             raise IncompatiblePlanError(
                 f"{self.path} holds other weights than {self.reference}; make it again with: "
                 f"{remedies.make(self.path)}, or name the file itself"
             )
-        session = self.backend.open(self.path, device, threads, precision)
+        session = self.backend.open(self.path, options)
         if not session.info.image_io:
             session.close()
             found = session.info.input.dtype
@@ -73,14 +38,6 @@ class Choice:
 
     def _has_other_weights(self, reference: Path) -> bool:
         return reference != self.path and read_info(self.path).weights_sha256 != read_info(reference).weights_sha256
-
-
-def get_backend(name: str) -> Backend:
-    """Return the backend called `name`."""
-    for backend in BACKENDS:
-        if backend.name == name:
-            return backend
-    raise InputError(f"unknown backend {name!r}; known: auto, {', '.join(b.name for b in BACKENDS)}")
 
 
 def choices(source: str, backend: str = "auto") -> list[Choice]:
@@ -98,9 +55,9 @@ def choices(source: str, backend: str = "auto") -> list[Choice]:
 
 
 def _is_slow(choice: Choice) -> bool:
-    """OpenVINO is ahead of ONNX Runtime on convolutions, and behind it on networks that have none."""
+    """Whether the backend is behind those after it on this network."""
     try:
-        return choice.backend.name == "openvino" and not read_info(choice.path).has_weights
+        return choice.backend.slow_without_convolutions and not read_info(choice.path).has_weights
     except ArtifactError:  # whoever opens it says so
         return False
 
@@ -116,27 +73,25 @@ def _runners(path: Path, wanted: Sequence[Backend]) -> list[Backend]:
     return found
 
 
-def open_session(
-    source: str, backend: str, device: int, threads: int | None, precision: CpuPrecision | None = None
-) -> tuple[Session, Path]:
+def open_session(source: str, options: OpenOptions) -> tuple[Session, Path]:
     """Open `source` on the backend asked for, or for "auto" on the first that works here; the path is the artifact's.
 
     With a precision asked for, only backends that have the choice work.
     """
     obstacles: list[str] = []
-    for choice in choices(source, backend):
-        if precision is not None and choice.backend.name not in CPU_PRECISIONS:
+    for choice in choices(source, options.backend):
+        if options.precision is not None and options.precision not in choice.backend.computes_in:
             obstacles.append(f"{choice.backend.name}: computes in the artifact's precision, and takes no other")
             continue
-        probe = choice.backend.probe(device)
+        probe = choice.backend.probe(options.device)
         if not probe.usable:
             install = f"; install it with: {probe.install}" if probe.install else ""
             obstacles.append(f"{probe.name}: {probe.reason}{install}")
             continue
         try:
-            return choice.open(device, threads, precision), choice.path
+            return choice.open(options), choice.path
         except (BackendError, ArtifactError) as error:
-            if backend != "auto" or locate.as_file(source):
+            if options.backend != "auto" or locate.as_file(source):
                 raise
             obstacles.append(f"{probe.name}: {error}")
     raise BackendUnavailableError(f"nothing here can run {source}. " + ". ".join(obstacles))

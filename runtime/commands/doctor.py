@@ -10,6 +10,7 @@ from runtime import backends
 from runtime.artifact import ArtifactInfo, locate, read_info, remedies
 from runtime.backends.session import Probe
 from runtime.errors import ArtifactError, RetinexError
+from runtime.options import OpenOptions
 
 
 def networks() -> list[str]:
@@ -69,7 +70,7 @@ def _verdict(choice: backends.Choice, probe: Probe, taken: bool) -> str:
     if taken:
         return "would work as well, but is slower"
     try:
-        choice.open(0, None).close()
+        choice.open(OpenOptions()).close()
     except RetinexError as error:
         return str(error)
     return _TAKEN

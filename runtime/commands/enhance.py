@@ -6,6 +6,7 @@ import argparse
 import math
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,11 +15,11 @@ from tqdm import tqdm
 
 from runtime import shapes
 from runtime.enhancer import Enhancer
-from runtime.errors import InputError, RetinexError
-from runtime.exposure import check_strength
+from runtime.errors import InputError, reason
 from runtime.images import Images
 from runtime.media import films, pictures, pipeline
 from runtime.media.inputs import Failure, Job, find
+from runtime.options import CallOptions, OpenOptions
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -34,15 +35,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError("- (stdin) cannot be mixed with other inputs")
     if not piped and arguments.out in (None, "-"):
         raise InputError("where to? name a folder or a file with -o")
-    check_strength(arguments.strength)
-    options = {"strength": arguments.strength, "gate": arguments.gate, "tile": arguments.tile}
-    with Enhancer(
-        arguments.engine or arguments.network,
-        backend=arguments.backend,
-        device=arguments.device,
-        threads=arguments.threads,
-        precision=arguments.precision,
-    ) as enhancer:
+    options = asdict(CallOptions.of(arguments))
+    with Enhancer(arguments.engine or arguments.network, **asdict(OpenOptions.of(arguments))) as enhancer:
         if not enhancer.info.trained:
             _say(f"{enhancer.source} is untrained: its output is no picture")
         if frame is not None:
@@ -139,15 +133,6 @@ def _outcomes(
                 yield job, films.enhance(enhancer, job.source, job.target, hidden=hidden, **options)
             except Exception as error:
                 yield job, error
-
-
-def reason(error: Exception) -> str:
-    """One line for the summary. Only what the project raises on purpose speaks for itself."""
-    if isinstance(error, RetinexError):
-        return str(error)
-    if isinstance(error, MemoryError):
-        return "out of memory"
-    return f"unexpected {type(error).__name__}: {error}"
 
 
 def _summarise(done: int, failures: list[Failure], ignored: int, quiet: bool) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from runtime.artifact import remedies
 from runtime.errors import RetinexError
+from runtime.options import add_call_arguments, add_open_arguments
 
 #: Subcommands that have a module of their own, most of them in other packages, and the extra that installs what they need.
 _SCRIPTS = {
@@ -97,19 +98,8 @@ def _add_enhance(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--network", default="pdn", help="name of a network (default: %(default)s)")
     source.add_argument("--engine", metavar="FILE", help="an artifact: .onnx or .plan")
-    parser.add_argument("--backend", default="auto", help="auto, or a name that `retinexrt doctor` shows")
-    parser.add_argument("--device", type=int, default=0, metavar="N", help="number of the GPU")
-    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: the backend decides)")
-    parser.add_argument(
-        "--precision",
-        choices=("fp32", "bf16"),
-        help="of convolutions on the CPU (default: the artifact's); bf16 is faster, and less exact",
-    )
-    parser.add_argument("--strength", type=float, default=1.0, metavar="S", help="0: the input, 1: the network")
-    parser.add_argument("--gate", action="store_true", help="leave pictures alone that are bright enough")
-    parser.add_argument(
-        "--tile", choices=("auto", "off", "approximate"), default="auto", help="how pictures too large for one run are cut"
-    )
+    add_open_arguments(parser)
+    add_call_arguments(parser)
     parser.add_argument("--raw", metavar="WxH", help="stdin is a stream of raw RGB frames of this size, and so is stdout")
     parser.add_argument(
         "--ray",

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime.artifact import remedies
+from runtime.backends import get_backend
 from runtime.errors import BackendError, BackendUnavailableError, InputError
 from runtime.scale.ledger import Ledger, RemoteLedger
 
@@ -22,8 +23,6 @@ INSTALL = remedies.install("ray")
 
 #: What --ray takes: a cluster's address, "auto" (the one that runs here) or "local" (one of its own).
 _ADDRESS = re.compile(r"auto|local|[\w.-]+:\d+|\[[0-9a-fA-F:.]+\]:\d+")
-#: Backends that have no use for a GPU.
-_ON_CPU = ("onnxruntime", "openvino")
 #: Seconds that a cluster has to answer.
 _KNOCK = 5.0
 #: Settings of the environment that workers share with the command.
@@ -119,7 +118,8 @@ def crew(ray: Any, workers: int | None, gpus_per_worker: float | None, threads: 
     """Divide the cluster: a GPU for each worker where there are any, else as many CPUs as a worker has threads."""
     nodes: list[dict[str, float]] = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     gpus = max((node.get("GPU", 0.0) for node in nodes), default=0.0)
-    share = gpus_per_worker if gpus_per_worker is not None else 1.0 if gpus >= 1 and backend not in _ON_CPU else 0.0
+    wanted = gpus >= 1 and (backend == "auto" or get_backend(backend).device == "cuda")
+    share = gpus_per_worker if gpus_per_worker is not None else float(wanted)
     if share > gpus:
         raise InputError(f"--gpus-per-worker {share:g}: no node of the cluster has more than {gpus:g} GPUs")
     cpus = threads or 1

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from runtime.errors import InputError
+from runtime.options import CallOptions, OpenOptions
 from runtime.scale import cluster
 from runtime.scale.run import Report, enhance
 from runtime.scale.worker import Settings
@@ -28,15 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.device:
         raise InputError("--device has no meaning with --ray, which gives each worker its GPUs: --gpus-per-worker")
     engine = str(Path(arguments.engine).absolute()) if arguments.engine else None
-    settings = Settings(
-        engine or arguments.network,
-        backend=arguments.backend,
-        threads=arguments.threads,
-        precision=arguments.precision,
-        strength=arguments.strength,
-        gate=arguments.gate,
-        tile=arguments.tile,
-    )
+    settings = Settings(engine or arguments.network, OpenOptions.of(arguments), CallOptions.of(arguments))
     shown = not arguments.quiet and sys.stderr.isatty()
     try:
         with _without_chatter() as stderr:

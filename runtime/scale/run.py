@@ -19,7 +19,6 @@ from typing import Any, TextIO
 from tqdm import tqdm
 
 from runtime.errors import BackendError, InputError, RetinexError
-from runtime.exposure import check_strength
 from runtime.files import TEMPORARY
 from runtime.media.inputs import Failure
 from runtime.scale import cluster, segments, storage
@@ -72,15 +71,16 @@ def enhance(
     input, output and settings match. `progress` is where a bar is drawn; None: nowhere. Raises RetinexError where nothing
     can be done at all; single failures are reported.
     """
-    _check(settings, workers, gpus_per_worker, step)
+    _check(workers, gpus_per_worker, step)
     called = time.time()
     found = find(inputs, out)
-    cpus = max(os.cpu_count() or 1, (workers or 1) * (settings.threads or 1))
+    cpus = max(os.cpu_count() or 1, (workers or 1) * (settings.open.threads or 1))
     with cluster.joined(address, cpus) as ray:
-        crew = cluster.crew(ray, workers, gpus_per_worker, settings.threads, settings.backend)
-        settings = replace(settings, threads=settings.threads or (None if crew.gpus else 1))
+        crew = cluster.crew(ray, workers, gpus_per_worker, settings.open.threads, settings.open.backend)
+        threads = settings.open.threads or (None if crew.gpus else 1)
+        settings = replace(settings, open=replace(settings.open, threads=threads))
         first = _probe(ray, settings, crew)
-        settings = replace(settings, backend=first.backend, digest=first.digest)
+        settings = replace(settings, open=replace(settings.open, backend=first.backend), digest=first.digest)
         folder = _home(found.pairs, out)
         _sweep(pair.target for pair in found.pairs)
         if found.pairs and not storage.is_url(folder):
@@ -109,16 +109,13 @@ def enhance(
     )
 
 
-def _check(settings: Settings, workers: int | None, gpus_per_worker: float | None, step: int) -> None:
-    check_strength(settings.strength)
+def _check(workers: int | None, gpus_per_worker: float | None, step: int) -> None:
     if workers is not None and workers < 1:
         raise InputError(f"--workers is at least 1, found {workers}")
     if gpus_per_worker is not None and not 0 <= gpus_per_worker < float("inf"):
         raise InputError(f"--gpus-per-worker is at least 0, found {gpus_per_worker:g}")
     if gpus_per_worker is not None and gpus_per_worker > 1 and gpus_per_worker % 1:
         raise InputError(f"--gpus-per-worker is a share of one GPU or a whole number, found {gpus_per_worker:g}")
-    if settings.threads is not None and settings.threads < 1:
-        raise InputError(f"threads is at least 1, found {settings.threads}")
     if step < 1:
         raise InputError(f"--segment is at least 1 frame, found {step}")
 

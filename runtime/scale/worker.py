@@ -9,8 +9,7 @@ import platform
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from importlib import import_module
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,13 +17,13 @@ import cv2
 import numpy as np
 
 from runtime import __version__
-from runtime.artifact import CpuPrecision
-from runtime.commands.enhance import reason
-from runtime.enhancer import Enhancer, Tile
-from runtime.errors import ArtifactError, InputError, RetinexError
+from runtime.backends import get_backend
+from runtime.enhancer import Enhancer
+from runtime.errors import ArtifactError, InputError, RetinexError, reason
 from runtime.files import sha256
 from runtime.media import films, pictures, pipeline
 from runtime.media.pictures import Picture
+from runtime.options import CallOptions, OpenOptions
 from runtime.scale import segments, storage
 from runtime.scale.ledger import Note, Outcome, State, is_kept
 from runtime.scale.tasks import Task
@@ -39,19 +38,15 @@ class Settings:
 
     #: A network's name or an artifact's path, as for an Enhancer; what it means is looked up on the worker's node.
     source: str
-    backend: str = "auto"
-    threads: int | None = None
-    precision: CpuPrecision | None = None
-    strength: float = 1.0
-    gate: bool = False
-    tile: Tile = "auto"
+    open: OpenOptions = field(default_factory=OpenOptions)
+    call: CallOptions = field(default_factory=CallOptions)
     #: What the first worker found; another with another artifact or backend refuses to work. Empty: whatever is found.
     digest: str = ""
 
     @property
     def options(self) -> dict[str, Any]:
-        """The options of a call of the Enhancer."""
-        return {"strength": self.strength, "gate": self.gate, "tile": self.tile}
+        """The options of a call of the Enhancer, as keywords."""
+        return asdict(self.call)
 
 
 @dataclass(frozen=True)
@@ -72,7 +67,7 @@ def probe(settings: Settings) -> Probe:
 
 def _open(settings: Settings) -> Enhancer:
     # Ray shows a worker no GPU but its own, which is then the first.
-    return Enhancer(settings.source, backend=settings.backend, threads=settings.threads, precision=settings.precision)
+    return Enhancer(settings.source, **asdict(settings.open))
 
 
 def _digest(enhancer: Enhancer, settings: Settings) -> str:
@@ -82,17 +77,11 @@ def _digest(enhancer: Enhancer, settings: Settings) -> str:
         "backend": enhancer.backend,
         "device": enhancer.device,
         "precision": enhancer.precision,
-        "threads": settings.threads,
-        "versions": [__version__, cv2.__version__, _version(enhancer.backend)],
+        "threads": settings.open.threads,
+        "versions": [__version__, cv2.__version__, get_backend(enhancer.backend).version()],
     }
     what = {**found, **settings.options}
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
-
-
-def _version(backend: str) -> str:
-    """The version of what runs an artifact; a plan runs only on the version that built it."""
-    module = {"onnxruntime": "onnxruntime", "onnxruntime-cuda": "onnxruntime", "openvino": "openvino"}.get(backend)
-    return str(import_module(module).__version__) if module else ""
 
 
 def _open_alike(settings: Settings) -> tuple[Enhancer, str]:
@@ -130,7 +119,7 @@ class Worker:
     """Holds an Enhancer; called with rows of tasks. Ray Data makes one in each of its actors."""
 
     def __init__(self, settings: Settings, book: Book) -> None:
-        cv2.setNumThreads(settings.threads or 1)
+        cv2.setNumThreads(settings.open.threads or 1)
         self._settings = settings
         self._book = book
         try:
@@ -222,7 +211,7 @@ class Worker:
         try:
             digest = self._film_digest(task.source)  # before it is read: what replaces it meanwhile is another film
             # It is called as an Enhancer is, and that is all that a film needs.
-            text = films.enhance(replay, source, target, **self._settings.options)  # pyright: ignore[reportArgumentType]
+            text = films.enhance(replay, source, target, **self._settings.options)
             whole = True
         except InputError:
             whole = True  # with another try it would come to the same

@@ -15,6 +15,7 @@ from benchmarks.measures import differences
 from engines import builder
 from engines.flavours import TENSORRT_RTX, tensorrt_module
 from runtime import backends
+from runtime.options import OpenOptions
 from tests.engines.test_build import NETWORKS
 from tests.support.interpreter import Interpreter
 
@@ -56,7 +57,7 @@ def dark(shape: tuple[int, ...], seed: int) -> Images:
 
 
 def expected(path: Path, images: Images) -> Images:
-    session = backends.get_backend("onnxruntime").open(path, 0, 1)
+    session = backends.get_backend("onnxruntime").open(path, OpenOptions(threads=1))
     out = np.empty_like(images)
     session.run(images, out)
     session.close()

@@ -30,7 +30,7 @@ GPU = ("tensorrt", "tensorrt_rtx", "onnxruntime-cuda")
 @pytest.fixture(scope="module")
 def reference(exported: Callable[[str], Path]) -> Iterator[Callable[[Images], Images]]:
     """PDN in FP32 on the CPU."""
-    session = backends.get_backend("onnxruntime").open(exported("pdn") / "pdn.onnx", 0, None)
+    session = backends.get_backend("onnxruntime").open(exported("pdn") / "pdn.onnx")
 
     def run(images: Images) -> Images:
         out = np.empty_like(images)
@@ -53,7 +53,7 @@ def session(
     if request.param != "onnxruntime-cuda":
         folder = tmp_path_factory.mktemp(request.param)
         artifact = build_plan(artifact, folder, request.param, "1x16x16", "1x400x600", "4x512x640")
-    session = backend.open(artifact, 0, None)
+    session = backend.open(artifact)
     yield session
     session.close()
 

@@ -249,7 +249,10 @@ def test_bad_outs_are_refused(artifacts: Path, dark: Picture, case: str) -> None
     [
         ({"strength": -0.1}, "strength lies between 0 and 1"),
         ({"strength": float("nan")}, "strength lies between 0 and 1"),
+        ({"strength": "0.5"}, "strength lies between 0 and 1, found '0.5'"),
+        ({"gate": "no"}, "gate is True or False, found 'no'"),
         ({"tile": "yes"}, "tile is"),
+        ({"tile": ["off"]}, "tile is"),
     ],
 )
 def test_bad_options_are_refused(artifacts: Path, dark: Picture, options: dict[str, Any], message: str) -> None:
@@ -262,7 +265,11 @@ def test_bad_options_are_refused(artifacts: Path, dark: Picture, options: dict[s
     [
         ({"color": "hsv"}, "color is"),
         ({"device": -1}, "device"),
-        ({"threads": 0}, "threads"),
+        ({"device": "cpu"}, "device is the number of a GPU, from 0 up, found 'cpu'"),
+        ({"threads": 0}, "threads is at least 1, found 0"),
+        ({"threads": 2.5}, "threads is at least 1, found 2.5"),
+        ({"precision": "int8"}, 'precision is "fp32" or "bf16"'),
+        ({"backend": 1}, "backend is"),
         ({"backend": "abacus"}, "known: auto"),
     ],
 )
@@ -331,7 +338,9 @@ def test_an_unusable_backend_is_no_silent_fallback(artifacts: Path, monkeypatch:
     import runtime.backends.openvino_cpu as ov
     from runtime.backends.session import Probe
 
-    monkeypatch.setattr(ov, "probe", lambda device: Probe("openvino", False, "it is not there", "pip install openvino"))
+    monkeypatch.setattr(
+        ov, "probe", lambda backend, device: Probe("openvino", False, "it is not there", "pip install openvino")
+    )
     with pytest.raises(BackendUnavailableError, match="it is not there; install it with: pip install openvino"):
         Enhancer(artifacts / "double.onnx", backend="openvino")
     assert Enhancer(artifacts / "double.onnx").backend == "onnxruntime"

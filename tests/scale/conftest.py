@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
+from runtime.options import OpenOptions
 from runtime.scale.worker import Settings
 from tests.runtime.conftest import make_info, write_artifact
 from tests.support.object_store import Handler
@@ -36,7 +37,7 @@ def artifact(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def settings(artifact: Path) -> Settings:
-    return Settings(str(artifact), backend="onnxruntime", threads=1)
+    return Settings(str(artifact), OpenOptions("onnxruntime", threads=1))
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 def _alone(folder: Path, settings: Settings) -> dict[str, bytes]:
     """What one process makes of a folder."""
     out = folder.parent / "alone"
-    how = ["--engine", settings.source, "--backend", settings.backend, "--threads", "1", "-q"]
+    how = ["--engine", settings.source, "--backend", settings.open.backend, "--threads", "1", "-q"]
     main(["enhance", str(folder), "-o", str(out), *how])
     return outputs(out)
 

@@ -40,7 +40,7 @@ def film(path: Path, frames: int, size: tuple[int, int] = (64, 48)) -> Path:
 
 
 def _words(settings: Settings) -> list[str]:
-    return ["--engine", settings.source, "--backend", settings.backend, "--threads", "1"]
+    return ["--engine", settings.source, "--backend", settings.open.backend, "--threads", "1"]
 
 
 @pytest.mark.slow

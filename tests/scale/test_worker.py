@@ -11,13 +11,14 @@ from typing import Any
 
 import cv2
 import numpy as np
-import onnxruntime
 import pytest
 
 from runtime import Enhancer
+from runtime.backends import Backend
 from runtime.errors import ArtifactError
 from runtime.images import Images
 from runtime.media import films, pictures
+from runtime.options import CallOptions
 from runtime.scale import ledger, segments, worker
 from runtime.scale.ledger import JOURNAL, Ledger, Note, Outcome, read_journal
 from runtime.scale.tasks import Task
@@ -87,17 +88,27 @@ def test_what_is_finished_is_not_done_again(folder: Callable[..., Path], setting
     (source / "0" / "002.png").write_bytes((source / "0" / "003.png").read_bytes())
     assert again(settings) == (2, 2)
     assert again(settings) == (0, 4)
-    assert again(replace(settings, strength=0.5)) == (4, 0)
+    assert again(replace(settings, call=CallOptions(strength=0.5))) == (4, 0)
 
 
 def test_all_that_decides_bytes_is_in_the_digest(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = write_artifact(tmp_path / "other.onnx", make_info(), around=1)
     more: list[dict[str, Any]] = [
-        {}, {"source": str(other)}, {"threads": 2}, {"strength": 0.5}, {"gate": True}, {"tile": "off"},
-    ]  # fmt: skip
+        {},
+        {"source": str(other)},
+        {"open": replace(settings.open, threads=2)},
+        {"call": CallOptions(strength=0.5)},
+        {"call": CallOptions(gate=True)},
+        {"call": CallOptions(tile="off")},
+    ]
     found = [probe(replace(settings, **changes)).digest for changes in more]
-    for module in (worker, cv2, onnxruntime):
-        monkeypatch.setattr(module, "__version__", "another")
+    versions: dict[Any, tuple[str, Any]] = {
+        worker: ("__version__", "another"),
+        cv2: ("__version__", "another"),
+        Backend: ("version", lambda _: "another"),
+    }
+    for holder, (name, another) in versions.items():
+        monkeypatch.setattr(holder, name, another)
         found.append(probe(settings).digest)
     assert len(set(found)) == len(found)
     assert probe(settings).digest == found[-1]
@@ -129,7 +140,7 @@ def test_workers_with_another_artifact_refuse(settings: Settings, tmp_path: Path
     book = Ledger(str(tmp_path))
     for _ in range(2):
         with pytest.raises(ArtifactError, match="another artifact"):
-            Worker(replace(settings, digest=found.digest, gate=True), book)
+            Worker(replace(settings, digest=found.digest, call=CallOptions(gate=True)), book)
     with pytest.raises(ArtifactError, match="does not exist"):
         Worker(replace(settings, source=str(tmp_path / "absent.onnx")), book)
     # Others may do their work, so the report says it: once for each reason.

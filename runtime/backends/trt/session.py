@@ -1,4 +1,4 @@
-"""Sessions on plans of TensorRT and TensorRT-RTX. This module is the backend "tensorrt"; `trt_rtx` is the other one."""
+"""Sessions on plans: the backends "tensorrt" and "tensorrt_rtx"."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from typing import Any
 from runtime import shapes
 from runtime.artifact import ArtifactInfo, manifest, remedies
 from runtime.artifact.manifest import Flavour, Host
+from runtime.backends.backend import Backend, get_backend
 from runtime.backends.session import Probe
 from runtime.backends.trt import kernel_cache, logger
 from runtime.backends.trt.contexts import ContextPool, Engine, ExecutionSlot
@@ -26,11 +27,7 @@ from runtime.cuda import Cuda, driver_found, open_cuda, require_own_context
 from runtime.cuda.capture import require_no_capture
 from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, ClosedError, InputError
 from runtime.images import DeviceImages, Images
-
-INSTALL: dict[Flavour, str] = {
-    "tensorrt": remedies.install("trt"),
-    "tensorrt_rtx": remedies.install("rtx"),
-}
+from runtime.options import OpenOptions
 
 #: "0": no CUDA graphs.
 GRAPHS_VARIABLE = "RETINEXRT_CUDA_GRAPHS"
@@ -47,14 +44,13 @@ def graphs_wanted() -> bool:
     return os.environ.get(GRAPHS_VARIABLE) != "0"
 
 
-def open_session(path: Path, *, device: int, threads: int | None) -> TensorRTSession:
-    """Open a TensorRT plan on GPU `device`. `threads` is for CPU backends; any number of threads may call."""
-    return open_plan(path, "tensorrt", device)
+def open_session(backend: Backend, path: Path, options: OpenOptions) -> TensorRTSession:
+    """Open a plan on a GPU. `threads` is for CPU backends; any number of threads may call."""
+    return open_plan(path, _flavour(backend), options.device)
 
 
-def probe(device: int = 0) -> Probe:
-    """Can TensorRT plans run here?"""
-    return probe_flavour("tensorrt", device)
+def _flavour(backend: Backend) -> Flavour:
+    return "tensorrt_rtx" if backend.name == "tensorrt_rtx" else "tensorrt"
 
 
 def open_plan(path: Path, flavour: Flavour, device: int, cuda: Cuda | None = None) -> TensorRTSession:
@@ -78,14 +74,17 @@ def _import(flavour: Flavour) -> Any:
     try:
         return import_module(flavour)
     except (ImportError, OSError) as error:
-        raise BackendUnavailableError(f"{flavour} can't be imported ({error}); install it with: {INSTALL[flavour]}") from error
+        raise BackendUnavailableError(
+            f"{flavour} can't be imported ({error}); install it with: {get_backend(flavour).install}"
+        ) from error
 
 
-def probe_flavour(flavour: Flavour, device: int) -> Probe:
+def probe(backend: Backend, device: int) -> Probe:
     """Look for a driver, for the package, then for that GPU, and whether it is supported."""
+    flavour = _flavour(backend)
 
     def answer(usable: bool, reason: str) -> Probe:
-        return Probe(flavour, usable, reason, INSTALL[flavour])
+        return Probe(flavour, usable, reason, backend.install)
 
     if not driver_found():
         return Probe(flavour, False, "there is no NVIDIA driver here", install="")

@@ -16,15 +16,18 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
-from runtime.backends import onnxruntime_cuda
+from runtime.backends import get_backend, onnxruntime_cuda
 from runtime.backends.onnxruntime_cuda import PROVIDER, OrtCudaSession
 from runtime.cuda.capture import recording
 from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, ClosedError, InputError
 from runtime.images import DeviceImages
+from runtime.options import OpenOptions
 from tests.runtime.conftest import double, make_info, write_artifact
 from tests.support.fake_cuda import FakeCuda
 
 Images = NDArray[np.uint8]
+
+CUDA = get_backend("onnxruntime-cuda")
 
 
 class FakeBinding:
@@ -119,7 +122,7 @@ def ort(cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> FakeOrt:
 
 @pytest.fixture
 def session(ort: FakeOrt, artifacts: Path) -> Iterator[OrtCudaSession]:
-    session = onnxruntime_cuda.open_session(artifacts / "double.onnx", device=0, threads=None)
+    session = CUDA.open(artifacts / "double.onnx")
     yield session
     session.close()
 
@@ -206,7 +209,7 @@ def test_an_output_of_another_shape_is_refused(session: OrtCudaSession) -> None:
 
 
 def test_closing_twice_is_fine_and_running_after_it_is_not(ort: FakeOrt, cuda: FakeCuda, artifacts: Path) -> None:
-    session = onnxruntime_cuda.open_session(artifacts / "double.onnx", device=0, threads=2)
+    session = CUDA.open(artifacts / "double.onnx", OpenOptions(threads=2))
     session.run(pictures(1, 32, 32), pictures(1, 32, 32))
     session.close()
     session.close()
@@ -220,7 +223,7 @@ def test_closing_twice_is_fine_and_running_after_it_is_not(ort: FakeOrt, cuda: F
 def test_a_silent_fallback_to_the_cpu_is_an_error(ort: FakeOrt, artifacts: Path) -> None:
     ort.falls_back = True
     with pytest.raises(BackendUnavailableError, match=r"fell back to CPUExecutionProvider.*retinexrt\[gpu\]"):
-        onnxruntime_cuda.open_session(artifacts / "double.onnx", device=0, threads=None)
+        CUDA.open(artifacts / "double.onnx")
 
 
 def test_a_provider_that_does_not_start_is_an_error_and_nothing_is_printed(
@@ -231,7 +234,7 @@ def test_a_provider_that_does_not_start_is_an_error_and_nothing_is_printed(
         caplog.at_level(logging.INFO, "retinexrt.onnxruntime"),
         pytest.raises(BackendUnavailableError, match=r"CUDA failure 35: driver version.*retinexrt\[gpu\]"),
     ):
-        onnxruntime_cuda.open_session(artifacts / "double.onnx", device=0, threads=None)
+        CUDA.open(artifacts / "double.onnx")
     assert capfd.readouterr() == ("", "")
     assert "Failed to load libcudnn.so.9" in caplog.text
     assert cuda.leaks() == {}
@@ -239,7 +242,7 @@ def test_a_provider_that_does_not_start_is_an_error_and_nothing_is_printed(
 
 def test_it_works_in_the_primary_context_whichever_is_current(ort: FakeOrt, cuda: FakeCuda, artifacts: Path) -> None:
     cuda.current_by_application = 77
-    session = onnxruntime_cuda.open_session(artifacts / "double.onnx", device=0, threads=None)
+    session = CUDA.open(artifacts / "double.onnx")
     assert cuda.leaks()["contexts"] == 1
     images = pictures(1, 32, 32)
     out = np.zeros_like(images)
@@ -252,7 +255,7 @@ def test_it_works_in_the_primary_context_whichever_is_current(ort: FakeOrt, cuda
 
 
 def test_closing_releases_all_even_where_cuda_fails(ort: FakeOrt, cuda: FakeCuda, artifacts: Path) -> None:
-    session = onnxruntime_cuda.open_session(artifacts / "double.onnx", device=0, threads=None)
+    session = CUDA.open(artifacts / "double.onnx")
     session.run(pictures(1, 32, 32), pictures(1, 32, 32))
     cuda.failing["synchronize"] = "CUDA_ERROR_ILLEGAL_ADDRESS"
     with pytest.raises(BackendError, match="CUDA_ERROR_ILLEGAL_ADDRESS"):
@@ -266,18 +269,18 @@ def test_the_package_without_cuda_says_how_to_replace_it(
     if PROVIDER in onnxruntime.get_available_providers():
         pytest.skip("this onnxruntime has the CUDA provider")
     with pytest.raises(BackendUnavailableError, match="pip uninstall -y onnxruntime; pip install"):
-        onnxruntime_cuda.open_session(artifacts / "double.onnx", device=0, threads=None)
-    assert not onnxruntime_cuda.probe().usable
+        CUDA.open(artifacts / "double.onnx")
+    assert not CUDA.probe().usable
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(BackendUnavailableError, match="can't be imported"):
-        onnxruntime_cuda.open_session(artifacts / "double.onnx", device=0, threads=None)
+        CUDA.open(artifacts / "double.onnx")
 
 
 def test_opening_and_closing_wait_until_no_graph_is_captured(ort: FakeOrt, cuda: FakeCuda, artifacts: Path) -> None:
     """The provider waits for the whole GPU then, which would spoil the capture."""
     sessions: list[OrtCudaSession] = []
     for work in (
-        lambda: sessions.append(onnxruntime_cuda.open_session(artifacts / "double.onnx", device=0, threads=None)),
+        lambda: sessions.append(CUDA.open(artifacts / "double.onnx")),
         lambda: sessions.pop().close(),
     ):
         thread = threading.Thread(target=work)
@@ -295,7 +298,7 @@ def test_a_damaged_graph_is_an_error_and_leaves_nothing(ort: FakeOrt, cuda: Fake
     path = write_artifact(tmp_path / "double.onnx", make_info())
     path.write_bytes(path.read_bytes().replace(b"Transpose", b"Transpoze"))
     with pytest.raises(BackendError, match="ONNX Runtime can't open"):
-        onnxruntime_cuda.open_session(path, device=0, threads=None)
+        CUDA.open(path)
     assert cuda.leaks() == {}
 
 
@@ -305,7 +308,7 @@ def test_a_graph_for_tensors_is_refused(ort: FakeOrt, tmp_path: Path) -> None:
     tensors = info.to_json().replace('"dtype": "uint8"', '"dtype": "fp_32"').encode()
     path.write_bytes(path.read_bytes().replace(info.to_json().encode(), tensors))
     with pytest.raises(ArtifactError, match="takes tensors, not pictures"):
-        onnxruntime_cuda.open_session(path, device=0, threads=None)
+        CUDA.open(path)
 
 
 def test_a_failing_run_is_an_error_and_the_next_one_works(session: OrtCudaSession, cuda: FakeCuda) -> None:
@@ -320,6 +323,6 @@ def test_a_failing_run_is_an_error_and_the_next_one_works(session: OrtCudaSessio
 
 
 def test_the_probe_names_what_it_found(ort: FakeOrt, cuda: FakeCuda) -> None:
-    probe = onnxruntime_cuda.probe()
+    probe = CUDA.probe()
     assert probe.usable
     assert probe.reason == f"onnxruntime {onnxruntime.__version__} on Fake GPU (8.9)"

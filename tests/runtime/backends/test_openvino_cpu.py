@@ -15,7 +15,10 @@ import pytest
 from numpy.typing import NDArray
 
 from runtime import ArtifactError, BackendError, BackendUnavailableError, ClosedError, Enhancer, InputError
-from runtime.backends import openvino_cpu
+from runtime.artifact import CpuPrecision
+from runtime.backends import get_backend, openvino_cpu
+from runtime.backends.openvino_cpu import OvSession
+from runtime.options import OpenOptions
 from tests.runtime.conftest import double
 
 openvino = pytest.importorskip("openvino")
@@ -26,23 +29,27 @@ needs_bf16 = pytest.mark.skipif(
 )
 
 
+def opened(path: Path, threads: int | None, precision: CpuPrecision | None = None) -> OvSession:
+    return OvSession(get_backend("openvino"), path, OpenOptions(threads=threads, precision=precision))
+
+
 @pytest.fixture
-def session(artifacts: Path) -> openvino_cpu.OvSession:
-    return openvino_cpu.OvSession(artifacts / "double.onnx", 1)
+def session(artifacts: Path) -> OvSession:
+    return opened(artifacts / "double.onnx", 1)
 
 
-def enhance(session: openvino_cpu.OvSession, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def enhance(session: OvSession, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     out = np.empty_like(images)
     session.run(images, out)
     return out
 
 
-def compiled(session: openvino_cpu.OvSession) -> list[tuple[int, ...]]:
+def compiled(session: OvSession) -> list[tuple[int, ...]]:
     """The shapes that have a model of their own, the longest unused first."""
     return list(session._fixed)  # pyright: ignore[reportPrivateUsage]
 
 
-def test_a_shape_gets_a_model_of_its_own_when_it_keeps_coming(session: openvino_cpu.OvSession, dark: NDArray[np.uint8]) -> None:
+def test_a_shape_gets_a_model_of_its_own_when_it_keeps_coming(session: OvSession, dark: NDArray[np.uint8]) -> None:
     small, large = dark[None, :20, :24].copy(), dark[None, :31, :33].copy()
     for images in (small, large, small, large, large):
         assert np.array_equal(enhance(session, images), double(images))
@@ -57,7 +64,7 @@ def test_a_shape_gets_a_model_of_its_own_when_it_keeps_coming(session: openvino_
 
 
 def test_models_of_one_shape_are_kept_for_so_many_pixels(
-    session: openvino_cpu.OvSession, dark: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+    session: OvSession, dark: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(openvino_cpu, "_KEPT", 800)
     shapes: list[tuple[int, ...]] = []
@@ -73,7 +80,7 @@ def test_models_of_one_shape_are_kept_for_so_many_pixels(
 @pytest.mark.parametrize("name", sorted(path.stem for path in SHIPPED.glob("*.onnx") if not path.stem.endswith("_fp16")))
 def test_a_picture_comes_out_in_one_way(name: str, dark: NDArray[np.uint8]) -> None:
     """A model of one shape gives the bytes of the one for all; where it might not, it is there from the first run on."""
-    session = openvino_cpu.OvSession(SHIPPED / f"{name}.onnx", None, "fp32")
+    session = opened(SHIPPED / f"{name}.onnx", None, "fp32")
     images = dark[None].copy()
     before = enhance(session, images)
     logarithms = any(node.op_type == "Log" for node in onnx.load(SHIPPED / f"{name}.onnx").graph.node)
@@ -86,8 +93,8 @@ def test_a_picture_comes_out_in_one_way(name: str, dark: NDArray[np.uint8]) -> N
 @needs_bf16
 def test_bfloat16_is_asked_for_and_never_the_same_picture_twice_differently(dark: NDArray[np.uint8]) -> None:
     images = dark[None].copy()
-    exact = enhance(openvino_cpu.OvSession(SHIPPED / "pdn.onnx", None), images)
-    session = openvino_cpu.OvSession(SHIPPED / "pdn.onnx", None, "bf16")
+    exact = enhance(opened(SHIPPED / "pdn.onnx", None), images)
+    session = opened(SHIPPED / "pdn.onnx", None, "bf16")
     assert session.precision == "bf16"
     results = [enhance(session, images) for _ in range(4)]
     assert all(np.array_equal(result, results[0]) for result in results)
@@ -102,9 +109,9 @@ def test_bfloat16_is_refused_where_it_cannot_be_had(artifacts: Path, monkeypatch
             return ["FP32"]
 
     monkeypatch.setattr(openvino, "Core", Plain)
-    assert openvino_cpu.OvSession(SHIPPED / "pdn-fast.onnx", None).precision == "fp32"
+    assert opened(SHIPPED / "pdn-fast.onnx", None).precision == "fp32"
     with pytest.raises(BackendUnavailableError, match="no bfloat16"):
-        openvino_cpu.OvSession(artifacts / "double.onnx", None, "bf16")
+        opened(artifacts / "double.onnx", None, "bf16")
 
 
 def test_only_openvino_has_the_choice(artifacts: Path) -> None:
@@ -123,11 +130,11 @@ def test_a_file_that_openvino_refuses_is_an_artifact_error(artifacts: Path, tmp_
     content[at : at + 9] = b"Transpoze"
     (tmp_path / "double.onnx").write_bytes(content)
     with pytest.raises(ArtifactError, match="OpenVINO cannot load"):
-        openvino_cpu.OvSession(tmp_path / "double.onnx", 1)
+        opened(tmp_path / "double.onnx", 1)
 
 
 def test_a_model_that_cannot_be_compiled_for_a_shape_fails_the_run(
-    session: openvino_cpu.OvSession, dark: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+    session: OvSession, dark: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Full:
         def compile_model(self, *_: Any) -> Any:
@@ -157,13 +164,13 @@ class SlowCore:
 
 
 @pytest.fixture
-def slow(session: openvino_cpu.OvSession, monkeypatch: pytest.MonkeyPatch) -> SlowCore:
+def slow(session: OvSession, monkeypatch: pytest.MonkeyPatch) -> SlowCore:
     core = SlowCore(session._core)  # pyright: ignore[reportPrivateUsage]
     monkeypatch.setattr(session, "_core", core)
     return core
 
 
-def test_others_run_while_a_model_is_made(session: openvino_cpu.OvSession, slow: SlowCore, dark: NDArray[np.uint8]) -> None:
+def test_others_run_while_a_model_is_made(session: OvSession, slow: SlowCore, dark: NDArray[np.uint8]) -> None:
     images, other = dark[None].copy(), dark[None, :20, :24].copy()
     for _ in range(2):
         enhance(session, images)
@@ -180,7 +187,7 @@ def test_others_run_while_a_model_is_made(session: openvino_cpu.OvSession, slow:
 
 
 def test_without_a_model_for_all_only_new_shapes_wait(
-    session: openvino_cpu.OvSession, slow: SlowCore, dark: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+    session: OvSession, slow: SlowCore, dark: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As in bfloat16; both threads that want the new shape get the same model."""
     monkeypatch.setattr(session, "_any", None)
@@ -200,9 +207,7 @@ def test_without_a_model_for_all_only_new_shapes_wait(
     assert compiled(session) == [known.shape, new.shape] and slow.compiled == 2
 
 
-def test_a_session_closed_while_a_model_is_made_keeps_none(
-    session: openvino_cpu.OvSession, slow: SlowCore, dark: NDArray[np.uint8]
-) -> None:
+def test_a_session_closed_while_a_model_is_made_keeps_none(session: OvSession, slow: SlowCore, dark: NDArray[np.uint8]) -> None:
     images = dark[None].copy()
     for _ in range(2):
         enhance(session, images)
@@ -219,7 +224,7 @@ def test_a_session_closed_while_a_model_is_made_keeps_none(
 def test_the_file_may_go_once_it_was_opened(artifacts: Path, tmp_path: Path, dark: NDArray[np.uint8]) -> None:
     path = tmp_path / "double.onnx"
     path.write_bytes((artifacts / "double.onnx").read_bytes())
-    session = openvino_cpu.OvSession(path, 1)
+    session = opened(path, 1)
     path.write_bytes(b"")
     path.unlink()
     for _ in range(4):
@@ -227,7 +232,7 @@ def test_the_file_may_go_once_it_was_opened(artifacts: Path, tmp_path: Path, dar
     assert compiled(session)
 
 
-def test_many_may_close_at_once_while_others_run(session: openvino_cpu.OvSession, dark: NDArray[np.uint8]) -> None:
+def test_many_may_close_at_once_while_others_run(session: OvSession, dark: NDArray[np.uint8]) -> None:
     """Each run either comes to its end or says that the session is closed."""
     begun = threading.Barrier(9)
     surprises: list[BaseException] = []
@@ -264,7 +269,7 @@ def test_many_may_close_at_once_while_others_run(session: openvino_cpu.OvSession
 
 
 def test_a_run_that_outlives_its_session_leaves_no_request(
-    session: openvino_cpu.OvSession, dark: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+    session: OvSession, dark: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Requests keep the model in memory."""
     idle: SimpleQueue[Any] = SimpleQueue()

@@ -21,9 +21,10 @@ from runtime import (
     backends,
 )
 from runtime.artifact import locate
-from runtime.backends import BACKENDS, choices, onnxruntime_cpu, openvino_cpu
+from runtime.backends import BACKENDS, Backend, choices, get_backend, onnxruntime_cpu, openvino_cpu
 from runtime.backends.session import Probe
 from runtime.commands.main import main
+from runtime.options import OpenOptions
 from tests.runtime.conftest import make_info, write_artifact
 from tests.support.plans import write_plan
 
@@ -75,18 +76,23 @@ def test_what_is_absent_is_named_with_the_command(engines: Path) -> None:
         choices("double", "tensorrt")
 
 
+def here(backend: Backend, device: int) -> Probe:
+    """A probe that finds the backend; of TensorRT's two flavours the first."""
+    return Probe(backend.name, backend.name != "tensorrt_rtx", "here", "")
+
+
 def test_auto_goes_past_what_does_not_open(engines: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A plan whose TensorRT claims to be there but refuses it."""
     import runtime.backends.trt.session as trt
 
     write_plan(engines)
-    monkeypatch.setattr(trt, "probe", lambda device: Probe("tensorrt", True, "here", ""))
+    monkeypatch.setattr(trt, "probe", here)
 
-    def refuse(path: Path, *, device: int, threads: int | None) -> None:
+    def refuse(backend: Backend, path: Path, options: OpenOptions) -> None:
         raise IncompatiblePlanError("built for another GPU")
 
     monkeypatch.setattr(trt, "open_session", refuse)
-    monkeypatch.setattr(openvino_cpu, "probe", lambda device: Probe("openvino", False, "absent", "x"))
+    monkeypatch.setattr(openvino_cpu, "probe", lambda backend, device: Probe(backend.name, False, "absent", "x"))
     assert Enhancer("double").backend == "onnxruntime"
     with pytest.raises(IncompatiblePlanError, match="another GPU"):
         Enhancer("double", backend="tensorrt")
@@ -99,7 +105,7 @@ def test_a_name_stands_for_one_set_of_weights(engines: Path, monkeypatch: pytest
 
     write_artifact(engines / "double.onnx", make_info(weights_sha256="1" * 64))
     write_plan(engines)
-    monkeypatch.setattr(trt, "probe", lambda device: Probe("tensorrt", True, "here", ""))
+    monkeypatch.setattr(trt, "probe", here)
     assert Enhancer("double").backend in ("openvino", "onnxruntime")
     with pytest.raises(IncompatiblePlanError, match=r"double_fp16\.plan holds other weights than .*retinexrt build double"):
         Enhancer("double", backend="tensorrt")
@@ -136,11 +142,11 @@ def test_a_plan_in_the_working_folder_needs_its_path(
 def test_auto_goes_past_what_fails_to_open(engines: Path, monkeypatch: pytest.MonkeyPatch, error: RetinexError) -> None:
     import runtime.backends.trt.session as trt
 
-    def fail(path: Path, *, device: int, threads: int | None, precision: str | None = None) -> None:
+    def fail(backend: Backend, path: Path, options: OpenOptions) -> None:
         raise error
 
     plan = write_plan(engines)
-    monkeypatch.setattr(trt, "probe", lambda device: Probe("tensorrt", True, "here", ""))
+    monkeypatch.setattr(trt, "probe", here)
     monkeypatch.setattr(trt, "open_session", fail)
     assert Enhancer("double").backend in ("openvino", "onnxruntime")
     for source, backend in (("double", "tensorrt"), (plan, "auto")):
@@ -159,7 +165,7 @@ def test_auto_goes_past_damage_and_tensors(engines: Path, monkeypatch: pytest.Mo
     image = make_info().input
     tensors = make_info(input=replace(image, dtype="float32"), precision="fp16")
     write_artifact(engines / "double_fp16.onnx", tensors)
-    monkeypatch.setattr(ort_cuda, "probe", lambda device: Probe("onnxruntime-cuda", True, "here", ""))
+    monkeypatch.setattr(ort_cuda, "probe", here)
     monkeypatch.setattr(ort_cuda, "open_session", onnxruntime_cpu.open_session)
     assert Enhancer("double").source == str(engines / "double.onnx")
     (engines / "double.onnx").write_bytes(b"damaged")
@@ -171,7 +177,9 @@ def test_auto_goes_past_damage_and_tensors(engines: Path, monkeypatch: pytest.Mo
 
 def test_nothing_usable_lists_every_obstacle(engines: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name in ((onnxruntime_cpu, "onnxruntime"), (openvino_cpu, "openvino")):
-        monkeypatch.setattr(module, "probe", lambda device, name=name: Probe(name, False, f"no {name}", f"pip install {name}"))
+        monkeypatch.setattr(
+            module, "probe", lambda backend, device, name=name: Probe(name, False, f"no {name}", f"pip install {name}")
+        )
     with pytest.raises(BackendUnavailableError, match=r"no openvino; install it with: pip install openvino\. onnxruntime: no"):
         Enhancer("double")
 
@@ -197,15 +205,15 @@ def test_a_broken_onnxruntime_is_explained_at_session_creation(artifacts: Path, 
     from types import ModuleType
 
     monkeypatch.setitem(sys.modules, "onnxruntime", ModuleType("onnxruntime"))
-    assert not onnxruntime_cpu.probe().usable
+    assert not get_backend("onnxruntime").probe().usable
     with pytest.raises(BackendUnavailableError, match="installed but broken"):
-        onnxruntime_cpu.open_session(artifacts / "double.onnx")
+        get_backend("onnxruntime").open(artifacts / "double.onnx")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(BackendUnavailableError, match=r"pip install 'retinexrt\[cpu\]'"):
-        onnxruntime_cpu.open_session(artifacts / "double.onnx")
+        get_backend("onnxruntime").open(artifacts / "double.onnx")
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(BackendUnavailableError, match=r"pip install 'retinexrt\[openvino\]'"):
-        openvino_cpu.open_session(artifacts / "double.onnx")
+        get_backend("openvino").open(artifacts / "double.onnx")
 
 
 _IMPORT = """

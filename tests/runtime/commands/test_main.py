@@ -270,7 +270,9 @@ def test_doctor_explains_and_names_the_next_faster(
     import runtime.backends.openvino_cpu as ov
     from runtime.backends.session import Probe
 
-    monkeypatch.setattr(ov, "probe", lambda device: Probe("openvino", False, "it is not installed", "pip install openvino-x"))
+    monkeypatch.setattr(
+        ov, "probe", lambda backend, device: Probe("openvino", False, "it is not installed", "pip install openvino-x")
+    )
     assert main(["doctor", str(artifacts / "double.onnx")]) == 0
     report = capsys.readouterr().out
     assert "no  openvino" in report and "it is not installed" in report

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 import runtime.backends.trt.session as trt
 from runtime.artifact import manifest
-from runtime.backends import trt_rtx
+from runtime.backends import get_backend
 from runtime.backends.trt import kernel_cache, logger
 from runtime.backends.trt.session import TensorRTSession, open_plan
 from runtime.cuda.capture import whole_gpu
@@ -41,6 +41,7 @@ from tests.support.fake_tensorrt import CudaGraphStrategy, FakeTensorRT, ILogger
 from tests.support.plans import LARGEST, write_plan
 
 Images = NDArray[np.uint8]
+TENSORRT, RTX = get_backend("tensorrt"), get_backend("tensorrt_rtx")
 
 
 @pytest.fixture
@@ -897,11 +898,11 @@ def test_probes_say_what_is_missing(cuda: FakeCuda, monkeypatch: pytest.MonkeyPa
     for module in ("tensorrt", "tensorrt_rtx"):
         monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.setattr(trt, "driver_found", lambda: False)
-    assert (trt.probe().reason, trt.probe().install) == ("there is no NVIDIA driver here", "")
+    assert (TENSORRT.probe().reason, TENSORRT.probe().install) == ("there is no NVIDIA driver here", "")
     monkeypatch.setattr(trt, "driver_found", lambda: True)
-    assert trt.probe().usable is False
-    assert trt.probe().install == "pip install 'retinexrt[trt]'"
-    assert trt_rtx.probe().name == "tensorrt_rtx"
+    assert TENSORRT.probe().usable is False
+    assert TENSORRT.probe().install == "pip install 'retinexrt[trt]'"
+    assert RTX.probe().name == "tensorrt_rtx"
 
 
 def test_probes_say_what_was_found(
@@ -909,14 +910,14 @@ def test_probes_say_what_was_found(
 ) -> None:
     monkeypatch.setattr(trt, "open_cuda", lambda: cuda)
     monkeypatch.setattr(trt, "driver_found", lambda: True)
-    assert trt.probe().usable
-    assert trt.probe().reason == "tensorrt 11.4.0.106 on Fake GPU (8.9)"
-    assert trt_rtx.probe().usable
+    assert TENSORRT.probe().usable
+    assert TENSORRT.probe().reason == "tensorrt 11.4.0.106 on Fake GPU (8.9)"
+    assert RTX.probe().usable
     cuda.sm = "9.0"
     tensorrt.ComputeCapability = rtx.ComputeCapability
-    assert trt.probe().usable, "TensorRT builds for the GPU at hand"
-    assert not trt_rtx.probe().usable
-    assert "doesn't support compute capability 9.0" in trt_rtx.probe().reason
+    assert TENSORRT.probe().usable, "TensorRT builds for the GPU at hand"
+    assert not RTX.probe().usable
+    assert "doesn't support compute capability 9.0" in RTX.probe().reason
 
 
 def test_probes_look_at_the_gpu_that_is_asked_for(
@@ -925,7 +926,7 @@ def test_probes_look_at_the_gpu_that_is_asked_for(
     monkeypatch.setattr(trt, "open_cuda", lambda: cuda)
     monkeypatch.setattr(trt, "driver_found", lambda: True)
     cuda.devices, cuda.sm_of = 2, {0: "9.0", 1: "8.9"}
-    assert [trt_rtx.probe(device).usable for device in (0, 1)] == [False, True]
-    for probe in (trt.probe, trt_rtx.probe):
+    assert [RTX.probe(device).usable for device in (0, 1)] == [False, True]
+    for probe in (TENSORRT.probe, RTX.probe):
         with pytest.raises(InputError, match="there is no GPU 2; this machine has 2, numbered from 0"):
             probe(2)
