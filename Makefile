@@ -60,7 +60,7 @@ format: setup
 	@$(VENV)/bin/ruff format .
 
 bench: setup
-	@$(PY) benchmarks/bench.py
+	@$(PY) -m benchmarks.bench
 
 # Installs nothing: a GPU machine has its own torch, CUDA and TensorRT.
 gpu:

@@ -15,9 +15,6 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
-
 from benchmarks.harness import record
 from benchmarks.harness.contenders import INT8, KINDS, gpu_problem
 from benchmarks.pages.readme import FAST
@@ -26,7 +23,6 @@ from runtime.artifact import locate, remedies
 from runtime.artifact.onnx_metadata import read_info
 from train.networks.registry import NETWORKS
 
-ROOT = Path(__file__).resolve().parents[1]
 #: What people would use instead, as far as it is installed.
 _OTHERS = ("torch", "torch-compile", "onnxruntime", "openvino")
 #: The network that everything is measured of, and what a trial of INT8 makes of it.
@@ -124,13 +120,15 @@ def _trained(name: str) -> bool:
 def run(step: Step) -> tuple[bool, float]:
     """Run a step, its output going where ours goes; whether it succeeded, and its seconds."""
     started = time.perf_counter()
-    done = subprocess.run([sys.executable, *step.words], cwd=ROOT, check=False)
+    done = subprocess.run([sys.executable, *step.words], cwd=record.ROOT, check=False)
     return done.returncode == 0, time.perf_counter() - started
 
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="bench.py", description="Measure what this machine can and write RESULTS.md.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.bench", description="Measure what this machine can and write RESULTS.md."
+    )
     parser.add_argument("networks", nargs="*", metavar="NAME", help="only these (default: every network that was exported)")
     parser.add_argument("--dry-run", action="store_true", help="print the commands and run none")
     parser.add_argument("--quick", action="store_true", help="small pictures, few rounds, no records: shows that it works")

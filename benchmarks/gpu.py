@@ -27,6 +27,7 @@ if __package__ in (None, ""):  # run as a script: its folder is on the path, the
 
 from benchmarks.gpu_step import BACKENDS, TORCH
 from benchmarks.harness import command, record
+from benchmarks.harness.record import ROOT
 from benchmarks.pictures.parity_set import COSTLY
 from runtime import shapes
 from runtime.backends import get_backend
@@ -35,9 +36,7 @@ from runtime.errors import BackendUnavailableError
 from train.networks.registry import NETWORKS as REGISTERED
 from train.networks.registry import get_spec
 
-_ROOT = Path(__file__).resolve().parents[1]
-_ENGINES = _ROOT / "engines"
-_STEPS = str(Path(__file__).with_name("gpu_step.py"))
+_ENGINES = ROOT / "engines"
 
 #: All of the registry; the costly ones last, so that a short budget still measures most of them.
 NETWORKS = tuple(sorted(REGISTERED, key=lambda name: name in COSTLY))
@@ -96,7 +95,18 @@ def steps(networks: Sequence[str], size: str, work: Path, flavours: Sequence[str
 def _of_network(network: str, size: str, work: Path, needs: tuple[str, ...], flavours: Sequence[str]) -> Iterator[Step]:
     def step(name: str, kind: str, limit: float, needs: tuple[str, ...], artifact: Path, contender: str | None = None) -> Step:
         result = work / (re.sub(r"\W+", "-", name) + ".json")
-        command = [sys.executable, _STEPS, kind, "--result", str(result), "--network", network, "--work", str(work)]
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.gpu_step",
+            kind,
+            "--result",
+            str(result),
+            "--network",
+            network,
+            "--work",
+            str(work),
+        ]
         command += ["--size", size, "--artifact", str(artifact)]
         command += ["--contender", contender] if contender else []
         return Step(name, tuple(command), limit, network, needs, result)
@@ -125,7 +135,7 @@ def run(step: Step, seconds_left: float) -> Outcome:
         return replace(outcome, status="no time left")
     started = time.monotonic()
     with tempfile.TemporaryFile("w+", errors="replace") as output:
-        process = subprocess.Popen(step.command, cwd=_ROOT, stdout=output, stderr=output, start_new_session=True)
+        process = subprocess.Popen(step.command, cwd=ROOT, stdout=output, stderr=output, start_new_session=True)
         try:
             code = process.wait(limit)
         except subprocess.TimeoutExpired:
@@ -147,7 +157,7 @@ def run(step: Step, seconds_left: float) -> Outcome:
 def _clean(line: str) -> str:
     """Words without colours and without this machine's paths."""
     line = re.sub(r"\x1b\[[0-9;]*m", "", line)
-    for private in (str(_ROOT), str(Path.home()), tempfile.gettempdir()):
+    for private in (str(ROOT), str(Path.home()), tempfile.gettempdir()):
         if len(private) > 1:
             line = line.replace(f"{private}/", "")
     line = re.sub(r"\btmp\w{8}/", "", line)

@@ -1,6 +1,6 @@
 """One step of `make gpu`, in a process of its own: a crash or a hang takes one step with it, not the rest.
 
-python benchmarks/gpu_step.py STEP --result FILE [--network NAME] [--artifact FILE] ...
+python -m benchmarks.gpu_step STEP --result FILE [--network NAME] [--artifact FILE] ...
 """
 
 from __future__ import annotations
@@ -17,9 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks import latency
 from benchmarks.harness import command
@@ -132,7 +129,7 @@ def words(artifact: Path) -> dict[str, Any]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="gpu_step.py", description="One step of benchmarks/gpu.py.")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu_step", description="One step of benchmarks/gpu.py.")
     parser.add_argument("step", choices=("reference", "measure", "words"))
     parser.add_argument("--result", type=Path, required=True, metavar="FILE")
     parser.add_argument("--network", default="")

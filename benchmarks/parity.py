@@ -44,7 +44,7 @@ Computed = Literal["fp32", "fp16", "bf16"]
 class Measurement:
     """One artifact on one case."""
 
-    #: What ran, e.g. "onnx fp16, ONNX Runtime".
+    #: The contender, e.g. "onnx fp16, ONNX Runtime"; the word is the record's.
     subject: str
     precision: Computed
     case: str
@@ -74,7 +74,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Artifact:
+class OpenArtifact:
     """A contender: an artifact opened on a backend."""
 
     label: str
@@ -110,18 +110,18 @@ def measure(
     """
     chosen = default_cases(name) if pictures is None else pictures
     reference, digest = _torch_reference(name, weights)
-    subjects: list[Artifact] = []
+    opened: list[OpenArtifact] = []
     try:
         for path in find_artifacts(name) if engines is None else engines:
-            subjects += _open(path, threads, required=engines is not None)
-        if not subjects:
+            opened += _open(path, threads, required=engines is not None)
+        if not opened:
             raise locate.absent(name)
-        for subject in subjects:
-            _check_origin(subject, name, digest)
-        return [found for case in chosen for found in _measure_case(case, reference, subjects)]
+        for one in opened:
+            _check_origin(one, name, digest)
+        return [found for case in chosen for found in _measure_case(case, reference, opened)]
     finally:
-        for subject in subjects:
-            subject.close()
+        for one in opened:
+            one.close()
 
 
 def find_artifacts(name: str) -> list[Path]:
@@ -140,25 +140,25 @@ def judge(name: str, measurements: Iterable[Measurement]) -> list[str]:
 
 
 def summarise(measurements: Sequence[Measurement], kind: Kind = "photograph") -> dict[str, differences.Difference]:
-    """All pictures of one kind together, per subject."""
-    subjects = dict.fromkeys(one.subject for one in measurements)
+    """All pictures of one kind together, per contender."""
+    contenders = dict.fromkeys(one.subject for one in measurements)
     return {
-        subject: differences.pool(one.difference for one in measurements if one.subject == subject and one.kind == kind)
-        for subject in subjects
+        name: differences.pool(one.difference for one in measurements if one.subject == name and one.kind == kind)
+        for name in contenders
     }
 
 
-def parity_infos(measurements: Sequence[Measurement], subjects: Iterable[str]) -> tuple[ParityInfo, ...]:
-    """What a manifest says about its artifact: one entry per subject, over photographs."""
-    wanted = set(subjects)
+def parity_infos(measurements: Sequence[Measurement], contenders: Iterable[str]) -> tuple[ParityInfo, ...]:
+    """What a manifest says about its artifact: one entry per contender, over photographs."""
+    wanted = set(contenders)
     entries: list[ParityInfo] = []
-    for subject, difference in summarise(measurements).items():
-        if subject in wanted:
-            shapes = [one.shape for one in measurements if one.subject == subject and one.kind == "photograph"]
+    for name, difference in summarise(measurements).items():
+        if name in wanted:
+            taken = [one.shape for one in measurements if one.subject == name and one.kind == "photograph"]
             entries.append(
                 ParityInfo(
-                    reference=f"{REFERENCE}, against {subject}",
-                    images=sum(shape[0] for shape in shapes),
+                    reference=f"{REFERENCE}, against {name}",
+                    images=sum(shape[0] for shape in taken),
                     max_codes=difference.max_codes,
                     p999_codes=float(difference.p999_codes),
                     psnr=round(difference.psnr, 2),
@@ -202,11 +202,11 @@ def _torch_reference(name: str, weights: Path | None) -> tuple[Callable[[Images]
     return run, loaded.sha256
 
 
-def _open(path: Path, threads: int | None, required: bool) -> list[Artifact]:
-    """One subject per backend that runs this artifact; where none does, nothing, or an error if it is required."""
+def _open(path: Path, threads: int | None, required: bool) -> list[OpenArtifact]:
+    """One contender per backend that runs this artifact; where none does, nothing, or an error if it is required."""
     from runtime.backends import choices
 
-    found: list[Artifact] = []
+    found: list[OpenArtifact] = []
     problems: list[str] = []
     for choice in choices(str(path)):
         probe = choice.backend.probe()
@@ -214,7 +214,7 @@ def _open(path: Path, threads: int | None, required: bool) -> list[Artifact]:
             problems.append(f"{probe.name}: {probe.reason}")
             continue
         try:
-            found += _subjects(path, choice.backend.name, threads)
+            found += _precisions(path, choice.backend.name, threads)
         except BackendUnavailableError as error:
             problems.append(str(error))
     if not found and required:
@@ -222,19 +222,19 @@ def _open(path: Path, threads: int | None, required: bool) -> list[Artifact]:
     return found
 
 
-def _subjects(path: Path, backend: str, threads: int | None) -> Iterable[Artifact]:
+def _precisions(path: Path, backend: str, threads: int | None) -> Iterable[OpenArtifact]:
     """An artifact in its own precision and, where the backend has the choice and it asks for another, in that one."""
-    exact = _subject(path, backend, threads, "fp32" if get_backend(backend).computes_in else None)
+    exact = _open_one(path, backend, threads, "fp32" if get_backend(backend).computes_in else None)
     yield exact
     if get_backend(backend).computes_in and exact.info.cpu_precision != "fp32":
-        rounded = _subject(path, backend, threads, None)
+        rounded = _open_one(path, backend, threads, None)
         if rounded.precision != exact.precision and exact.info.precision == "fp32":
             yield rounded
         else:  # this CPU has no choice, or the file is the FP16 one, which is computed like the other
             rounded.close()
 
 
-def _subject(path: Path, backend: str, threads: int | None, precision: CpuPrecision | None) -> Artifact:
+def _open_one(path: Path, backend: str, threads: int | None, precision: CpuPrecision | None) -> OpenArtifact:
     from runtime import Enhancer
 
     enhancer = Enhancer(path, backend=backend, threads=threads, precision=precision)
@@ -244,28 +244,29 @@ def _subject(path: Path, backend: str, threads: int | None, precision: CpuPrecis
     def run(images: Images) -> Images:
         return np.asarray(enhancer(images, tile="off"))
 
-    return Artifact(f"{kind} {computed}, {get_backend(backend).title}", enhancer.info, computed, run, enhancer.close)
+    label = f"{kind} {computed}, {get_backend(backend).title}"
+    return OpenArtifact(label, enhancer.info, computed, run, enhancer.close)
 
 
-def _check_origin(subject: Artifact, name: str, digest: str | None) -> None:
+def _check_origin(opened: OpenArtifact, name: str, digest: str | None) -> None:
     """An artifact of another network or of other weights would only measure the difference between those."""
-    if subject.info.network != name:
-        raise InputError(f"{subject.label} is of the network {subject.info.network}, not of {name}")
-    if subject.info.weights_sha256 != digest:
+    if opened.info.network != name:
+        raise InputError(f"{opened.label} is of the network {opened.info.network}, not of {name}")
+    if opened.info.weights_sha256 != digest:
         raise ArtifactError(
-            f"{subject.label} of {name} was made from other weights than train/weights/ holds; "
+            f"{opened.label} of {name} was made from other weights than train/weights/ holds; "
             f"export it again with: {remedies.export(name)}"
         )
 
 
-def _measure_case(case: Case, reference: Callable[[Images], Images], subjects: Sequence[Artifact]) -> Iterable[Measurement]:
+def _measure_case(case: Case, reference: Callable[[Images], Images], opened: Sequence[OpenArtifact]) -> Iterable[Measurement]:
     from runtime.tiling import limits as shape_limits
 
-    fitting = [subject for subject in subjects if shape_limits(subject.info).admit(case.images.shape[:3])]
+    fitting = [one for one in opened if shape_limits(one.info).admit(case.images.shape[:3])]
     expected = reference(case.images) if fitting else case.images
-    for subject in fitting:
-        difference = differences.compare(case.images, expected, subject.run(case.images))
-        yield Measurement(subject.label, subject.precision, case.name, case.kind, case.images.shape, difference)
+    for one in fitting:
+        difference = differences.compare(case.images, expected, one.run(case.images))
+        yield Measurement(one.label, one.precision, case.name, case.kind, case.images.shape, difference)
 
 
 def table(name: str, measurements: Sequence[Measurement], every: bool) -> str:
@@ -277,10 +278,10 @@ def table(name: str, measurements: Sequence[Measurement], every: bool) -> str:
         titles: dict[Kind, str] = {"photograph": "all photographs", "hard": "all hard pictures"}
         for kind, title in titles.items():
             pooled = summarise([one for one in measurements if one.kind == kind], kind)
-            found += [(subject, title, difference) for subject, difference in pooled.items()]
+            found += [(contender, title, difference) for contender, difference in pooled.items()]
     rows = [
-        [subject, case, _histogram(its), str(its.max_codes), str(its.p999_codes), f"{its.mean_codes:.2g}", f"{its.psnr:.1f}"]
-        for subject, case, its in found
+        [contender, case, _histogram(its), str(its.max_codes), str(its.p999_codes), f"{its.mean_codes:.2g}", f"{its.psnr:.1f}"]
+        for contender, case, its in found
     ]
     head = ["contender", "pictures", "share of samples per code", "max", "p99.9", "mean", "PSNR"]
     lines = [f"{name}: difference from {REFERENCE} in codes of 8 bits", tables.text(head, rows, left=3)]
@@ -304,15 +305,12 @@ def _histogram(difference: differences.Difference) -> str:
 
 
 def results(name: str, measurements: Sequence[Measurement]) -> dict[str, Any]:
-    """What a record holds of one network."""
-    pooled = {
-        subject: {
-            kind: found[subject].figures()
-            for kind in ("photograph", "hard")
-            if subject in (found := summarise([one for one in measurements if one.kind == kind], kind))
-        }
-        for subject in dict.fromkeys(one.subject for one in measurements)
-    }
+    """What a record holds of one network; "subject" is its word for a contender."""
+    pooled: dict[str, dict[str, Any]] = {one.subject: {} for one in measurements}
+    kinds: tuple[Kind, ...] = ("photograph", "hard")
+    for kind in kinds:
+        for contender, found in summarise([one for one in measurements if one.kind == kind], kind).items():
+            pooled[contender][kind] = found.figures()
     each = [
         {"subject": one.subject, "precision": one.precision, "case": one.case, "kind": one.kind, "shape": one.shape}
         | one.difference.figures()

@@ -196,23 +196,23 @@ def _parity(records: Mapping[str, Record], plots: dict[str, str]) -> Iterable[st
     lines: list[list[str]] = []
     for record in records.values():
         found = record.results
-        for subject, kinds in found["pooled"].items():
+        for contender, kinds in found["pooled"].items():
             photographs, hard = kinds.get("photograph"), kinds.get("hard")
             if photographs is None:
                 continue
-            line = [found["network"] + ("" if record.configuration.get("trained", True) else " (untrained)"), subject]
+            line = [found["network"] + ("" if record.configuration.get("trained", True) else " (untrained)"), contender]
             line += [f"{photographs['psnr']:.1f}", str(photographs["p999_codes"]), str(photographs["max_codes"])]
             line += [str(hard["max_codes"]) if hard else "-"]
-            broken = [entry for entry in found["broken"] if f", {subject}, " in entry]
+            broken = [entry for entry in found["broken"] if f", {contender}, " in entry]
             lines.append([*line, "BROKEN" if broken else "kept"])
     head = ["network", "artifact", "PSNR dB", "p99.9 codes", "max codes", "max codes, hard pictures", "limits"]
     yield markdown(head, lines)
     for name, record in records.items():
         shares = {
-            subject: {
+            contender: {
                 int(code): count / kinds["photograph"]["samples"] for code, count in kinds["photograph"]["histogram"].items()
             }
-            for subject, kinds in record.results["pooled"].items()
+            for contender, kinds in record.results["pooled"].items()
         }
         plots[name] = charts.histogram(
             f"{record.results['network']}: share of samples per error", "error in codes of 8 bits", shares

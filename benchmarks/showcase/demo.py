@@ -144,8 +144,8 @@ def page(
         for p in pictures
     )
     rows_parity = "".join(
-        f"<tr><td>{escape(subject)}<td>{found.max_codes}<td>{found.p999_codes}<td>{found.psnr:.1f}</tr>"
-        for subject, found in summarise(parity).items()
+        f"<tr><td>{escape(contender)}<td>{found.max_codes}<td>{found.p999_codes}<td>{found.psnr:.1f}</tr>"
+        for contender, found in summarise(parity).items()
     )
     rows_latency = "".join(
         f"<tr><td>{escape(t.artifact)}<td>{escape(t.backend)}<td>{t.median_ms:.1f}<td>{t.p90_ms:.1f}</tr>" for t in timings
