@@ -118,7 +118,7 @@ def _point(contender: Contender, images: int, times: Sequence[tuple[float, float
 
 def _run(settings: Settings, contender: Contender, paths: Sequence[Path], out: Path) -> tuple[float, float]:
     """Seconds of the work, and of what comes before it."""
-    settings = replace(settings, threads=contender.threads)
+    settings = replace(settings, open=replace(settings.open, threads=contender.threads))
     inputs = [str(path) for path in paths]
     if not contender.workers:
         return _plain(settings, inputs, out)
