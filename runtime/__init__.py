@@ -1,4 +1,4 @@
-"""retinexrt's runtime: runs any artifact, and knows nothing of torch, export or engines.
+"""The runtime: runs any artifact, and knows nothing of torch, export or engines.
 
 Importing it costs milliseconds: numpy, OpenCV and a backend are imported when an Enhancer is made.
 """
@@ -41,7 +41,7 @@ __all__ = [
     "__version__",
 ]
 
-# What is worth knowing is logged under "retinexrt"; where an application sets up no logging, nothing is printed.
+# Warnings are logged under "retinexrt"; where an application sets up no logging, nothing is printed.
 logging.getLogger("retinexrt").addHandler(logging.NullHandler())
 
 
@@ -62,3 +62,7 @@ def __getattr__(name: str) -> Any:
         except PackageNotFoundError:
             return "0+unknown"
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,4 +1,7 @@
-"""Imports flow one way: train.networks -> export -> engines -> runtime, and the runtime knows nothing of the others."""
+"""Import rules: between packages train.networks -> export -> engines -> runtime, and within the runtime from floor to floor.
+
+The commands are the roof: they may import everything, and nobody imports them.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("train", "export", "engines", "runtime", "benchmarks")
+PACKAGES = ("train", "export", "engines", "runtime", "benchmarks", "retinexrt")
 
 #: What of the project a package may import besides itself.
 ALLOWED: dict[str, tuple[str, ...]] = {
@@ -19,7 +22,21 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "engines": ("runtime",),
     "runtime": (),
     "benchmarks": PACKAGES,
+    "retinexrt": ("runtime",),
 }
+
+#: Rooms of the runtime, files and folders, from the ground up: each imports itself and rooms of floors below it.
+FLOORS: tuple[tuple[str, ...], ...] = (
+    ("errors", "shapes"),
+    ("files", "images"),
+    ("artifact", "cuda", "media"),
+    ("exposure", "options", "tiling"),
+    ("backends",),
+    ("enhancer",),
+    ("ray_cluster", "triton"),
+    ("commands",),
+    ("__main__",),
+)
 
 
 def _imports(path: Path) -> set[str]:
@@ -41,6 +58,33 @@ def test_imports_flow_one_way(package: str) -> None:
                 continue
             allowed = any(name == other or name.startswith(f"{other}.") for other in ALLOWED[package])
             assert allowed, f"{path.relative_to(ROOT)} imports {name}"
+
+
+def _rooms(path: Path) -> set[str]:
+    """The rooms of the runtime that a file of it imports."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "runtime":
+            found |= {alias.name for alias in node.names} - {"__version__"}
+    return found | {name.split(".")[1] for name in _imports(path) if name.startswith("runtime.")}
+
+
+def test_every_room_of_the_runtime_stands_on_lower_floors() -> None:
+    floor = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+    for path in sorted((ROOT / "runtime").rglob("*.py")):
+        room = path.relative_to(ROOT / "runtime").parts[0].removesuffix(".py")
+        if room == "__init__":  # hands on names of several, as they are asked for
+            continue
+        for other in _rooms(path) - {room}:
+            assert floor[other] < floor[room], f"{path.relative_to(ROOT)} imports runtime.{other}"
+
+
+def test_nobody_imports_the_roof() -> None:
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            inside = path.is_relative_to(ROOT / "runtime" / "commands") or path.name == "__main__.py"
+            names = {name for name in _imports(path) if name.startswith("runtime.commands")}
+            assert inside or not names, f"{path.relative_to(ROOT)} imports {names}"
 
 
 def test_runtime_and_engines_never_import_torch() -> None:

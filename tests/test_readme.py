@@ -27,7 +27,7 @@ def _blocks(language: str) -> list[str]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder that looks like the project's, with night.jpg and drive.mp4 in it."""
-    for name in ("export", "engines", "benchmarks", "runtime", "train"):
+    for name in ("export", "engines", "benchmarks", "runtime", "train", "retinexrt"):
         built = ("*.onnx", "*.plan", "*.json") if name == "engines" else ()
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", *built))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)

@@ -26,7 +26,7 @@ from runtime import shapes
 from runtime.artifact import locate, read_info
 from runtime.errors import RetinexError
 from runtime.options import OpenOptions
-from runtime.scale.worker import Loaded, Settings, Worker
+from runtime.ray_cluster.worker import Loaded, Settings, Worker
 
 #: Height and width of the pictures of simulated workers, and what their network takes, in milliseconds.
 _SMALL = (64, 96)
@@ -86,10 +86,13 @@ def measure(
     """Every contender in turn, round by round, on one cluster of this machine."""
     from tqdm import tqdm
 
-    from runtime.scale import cluster
+    from runtime.ray_cluster import connection
 
     taken: dict[Contender, list[tuple[float, float]]] = {contender: [] for contender in contenders}
-    with tempfile.TemporaryDirectory() as folder, cluster.joined("local", max(1, *(w.workers * w.threads for w in contenders))):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        connection.joined("local", max(1, *(w.workers * w.threads for w in contenders))),
+    ):
         real, small = Path(folder) / "real", Path(folder) / "small"
         many = {
             contender: images if contender.wait is None else max(images, 160 * contender.workers) for contender in contenders
@@ -122,7 +125,7 @@ def _run(settings: Settings, contender: Contender, paths: Sequence[Path], out: P
     inputs = [str(path) for path in paths]
     if not contender.workers:
         return _plain(settings, inputs, out)
-    from runtime.scale.run import enhance
+    from runtime.ray_cluster.run import enhance
 
     kind = Worker if contender.wait is None else WaitingWorker if contender.wait else IdleWorker
     report = enhance(inputs, str(out), settings, workers=contender.workers, kind=kind)

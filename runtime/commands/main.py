@@ -20,7 +20,7 @@ _SCRIPTS = {
     "parity": ("benchmarks.parity", "dev", "proof that an artifact is still the same network"),
     "latency": ("benchmarks.latency", "dev", "how long an artifact takes"),
     "quality": ("benchmarks.quality", "quality", "how good its pictures are"),
-    "triton": ("runtime.scale.model_repository", "cpu", "a model repository for Triton Inference Server"),
+    "triton": ("runtime.triton.repository", "cpu", "a model repository for Triton Inference Server"),
 }
 
 OK, SOME_FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -122,7 +122,7 @@ def _enhance(arguments: argparse.Namespace) -> int:
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     if arguments.ray is not None:
-        from runtime.scale import command
+        from runtime.ray_cluster import command
 
         return command.run(arguments)
     if arguments.workers is not None or arguments.gpus_per_worker is not None:

@@ -10,8 +10,8 @@ import pytest
 
 from runtime import Enhancer, backends
 from runtime.cuda import driver_found
-from tests.cpp.conftest import Programs, read_ppm, write_ppm
 from tests.gpu.plans import build_plan
+from tests.runtime.cpp.conftest import Programs, read_ppm, write_ppm
 
 pytestmark = [
     pytest.mark.gpu,
@@ -32,7 +32,7 @@ def plan(exported: Callable[[str], Path], tmp_path_factory: pytest.TempPathFacto
 
 @pytest.mark.parametrize("program", ["device_embedded", "enhance_embedded", "tensorrt_plan"])
 def test_a_plan_gives_what_python_gives(plan: Path, tmp_path: Path, program: str) -> None:
-    programs = Programs("cpp-tests")
+    programs = Programs("runtime-cpp-tests")
     image = np.random.default_rng(0).integers(0, 60, (100, 160, 3), dtype=np.uint8)
     out = tmp_path / "out.ppm"
     programs(program, plan, write_ppm(tmp_path / "in.ppm", image), out)

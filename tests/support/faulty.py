@@ -11,9 +11,9 @@ from typing import Any
 
 import ray
 
-from runtime.scale.ledger import Outcome
-from runtime.scale.tasks import Task
-from runtime.scale.worker import Book, Loaded, Settings, Worker
+from runtime.ray_cluster.ledger import Outcome
+from runtime.ray_cluster.tasks import Task
+from runtime.ray_cluster.worker import AnyLedger, Loaded, Settings, Worker
 
 
 class SlowWorker(Worker):
@@ -21,8 +21,8 @@ class SlowWorker(Worker):
 
     seconds = 0.05
 
-    def __init__(self, settings: Settings, book: Book) -> None:
-        super().__init__(settings, book)
+    def __init__(self, settings: Settings, ledger: AnyLedger) -> None:
+        super().__init__(settings, ledger)
         self.folder = Path(settings.source).parent / "noted"
         self.folder.mkdir(exist_ok=True)
         (self.folder / f"{os.getpid()}.worker").write_text(ray.get_runtime_context().get_node_id())

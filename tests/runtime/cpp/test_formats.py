@@ -15,8 +15,8 @@ import pytest
 from runtime.artifact import ArtifactInfo, PlanInfo, Profile, manifest
 from runtime.artifact.onnx_metadata import read_info
 from runtime.errors import ArtifactError
-from tests.cpp.conftest import Images, Programs, call, read_ppm, run, write_ppm
 from tests.runtime.conftest import double, make_info, write_artifact
+from tests.runtime.cpp.conftest import Images, Programs, call, read_ppm, run, write_ppm
 
 pytestmark = pytest.mark.slow
 

@@ -22,7 +22,7 @@ from runtime import shapes
 from runtime.artifact import ArtifactInfo, locate, read_info, remedies
 from runtime.errors import ArtifactError, IncompatiblePlanError, InputError, ManifestError, OutputError
 from runtime.files import sha256, write_atomically
-from runtime.scale.pbtxt import Word, to_text
+from runtime.triton.pbtxt import Word, to_text
 
 #: Pictures of one batch where nothing else bounds them.
 MOST = 8

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.cpp.conftest import PROJECT, Images, Programs, call, write_ppm
+from tests.runtime.cpp.conftest import PROJECT, Images, Programs, call, write_ppm
 
 pytestmark = pytest.mark.slow
 
-HERE = PROJECT / "tests" / "cpp"
+HERE = PROJECT / "tests" / "runtime" / "cpp"
 
 #: TBB loads a library in a way that sanitizers refuse, unless it is told that there is one.
 SANITIZERS = {"TBB_ENABLE_SANITIZERS": "1"}

@@ -16,8 +16,8 @@ import pytest
 from runtime import Enhancer, InputError, RetinexError, exposure
 from runtime.artifact import METADATA_KEY, ArtifactInfo
 from runtime.cuda import driver_found
-from tests.cpp.conftest import Images, Programs, call, read_ppm, run, write_ppm
 from tests.runtime.conftest import double, make_info, write_artifact
+from tests.runtime.cpp.conftest import Images, Programs, call, read_ppm, run, write_ppm
 
 pytestmark = pytest.mark.slow
 

@@ -19,12 +19,12 @@ import pytest
 
 from runtime.commands.main import main
 from runtime.errors import InputError
-from runtime.scale import command, run
-from runtime.scale.worker import Settings
+from runtime.ray_cluster import command, run
+from runtime.ray_cluster.worker import Settings
 from tests.runtime.conftest import make_info, write_artifact
-from tests.scale.conftest import outputs
+from tests.runtime.ray_cluster.conftest import outputs
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def film(path: Path, frames: int, size: tuple[int, int] = (64, 48)) -> Path:
@@ -195,20 +195,20 @@ def test_workers_are_counted_out(settings: Settings) -> None:
             left = {"Alive": False, "Resources": {"CPU": 100.0, "GPU": 100.0}}
             return [left, *({"Alive": True, "Resources": found} for found in self.resources)]
 
-    crew = run.cluster.crew
+    allocate = run.connection.allocate
     # No worker lies across two nodes.
-    assert crew(Ray({"CPU": 3}, CPU=3), None, None, 2, "auto") == run.Crew(2, 2, 0)
-    assert crew(Ray({"CPU": 8}, CPU=8, GPU=2), None, None, None, "auto") == run.Crew(2, 1, 1)
+    assert allocate(Ray({"CPU": 3}, CPU=3), None, None, 2, "auto") == run.Allocation(2, 2, 0)
+    assert allocate(Ray({"CPU": 8}, CPU=8, GPU=2), None, None, None, "auto") == run.Allocation(2, 1, 1)
     with pytest.raises(InputError, match="no node of the cluster has more than 3"):
-        crew(Ray({"CPU": 3}, CPU=3), None, None, 4, "auto")
+        allocate(Ray({"CPU": 3}, CPU=3), None, None, 4, "auto")
     with pytest.raises(InputError, match="no node of the cluster has more than 1 GPUs"):
-        crew(Ray({"CPU": 3, "GPU": 1}, CPU=3, GPU=1), None, 2, None, "auto")
+        allocate(Ray({"CPU": 3, "GPU": 1}, CPU=3, GPU=1), None, 2, None, "auto")
     with pytest.raises(InputError, match="room for a worker of 4 CPUs and 1 GPUs"):
-        crew(Ray({"CPU": 8}, CPU=2, GPU=1), None, None, 4, "auto")
-    assert crew(Ray(CPU=8), None, None, None, "auto") == run.Crew(8, 1, 0)
-    assert crew(Ray(CPU=8), None, None, 3, "auto") == run.Crew(2, 3, 0)
-    assert crew(Ray(CPU=64, GPU=4), None, None, None, "auto") == run.Crew(4, 1, 1)
-    assert crew(Ray(CPU=64, GPU=4), None, 0.5, None, "auto") == run.Crew(8, 1, 0.5)
-    assert crew(Ray(CPU=6, GPU=4), None, 0.5, None, "auto") == run.Crew(6, 1, 0.5)
-    assert crew(Ray(CPU=64, GPU=4), 3, 0, None, "auto") == run.Crew(3, 1, 0)
-    assert crew(Ray(CPU=64, GPU=4), None, None, None, "openvino") == run.Crew(64, 1, 0)
+        allocate(Ray({"CPU": 8}, CPU=2, GPU=1), None, None, 4, "auto")
+    assert allocate(Ray(CPU=8), None, None, None, "auto") == run.Allocation(8, 1, 0)
+    assert allocate(Ray(CPU=8), None, None, 3, "auto") == run.Allocation(2, 3, 0)
+    assert allocate(Ray(CPU=64, GPU=4), None, None, None, "auto") == run.Allocation(4, 1, 1)
+    assert allocate(Ray(CPU=64, GPU=4), None, 0.5, None, "auto") == run.Allocation(8, 1, 0.5)
+    assert allocate(Ray(CPU=6, GPU=4), None, 0.5, None, "auto") == run.Allocation(6, 1, 0.5)
+    assert allocate(Ray(CPU=64, GPU=4), 3, 0, None, "auto") == run.Allocation(3, 1, 0)
+    assert allocate(Ray(CPU=64, GPU=4), None, None, None, "openvino") == run.Allocation(64, 1, 0)

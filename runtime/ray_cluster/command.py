@@ -12,9 +12,9 @@ from typing import TextIO
 
 from runtime.errors import InputError
 from runtime.options import CallOptions, OpenOptions
-from runtime.scale import cluster
-from runtime.scale.run import Report, enhance
-from runtime.scale.worker import Settings
+from runtime.ray_cluster import connection
+from runtime.ray_cluster.run import Report, enhance
+from runtime.ray_cluster.worker import Settings
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -70,7 +70,7 @@ def _without_chatter() -> Generator[TextIO]:
 
 def _address(found: str, inputs: Sequence[str]) -> tuple[str, list[str]]:
     """The address and the inputs. The word after --ray is an input where it is no address."""
-    if not found or cluster.is_address(found):
+    if not found or connection.is_address(found):
         return found, list(inputs)
     return "", [found, *inputs]
 

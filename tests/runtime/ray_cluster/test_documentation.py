@@ -12,7 +12,8 @@ from benchmarks.harness import record
 from benchmarks.studies import machines_needed, ray_cost
 from benchmarks.studies.ray_cost import Point
 from runtime.commands.main import _parser, main  # pyright: ignore[reportPrivateUsage]
-from runtime.scale import ledger, model_repository, segments, worker
+from runtime.ray_cluster import ledger, segments, worker
+from runtime.triton import repository
 
 TEXT = ray_cost.STUDY.page.read_text() + (ray_cost.STUDY.page.parent / "triton.md").read_text()
 
@@ -34,15 +35,15 @@ def test_its_options_are_known(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(commands) >= 7
     for option in re.findall(r"(?<=\s)--[\w-]+", " ".join(command.split("#")[0] for command in commands)):
         assert option in known, option
-    fields = set(model_repository.configuration("x", [_artifact()], model_repository.Options(size=(64, 64))))
+    fields = set(repository.configuration("x", [_artifact()], repository.Options(size=(64, 64))))
     for name in ("dynamic_batching", "max_batch_size", "instance_group", "model_warmup", "parameters"):
         assert f"| `{name}` |" in TEXT and name in fields
 
 
-def _artifact() -> model_repository.Artifact:
+def _artifact() -> repository.Artifact:
     from tests.runtime.conftest import make_info
 
-    return model_repository.Artifact(ray_cost.STUDY.page, make_info())
+    return repository.Artifact(ray_cost.STUDY.page, make_info())
 
 
 def _record(points: list[Point]) -> record.Record:

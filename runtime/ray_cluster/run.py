@@ -21,11 +21,11 @@ from tqdm import tqdm
 from runtime.errors import BackendError, InputError, RetinexError
 from runtime.files import TEMPORARY
 from runtime.media.inputs import Failure
-from runtime.scale import cluster, segments, storage
-from runtime.scale.cluster import Crew
-from runtime.scale.ledger import Account, Note, Outcome, RemoteLedger, is_kept, read_journal
-from runtime.scale.tasks import Pair, Task, find
-from runtime.scale.worker import Probe, Settings, Worker, packed, probe
+from runtime.ray_cluster import connection, segments, storage
+from runtime.ray_cluster.connection import Allocation
+from runtime.ray_cluster.ledger import Account, Note, Outcome, RemoteLedger, is_kept, read_journal
+from runtime.ray_cluster.tasks import InputOutput, Task, find
+from runtime.ray_cluster.worker import Settings, Worker, WorkerProbe, packed, probe
 
 #: Tasks of one batch: enough of them that a call costs nothing beside them, few enough that all workers end together.
 _MOST_TOGETHER, _TURNS = 64, 8
@@ -49,8 +49,8 @@ class Report:
     seconds: float
     #: Before that: joining the cluster, looking at the artifact, starting the workers.
     start: float
-    crew: Crew
-    probe: Probe
+    allocation: Allocation
+    probe: WorkerProbe
 
 
 def enhance(
@@ -65,7 +65,7 @@ def enhance(
     progress: TextIO | None = None,
     kind: type[Worker] = Worker,
 ) -> Report:
-    """Enhance `inputs` (paths, folders, URLs, @lists) into `out` on a Ray cluster; see `cluster.joined` for `address`.
+    """Enhance `inputs` (paths, folders, URLs, @lists) into `out` on a Ray cluster; see `connection.joined` for `address`.
 
     `step` is the number of frames of a film's segments. Finished outputs of earlier runs are kept where the digests of
     input, output and settings match. `progress` is where a bar is drawn; None: nowhere. Raises RetinexError where nothing
@@ -75,24 +75,24 @@ def enhance(
     called = time.time()
     found = find(inputs, out)
     cpus = max(os.cpu_count() or 1, (workers or 1) * (settings.open.threads or 1))
-    with cluster.joined(address, cpus) as ray:
-        crew = cluster.crew(ray, workers, gpus_per_worker, settings.open.threads, settings.open.backend)
-        threads = settings.open.threads or (None if crew.gpus else 1)
+    with connection.joined(address, cpus) as ray:
+        allocation = connection.allocate(ray, workers, gpus_per_worker, settings.open.threads, settings.open.backend)
+        threads = settings.open.threads or (None if allocation.gpus else 1)
         settings = replace(settings, open=replace(settings.open, threads=threads))
-        first = _probe(ray, settings, crew)
+        first = _probe(ray, settings, allocation)
         settings = replace(settings, open=replace(settings.open, backend=first.backend), digest=first.digest)
         folder = _home(found.pairs, out)
         _sweep(pair.target for pair in found.pairs)
         if found.pairs and not storage.is_url(folder):
             _make(folder)
-        book = cluster.open_ledger(ray, folder)
+        ledger = connection.open_ledger(ray, folder)
         tasks = _tasks(found.pairs, read_journal(folder), step)
-        ready, films_ = _films_to_do(tasks, first.digest, book)
-        with _watched(book, len(found.pairs), progress):
+        ready, films_ = _films_to_do(tasks, first.digest, ledger)
+        with _watched(ledger, len(found.pairs), progress):
             for phase in (ready, films_):
                 if phase:
-                    _run(ray, phase, settings, crew, book, kind)
-        account = book.account()
+                    _run(ray, phase, settings, allocation, ledger, kind)
+        account = ledger.account()
         if account.again:
             _sweep(pair.target for pair in found.pairs)
     ended = account.enhanced + account.kept + len(account.failures)
@@ -104,7 +104,7 @@ def enhance(
         found.ignored,
         account.ended - account.began,
         max(0.0, account.began - called),
-        crew,
+        allocation,
         first,
     )
 
@@ -120,9 +120,9 @@ def _check(workers: int | None, gpus_per_worker: float | None, step: int) -> Non
         raise InputError(f"--segment is at least 1 frame, found {step}")
 
 
-def _probe(ray: Any, settings: Settings, crew: Crew) -> Probe:
+def _probe(ray: Any, settings: Settings, allocation: Allocation) -> WorkerProbe:
     """What the settings come to where the workers will be; what is wrong with them is said once, and here."""
-    remote = ray.remote(probe).options(num_cpus=crew.cpus, num_gpus=crew.gpus)
+    remote = ray.remote(probe).options(num_cpus=allocation.cpus, num_gpus=allocation.gpus)
     return _asked(ray, lambda: ray.get(remote.remote(settings)))
 
 
@@ -145,7 +145,7 @@ def _ours(error: BaseException) -> RetinexError:
     return BackendError(f"Ray gave up: {type(error).__name__}: {lines[-1].strip() if lines else 'no reason given'}")
 
 
-def _home(pairs: Sequence[Pair], out: str) -> str:
+def _home(pairs: Sequence[InputOutput], out: str) -> str:
     """The folder of the journal: the output folder, or that of a single output file."""
     if storage.is_url(out):
         return out
@@ -160,11 +160,11 @@ def _make(folder: str) -> None:
         raise InputError(f"cannot write into {folder}: {error.strerror}") from error
 
 
-def _tasks(pairs: Sequence[Pair], notes: dict[str, Note], step: int) -> list[Task]:
+def _tasks(pairs: Sequence[InputOutput], notes: dict[str, Note], step: int) -> list[Task]:
     """Pictures, films, and the segments of films that are longer than one."""
     tasks: list[Task] = []
 
-    def add(kind: Any, pair: Pair, target: str, **more: int) -> None:
+    def add(kind: Any, pair: InputOutput, target: str, **more: int) -> None:
         note = notes.get(storage.path_of(target))
         noted = json.dumps(asdict(note)) if note is not None else ""
         tasks.append(Task(len(tasks), kind, pair.source, pair.target, noted=noted, **more))
@@ -182,8 +182,8 @@ def _tasks(pairs: Sequence[Pair], notes: dict[str, Note], step: int) -> list[Tas
     return tasks
 
 
-def _films_to_do(tasks: Sequence[Task], digest: str, book: RemoteLedger) -> tuple[list[Task], list[Task]]:
-    """What can be begun, and the films to put together after it; films that an earlier run finished are told to the book."""
+def _films_to_do(tasks: Sequence[Task], digest: str, ledger: RemoteLedger) -> tuple[list[Task], list[Task]]:
+    """What can be begun, and the films to put together after it; those an earlier run finished are told to the ledger."""
     done = {
         task.target
         for task in tasks
@@ -191,7 +191,7 @@ def _films_to_do(tasks: Sequence[Task], digest: str, book: RemoteLedger) -> tupl
     }
     for task in tasks:
         if task.kind == "film" and task.target in done:
-            book.finish("", Outcome(task.number, "film", task.source, "kept"))
+            ledger.finish("", Outcome(task.number, "film", task.source, "kept"))
     left = [task for task in tasks if task.target not in done]
     # A film in one piece need not wait for any segment.
     ready = [task for task in left if task.kind != "film" or not task.step]
@@ -199,7 +199,7 @@ def _films_to_do(tasks: Sequence[Task], digest: str, book: RemoteLedger) -> tupl
 
 
 @contextmanager
-def _watched(book: RemoteLedger, files: int, shown: TextIO | None) -> Generator[None]:
+def _watched(ledger: RemoteLedger, files: int, shown: TextIO | None) -> Generator[None]:
     """Draw what the ledger knows, twice a second, while the block runs."""
     if shown is None:
         yield
@@ -210,7 +210,7 @@ def _watched(book: RemoteLedger, files: int, shown: TextIO | None) -> Generator[
         last = False
         while not last:
             last = over.wait(0.5)
-            ended, frames = book.progress()
+            ended, frames = ledger.progress()
             bar.update(ended - bar.n)
             if frames:
                 bar.set_postfix(frames=frames)
@@ -226,24 +226,26 @@ def _watched(book: RemoteLedger, files: int, shown: TextIO | None) -> Generator[
             thread.join(5)
 
 
-def _run(ray: Any, tasks: Sequence[Task], settings: Settings, crew: Crew, book: RemoteLedger, kind: type[Worker]) -> None:
+def _run(
+    ray: Any, tasks: Sequence[Task], settings: Settings, allocation: Allocation, ledger: RemoteLedger, kind: type[Worker]
+) -> None:
     """Hand tasks to a pool of workers until all have come back. Ray begins again what a lost worker had begun."""
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False  # Ray Data's bars count rows and blocks, which mean nothing to whoever waits
     context.print_on_execution_start = False
     context.max_consecutive_actor_init_deaths = _LOST_STARTS
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-    batches = _batches(tasks, crew.workers)
-    workers = min(crew.workers, len(batches))
+    batches = _batches(tasks, allocation.workers)
+    workers = min(allocation.workers, len(batches))
     rows = ray.data.from_items([{"tasks": packed(batch)} for batch in batches], override_num_blocks=min(len(batches), _BLOCKS))
     done = rows.map_batches(
         kind,
-        fn_constructor_args=(settings, book),
+        fn_constructor_args=(settings, ledger),
         batch_size=1,
         batch_format="numpy",
         compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers, initial_size=workers, max_tasks_in_flight_per_actor=2),
-        num_cpus=crew.cpus,
-        num_gpus=crew.gpus or None,
+        num_cpus=allocation.cpus,
+        num_gpus=allocation.gpus or None,
     )
     _asked(ray, done.materialize)
 

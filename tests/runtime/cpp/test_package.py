@@ -14,11 +14,11 @@ import pytest
 from benchmarks.harness import record
 from benchmarks.studies.cpp_calls import STUDY
 from runtime import artifact, exposure, tiling
-from tests.cpp.conftest import CMAKE_DIR, PROJECT, call, compile_, configure, run
 from tests.runtime.conftest import make_info, write_artifact
+from tests.runtime.cpp.conftest import CMAKE_DIR, PROJECT, call, compile_, configure, run
 from tests.support import wheel
 
-PACKAGES = ("train", "export", "engines", "runtime", "benchmarks")
+PACKAGES = ("train", "export", "engines", "runtime", "benchmarks", "retinexrt")
 HEADERS = PROJECT / "runtime" / "cpp" / "include" / "retinexrt"
 
 

@@ -24,12 +24,12 @@ from runtime.artifact.manifest import digest, manifest_path, to_text
 from runtime.commands.main import main
 from runtime.errors import ArtifactError, IncompatiblePlanError, InputError, ManifestError
 from runtime.files import sha256
-from runtime.scale.model_repository import Options, write
-from runtime.scale.pbtxt import Word
-from runtime.scale.pbtxt import to_text as to_pbtxt
+from runtime.triton.pbtxt import Word
+from runtime.triton.pbtxt import to_text as to_pbtxt
+from runtime.triton.repository import Options, write
 from tests.runtime.conftest import make_info, write_artifact
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def read(model: Path) -> Any:

@@ -20,7 +20,7 @@ from tests.runtime.conftest import make_info, write_artifact
 
 Images = NDArray[np.uint8]
 
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[3]
 CMAKE_DIR = PROJECT / "runtime" / "cpp" / "cmake"
 
 
@@ -55,7 +55,7 @@ def run(command: list[str | Path], **environment: str) -> subprocess.CompletedPr
 
 
 #: What programs of one ending need; the others may need all sorts of things.
-NEEDS = {"native_onnxruntime": "ONNX Runtime and its headers (on Debian, tests/cpp/onnxruntime-headers fetches them)"}
+NEEDS = {"native_onnxruntime": "ONNX Runtime and its headers (on Debian, tests/runtime/cpp/onnxruntime-headers fetches them)"}
 
 
 class Programs:
@@ -68,7 +68,7 @@ class Programs:
         # Workers of one test run take turns.
         with (self.folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            configure(PROJECT / "tests" / "cpp", self.folder, f"-Dretinexrt_DIR={CMAKE_DIR}", *options)
+            configure(PROJECT / "tests" / "runtime" / "cpp", self.folder, f"-Dretinexrt_DIR={CMAKE_DIR}", *options)
 
     def find(self, name: str) -> Path | None:
         """Build the program called `name`; None where what it needs was not found."""
@@ -104,13 +104,13 @@ class Programs:
 @pytest.fixture(scope="session")
 def programs() -> Programs:
     """The examples and the test programs."""
-    return Programs("cpp-tests")
+    return Programs("runtime-cpp-tests")
 
 
 @pytest.fixture(scope="session")
 def sanitized() -> Callable[[str], Programs]:
     """sanitized("thread") are the native programs under a sanitizer."""
-    return lambda kind: Programs(f"cpp-tests-{kind.split(',')[0]}", f"-DSANITIZE={kind}")
+    return lambda kind: Programs(f"runtime-cpp-tests-{kind.split(',')[0]}", f"-DSANITIZE={kind}")
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from typing import Any
 from runtime.artifact import remedies
 from runtime.backends import get_backend
 from runtime.errors import BackendError, BackendUnavailableError, InputError
-from runtime.scale.ledger import Ledger, RemoteLedger
+from runtime.ray_cluster.ledger import Ledger, RemoteLedger
 
 INSTALL = remedies.install("ray")
 
@@ -30,7 +30,7 @@ _SHARED = ("OPENCV_LOG_LEVEL", "OPENCV_FFMPEG_LOGLEVEL")
 
 
 @dataclass(frozen=True)
-class Crew:
+class Allocation:
     """How many workers, and what each takes of the cluster."""
 
     workers: int
@@ -114,7 +114,7 @@ def _runtime_env() -> dict[str, Any]:
     return {"env_vars": variables} if variables else {}
 
 
-def crew(ray: Any, workers: int | None, gpus_per_worker: float | None, threads: int | None, backend: str) -> Crew:
+def allocate(ray: Any, workers: int | None, gpus_per_worker: float | None, threads: int | None, backend: str) -> Allocation:
     """Divide the cluster: a GPU for each worker where there are any, else as many CPUs as a worker has threads."""
     nodes: list[dict[str, float]] = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     gpus = max((node.get("GPU", 0.0) for node in nodes), default=0.0)
@@ -131,7 +131,7 @@ def crew(ray: Any, workers: int | None, gpus_per_worker: float | None, threads: 
         raise InputError(f"no node of the cluster has room for a worker of {cpus} CPUs and {share:g} GPUs")
     if workers is not None and workers > most:
         raise InputError(f"--workers {workers}: the cluster has room for {most} (each takes {cpus} CPUs and {share:g} GPUs)")
-    return Crew(workers or most, cpus, share)
+    return Allocation(workers or most, cpus, share)
 
 
 def _room(node: dict[str, float], cpus: int, share: float) -> int:

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from runtime.commands.main import main
-from runtime.scale import run
-from runtime.scale.run import Report
-from runtime.scale.worker import Settings
-from tests.scale.conftest import outputs
+from runtime.ray_cluster import run
+from runtime.ray_cluster.run import Report
+from runtime.ray_cluster.worker import Settings
+from tests.runtime.ray_cluster.conftest import outputs
 from tests.support.faulty import FatalWorker, SlowWorker
 
 pytestmark = pytest.mark.slow

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from runtime.options import OpenOptions
-from runtime.scale.worker import Settings
+from runtime.ray_cluster.worker import Settings
 from tests.runtime.conftest import make_info, write_artifact
 from tests.support.object_store import Handler
 

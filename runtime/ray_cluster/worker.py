@@ -24,9 +24,9 @@ from runtime.files import sha256
 from runtime.media import films, pictures, pipeline
 from runtime.media.pictures import Picture
 from runtime.options import CallOptions, OpenOptions
-from runtime.scale import segments, storage
-from runtime.scale.ledger import Note, Outcome, State, is_kept
-from runtime.scale.tasks import Task
+from runtime.ray_cluster import segments, storage
+from runtime.ray_cluster.ledger import Note, Outcome, State, is_kept
+from runtime.ray_cluster.tasks import Task
 
 #: How often a task is begun with nothing beside it before it is held to be what kills workers.
 ATTEMPTS = 3
@@ -50,7 +50,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Probe:
+class WorkerProbe:
     """What the settings come to on a worker's node."""
 
     path: str
@@ -59,10 +59,10 @@ class Probe:
     digest: str
 
 
-def probe(settings: Settings) -> Probe:
+def probe(settings: Settings) -> WorkerProbe:
     """Open what the settings name, here, and say what it is."""
     with _open(settings) as enhancer:
-        return Probe(enhancer.source, enhancer.backend, enhancer.info.trained, _digest(enhancer, settings))
+        return WorkerProbe(enhancer.source, enhancer.backend, enhancer.info.trained, _digest(enhancer, settings))
 
 
 def _open(settings: Settings) -> Enhancer:
@@ -96,7 +96,7 @@ def _open_alike(settings: Settings) -> tuple[Enhancer, str]:
     return enhancer, digest
 
 
-class Book(Protocol):
+class AnyLedger(Protocol):
     """The ledger, near or far."""
 
     def begin(self, worker: str, numbers: Sequence[int]) -> list[State]: ...
@@ -118,15 +118,15 @@ class Loaded:
 class Worker:
     """Holds an Enhancer; called with rows of tasks. Ray Data makes one in each of its actors."""
 
-    def __init__(self, settings: Settings, book: Book) -> None:
+    def __init__(self, settings: Settings, ledger: AnyLedger) -> None:
         cv2.setNumThreads(settings.open.threads or 1)
         self._settings = settings
-        self._book = book
+        self._ledger = ledger
         try:
             self._enhancer, self._digest = _open_alike(settings)
         except RetinexError as error:
-            book.refuse(platform.node(), str(error))
-            book.flush()
+            ledger.refuse(platform.node(), str(error))
+            ledger.flush()
             raise
         self._name = f"{platform.node()}, process {os.getpid()}"
         self._films: dict[tuple[str, int, int], str] = {}
@@ -135,22 +135,22 @@ class Worker:
         """Do what one row names; what became of it stands in the ledger."""
         started = time.perf_counter()
         tasks = [task for row in batch["tasks"] for task in unpacked(str(row))]
-        states = self._book.begin(self._name, [task.number for task in tasks])
+        states = self._ledger.begin(self._name, [task.number for task in tasks])
         self._do([task for task, state in zip(tasks, states, strict=True) if state == "new"])
         for task, state in zip(tasks, states, strict=True):
             if state == "suspect":
                 self._do_alone(task)
-        self._book.spend(self._name, time.perf_counter() - started)
-        self._book.flush()
+        self._ledger.spend(self._name, time.perf_counter() - started)
+        self._ledger.flush()
         return {"tasks": np.array([len(tasks)], np.int64)}
 
     def _do_alone(self, task: Task) -> None:
         """Do a task that another worker did not come back from, with nothing beside it that could be to blame."""
-        if self._book.alone(task.number) >= ATTEMPTS:
+        if self._ledger.alone(task.number) >= ATTEMPTS:
             self._finish(task, "failed", f"{ATTEMPTS} workers in a row were lost over it; is it too large for their memory?")
         else:
             self._do([task])
-        self._book.flush()
+        self._ledger.flush()
 
     def _do(self, tasks: Sequence[Task]) -> None:
         for task, outcome in pipeline.overlap(
@@ -158,7 +158,7 @@ class Worker:
         ):
             if isinstance(outcome, Exception):
                 outcome = self._outcome(task, "failed", reason(outcome))
-            self._book.finish(self._name, outcome)
+            self._ledger.finish(self._name, outcome)
         for task in tasks:
             if task.kind != "picture":
                 self._do_film(task)
@@ -241,7 +241,7 @@ class Worker:
         return Outcome(task.number, task.kind, storage.path_of(task.source), status, text, images, note)
 
     def _finish(self, task: Task, status: Any, text: str = "", images: int = 0, note: Note | None = None) -> None:
-        self._book.finish(self._name, self._outcome(task, status, text, images, note))
+        self._ledger.finish(self._name, self._outcome(task, status, text, images, note))
 
 
 def packed(tasks: Sequence[Task]) -> str:

@@ -13,7 +13,7 @@ from runtime.errors import InputError
 from runtime.media import formats
 from runtime.media import inputs as files
 from runtime.media.inputs import Failure
-from runtime.scale import storage
+from runtime.ray_cluster import storage
 
 Kind = Literal["picture", "segment", "film"]
 
@@ -38,7 +38,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Pair:
+class InputOutput:
     """A file or an object, and what it becomes."""
 
     source: str
@@ -51,7 +51,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Found:
-    pairs: list[Pair]
+    pairs: list[InputOutput]
     failures: list[Failure]
     #: Files found in folders that are neither pictures nor videos.
     ignored: int
@@ -66,14 +66,14 @@ def find(inputs: Sequence[str], out: str) -> Found:
     named = [text for text in inputs if not text.startswith("@")]
     listed = [entry for text in inputs if text.startswith("@") for entry in _entries(text[1:])]
     _check(named, listed, out)
-    pairs: list[Pair] = []
+    pairs: list[InputOutput] = []
     failures: list[Failure] = []
     ignored = 0
     if local := [text for text in named if not storage.is_url(text)]:
         planned = files.find(local, Path("/") if storage.is_url(out) else Path(out).absolute())
         failures += planned.failures
         ignored += planned.ignored
-        pairs += [Pair(str(job.source.absolute()), _moved(job.target, out)) for job in planned.jobs]
+        pairs += [InputOutput(str(job.source.absolute()), _moved(job.target, out)) for job in planned.jobs]
     for url in (text for text in named if storage.is_url(text)):
         more = _below(url, out)
         pairs += more.pairs
@@ -123,7 +123,7 @@ def _of_list(entries: Sequence[str], out: str) -> Found:
         elif ".." in name.split("/"):  # which would lead out of the output folder
             found.failures.append(Failure(storage.path_of(entry), "has .. in its path; write it without"))
         else:
-            found.pairs.append(Pair(entry, storage.join(out, written_as(name))))
+            found.pairs.append(InputOutput(entry, storage.join(out, written_as(name))))
     return found
 
 
@@ -134,10 +134,10 @@ def _below(url: str, out: str) -> Found:
     except InputError as error:
         return Found([], [Failure(storage.path_of(url), str(error))], 0)
     if names is None:
-        return Found([Pair(url, storage.join(out, written_as(storage.path_of(url).rpartition("/")[2])))], [], 0)
+        return Found([InputOutput(url, storage.join(out, written_as(storage.path_of(url).rpartition("/")[2])))], [], 0)
     wanted = [name for name in names if Path(name).suffix.lower() in (*formats.READABLE, *formats.FILMS)]
     failures = [] if wanted else [Failure(storage.path_of(url), "holds no picture and no video")]
-    pairs = [Pair(storage.join(url, name), storage.join(out, written_as(name))) for name in wanted]
+    pairs = [InputOutput(storage.join(url, name), storage.join(out, written_as(name))) for name in wanted]
     return Found(pairs, failures, len(names) - len(wanted))
 
 
@@ -146,12 +146,12 @@ def written_as(name: str) -> str:
     return name if formats.is_file_name(Path(name)) else str(Path(name).with_suffix(".png"))
 
 
-def _possible(pairs: Iterable[Pair]) -> tuple[list[Pair], list[Failure]]:
+def _possible(pairs: Iterable[InputOutput]) -> tuple[list[InputOutput], list[Failure]]:
     """Without those that would become what another becomes or is, and without films in object stores."""
     pairs = list(dict.fromkeys(pairs))
     sources = {_real(pair.source) for pair in pairs}
     taken: dict[str, str] = {}
-    kept: list[Pair] = []
+    kept: list[InputOutput] = []
     failures: list[Failure] = []
     for pair in pairs:
         source, target = storage.path_of(pair.source), storage.path_of(pair.target)

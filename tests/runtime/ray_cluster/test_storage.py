@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from runtime.errors import InputError, OutputError
-from runtime.scale import storage
-from runtime.scale.ledger import Ledger, Note, Outcome, read_journal
-from runtime.scale.tasks import find
-from runtime.scale.worker import Settings, Worker, packed
+from runtime.ray_cluster import storage
+from runtime.ray_cluster.ledger import Ledger, Note, Outcome, read_journal
+from runtime.ray_cluster.tasks import find
+from runtime.ray_cluster.worker import Settings, Worker, packed
 
 
 def test_places() -> None:
@@ -134,11 +134,11 @@ def test_a_bucket_is_enhanced_into_another(store: tuple[dict[str, bytes], str], 
         "other/out/a.png", "other/out/below/b.png", "other/out/below/c.png", "other/out/broken.png"
     ]  # fmt: skip
     assert found.ignored == 1 and "films are read from and written to file systems" in found.failures[0].reason
-    from runtime.scale.run import _tasks  # pyright: ignore[reportPrivateUsage]
+    from runtime.ray_cluster.run import _tasks  # pyright: ignore[reportPrivateUsage]
 
-    book = Ledger(out)
-    Worker(settings, book)({"tasks": [packed(_tasks(found.pairs, {}, 8))]})
-    account = book.account()
+    ledger = Ledger(out)
+    Worker(settings, ledger)({"tasks": [packed(_tasks(found.pairs, {}, 8))]})
+    account = ledger.account()
     assert account.enhanced == 3 and [Path(failure.name).name for failure in account.failures] == ["broken.png"]
     assert sorted(key for key in objects if key.startswith("other/out/") and key.endswith(".png")) == [
         "other/out/a.png", "other/out/below/b.png", "other/out/below/c.png"
@@ -152,11 +152,11 @@ def test_a_bucket_is_enhanced_into_another(store: tuple[dict[str, bytes], str], 
 def test_journals_in_a_store_are_written_in_pieces(store: tuple[dict[str, bytes], str]) -> None:
     objects, options = store
     out = f"s3://key:secret@bucket/out{options}"
-    book = Ledger(out)
+    ledger = Ledger(out)
     for number in range(300):
         note = Note(storage.join(out, f"{number}.png"), "a", "b", "c")
-        book.finish("w", Outcome(number, "picture", "x", "enhanced", note=note))
+        ledger.finish("w", Outcome(number, "picture", "x", "enhanced", note=note))
     assert sum(".retinexrt" in key for key in objects) == 1
-    book.flush()
+    ledger.flush()
     assert sum(".retinexrt" in key for key in objects) == 2
     assert len(read_journal(out)) == 300

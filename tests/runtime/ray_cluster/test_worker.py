@@ -19,13 +19,13 @@ from runtime.errors import ArtifactError
 from runtime.images import Images
 from runtime.media import films, pictures
 from runtime.options import CallOptions
-from runtime.scale import ledger, segments, worker
-from runtime.scale.ledger import JOURNAL, Ledger, Note, Outcome, read_journal
-from runtime.scale.tasks import Task
-from runtime.scale.worker import ATTEMPTS, Settings, Worker, packed, probe, unpacked
+from runtime.ray_cluster import segments, worker
+from runtime.ray_cluster.ledger import JOURNAL, Ledger, Note, Outcome, read_journal
+from runtime.ray_cluster.tasks import Task
+from runtime.ray_cluster.worker import ATTEMPTS, Settings, Worker, packed, probe, unpacked
 from tests.runtime.conftest import double, make_info, write_artifact
-from tests.scale.conftest import outputs
-from tests.scale.test_run import film
+from tests.runtime.ray_cluster.conftest import outputs
+from tests.runtime.ray_cluster.test_run import film
 
 
 def _tasks(source: Path, out: Path) -> list[Task]:
@@ -52,9 +52,9 @@ def test_a_worker_does_its_tasks_and_says_what_failed(folder: Callable[..., Path
     tasks += [Task(6, "picture", str(source / "absent.png"), str(out / "absent.png"))]
     tasks += [Task(7, "picture", str(source / "0" / "001.png"), str(out / "film.mp4"))]
     out.mkdir()
-    book = Ledger(str(out))
-    assert Worker(settings, book)(_row(tasks)) == {"tasks": np.array([8])}
-    account = book.account()
+    ledger = Ledger(str(out))
+    assert Worker(settings, ledger)(_row(tasks)) == {"tasks": np.array([8])}
+    account = ledger.account()
     assert account.enhanced == 5 and len(account.failures) == 3
     reasons = {Path(failure.name).name: failure.reason for failure in account.failures}
     assert "not a picture" in reasons["broken.png"] and "No such file" in reasons["absent.png"]
@@ -70,8 +70,8 @@ def test_what_is_finished_is_not_done_again(folder: Callable[..., Path], setting
     source, out = folder(4), tmp_path / "out"
     out.mkdir()
     tasks = _tasks(source, out)
-    book = Ledger(str(out))
-    one = Worker(settings, book)
+    ledger = Ledger(str(out))
+    one = Worker(settings, ledger)
     one(_row(tasks))
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}
     one(_row(tasks))
@@ -79,9 +79,9 @@ def test_what_is_finished_is_not_done_again(folder: Callable[..., Path], setting
 
     def again(settings: Settings) -> tuple[int, int]:
         notes = read_journal(str(out))
-        book = Ledger(str(out))
-        Worker(settings, book)(_row([replace(task, noted=json.dumps(notes[task.target].__dict__)) for task in tasks]))
-        return book.account().enhanced, book.account().kept
+        ledger = Ledger(str(out))
+        Worker(settings, ledger)(_row([replace(task, noted=json.dumps(notes[task.target].__dict__)) for task in tasks]))
+        return ledger.account().enhanced, ledger.account().kept
 
     assert again(settings) == (0, 4)
     (out / "0" / "001.png").write_bytes(b"damaged")
@@ -121,12 +121,12 @@ def test_suspects_are_done_alone_and_given_up_after_a_few(
     source, out = folder(3), tmp_path / "out"
     out.mkdir()
     tasks = _tasks(source, out)
-    book = Ledger(str(out))
-    book.begin("lost", [0, 1, 2])
+    ledger = Ledger(str(out))
+    ledger.begin("lost", [0, 1, 2])
     for _ in range(ATTEMPTS):
-        book.alone(1)
-    Worker(settings, book)(_row(tasks))
-    account = book.account()
+        ledger.alone(1)
+    Worker(settings, ledger)(_row(tasks))
+    account = ledger.account()
     assert account.enhanced == 2 and account.again == 3
     assert [Path(failure.name).name for failure in account.failures] == ["001.png"]
     assert "workers in a row were lost over it" in account.failures[0].reason
@@ -137,23 +137,23 @@ def test_workers_with_another_artifact_refuse(settings: Settings, tmp_path: Path
     found = probe(settings)
     assert found.backend == "onnxruntime" and found.trained
     Worker(replace(settings, digest=found.digest), Ledger(str(tmp_path)))
-    book = Ledger(str(tmp_path))
+    ledger = Ledger(str(tmp_path))
     for _ in range(2):
         with pytest.raises(ArtifactError, match="another artifact"):
-            Worker(replace(settings, digest=found.digest, call=CallOptions(gate=True)), book)
+            Worker(replace(settings, digest=found.digest, call=CallOptions(gate=True)), ledger)
     with pytest.raises(ArtifactError, match="does not exist"):
-        Worker(replace(settings, source=str(tmp_path / "absent.onnx")), book)
+        Worker(replace(settings, source=str(tmp_path / "absent.onnx")), ledger)
     # Others may do their work, so the report says it: once for each reason.
-    assert [remark.name for remark in book.account().remarks] == [platform.node()] * 2
+    assert [remark.name for remark in ledger.account().remarks] == [platform.node()] * 2
 
 
 def test_the_journal_survives_being_cut(tmp_path: Path) -> None:
-    book = Ledger(str(tmp_path))
+    ledger = Ledger(str(tmp_path))
     for number in range(3):
         note = Note(str(tmp_path / f"{number}.png"), "a", "b", "c")
-        book.finish("w", Outcome(number, "picture", "x", "enhanced", images=1, note=note))
-        book.finish("w", Outcome(number, "picture", "x", "enhanced", images=1, note=note))
-    assert book.account().enhanced == 3
+        ledger.finish("w", Outcome(number, "picture", "x", "enhanced", images=1, note=note))
+        ledger.finish("w", Outcome(number, "picture", "x", "enhanced", images=1, note=note))
+    assert ledger.account().enhanced == 3
     path = tmp_path / JOURNAL
     assert len(path.read_text().splitlines()) == 3
     path.write_bytes(
@@ -218,10 +218,10 @@ def test_films_through_a_worker(settings: Settings, tmp_path: Path) -> None:
     source, target = film(tmp_path / "in.mp4", 30), tmp_path / "out" / "film.mp4"
     target.parent.mkdir()
     parts = [Task(n, "segment", str(source), str(target), first, first + 10) for n, first in enumerate((0, 10, 20))]
-    book = Ledger(str(target.parent))
-    one = Worker(settings, book)
+    ledger = Ledger(str(target.parent))
+    one = Worker(settings, ledger)
     one(_row(parts))
-    assert book.account().frames == 30 and book.account().enhanced == 0
+    assert ledger.account().frames == 30 and ledger.account().enhanced == 0
     assert len(list(segments.segments_folder(str(target)).iterdir())) == 3
     # A run that was stopped here finds the segments again.
     notes = read_journal(str(target.parent))
@@ -237,7 +237,7 @@ def test_films_through_a_worker(settings: Settings, tmp_path: Path) -> None:
     assert later.account().frames == 0
     broken = Task(9, "film", str(tmp_path / "absent.mp4"), str(target.parent / "absent.mp4"))
     one(_row([Task(3, "film", str(source), str(target), last=30, step=10), broken]))
-    account = book.account()
+    account = ledger.account()
     assert account.enhanced == 1 and account.frames == 30 and list(outputs(target.parent)) == ["film.mp4"]
     assert ["No such file" in failure.reason for failure in account.failures] == [True]
     assert not segments.segments_folder(str(target)).exists()
@@ -250,19 +250,19 @@ def test_a_picture_too_large_for_memory_is_named(
         raise MemoryError
 
     monkeypatch.setattr(worker.pictures, "enhance", short)
-    book = Ledger(str(tmp_path))
-    Worker(settings, book)(_row(_tasks(folder(1), tmp_path / "out")))
-    assert [failure.reason for failure in book.account().failures] == ["out of memory"]
+    ledger = Ledger(str(tmp_path))
+    Worker(settings, ledger)(_row(_tasks(folder(1), tmp_path / "out")))
+    assert [failure.reason for failure in ledger.account().failures] == ["out of memory"]
 
 
 def test_the_ledger_counts_each_task_once() -> None:
-    book = ledger.Ledger("/nowhere")
-    assert book.begin("a", [1, 2]) == ["new", "new"]
-    book.finish("a", Outcome(1, "picture", "x", "failed", "why"))
-    assert book.begin("b", [1, 2, 3]) == ["done", "suspect", "new"]
-    book.finish("b", Outcome(1, "picture", "x", "failed", "why"))
-    assert len(book.account().failures) == 1
-    assert [book.alone(2), book.alone(2)] == [0, 1]
+    ledger = Ledger("/nowhere")
+    assert ledger.begin("a", [1, 2]) == ["new", "new"]
+    ledger.finish("a", Outcome(1, "picture", "x", "failed", "why"))
+    assert ledger.begin("b", [1, 2, 3]) == ["done", "suspect", "new"]
+    ledger.finish("b", Outcome(1, "picture", "x", "failed", "why"))
+    assert len(ledger.account().failures) == 1
+    assert [ledger.alone(2), ledger.alone(2)] == [0, 1]
 
 
 def test_replay_takes_what_an_enhancer_takes() -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from runtime.media.inputs import Failure
-from runtime.scale import storage
+from runtime.ray_cluster import storage
 
 State = Literal["new", "suspect", "done"]
 

@@ -1,0 +1,1 @@
+"""Batch enhancement on a Ray cluster: folders, lists of objects and films."""
