@@ -9,7 +9,7 @@ import pytest
 from benchmarks.studies import ray_cost
 from runtime.errors import RetinexError
 from runtime.options import OpenOptions
-from runtime.scale.worker import Settings
+from runtime.ray_cluster.worker import Settings
 from tests.runtime.conftest import make_info, write_artifact
 
 
