@@ -1,6 +1,6 @@
-"""`make bench`: measure what this machine can, write the records and make the page. It takes a while.
+"""`make bench`: every measurement that this machine can make, their records and the pages. It takes hours.
 
-Each step is a command that can be typed by itself, and runs in a process of its own; one that fails is named at the end.
+Each step is a command that can also be typed, and runs in a process of its own; one that fails is named at the end.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from runtime.artifact import locate, remedies
 from runtime.artifact.onnx_metadata import read_info
 from train.networks.registry import NETWORKS
 
-#: What people would use instead, as far as it is installed.
+#: Alternatives to the Enhancer; those that are installed take part.
 _OTHERS = ("torch", "torch-compile", "onnxruntime", "openvino")
 #: The network that everything is measured of, and what a trial of INT8 makes of it.
 _MAIN = "pdn"
@@ -80,7 +80,7 @@ def _latency(found: list[str], quick: bool, trial: bool) -> list[Step]:
         if name == _MAIN and others:
             planned.append(step(f"{name}.onnx", f"latency-{name}", "--against", others))
             if find_spec("openvino"):
-                # What is faster and not the same: other precisions, and the fast variants.
+                # Faster, but not exact: other precisions, and the fast variants.
                 engines = [word for fast in found if fast.endswith("-fast") for word in ("--engine", f"{fast}.onnx")]
                 engines += ["--engine", str(_TRIAL)] if trial else []
                 against = ("--against", f"{others},openvino-bf16,retinexrt-bf16", "--mix")

@@ -1,8 +1,9 @@
-"""`make gpu`: on a machine with an NVIDIA GPU, run the GPU tests, build and run every plan whose flavour supports the
-card, compare each network with FP32 on the CPU, and time it against ONNX Runtime CUDA and torch.
+"""`make gpu`: everything that needs an NVIDIA GPU, in one record.
 
-It installs nothing: what is missing is recorded with its error message. Every step is a process of its own with a limit, so
-one crash doesn't stop the rest; one record holds all of it, and is written after every step.
+It runs the GPU tests, builds and runs every plan whose flavour supports the card, compares each network with FP32 on the
+CPU, and times it against ONNX Runtime CUDA and torch. It installs nothing: a missing package is recorded with its error
+message. Every step is a process of its own with a limit, so one crash doesn't stop the rest, and the record is written
+after every step.
 """
 
 from __future__ import annotations
@@ -41,9 +42,9 @@ _ENGINES = ROOT / "engines"
 #: All of the registry; the costly ones last, so that a short budget still measures most of them.
 NETWORKS = tuple(sorted(REGISTERED, key=lambda name: name in COSTLY))
 FLAVOURS = tuple(name for name in BACKENDS if name.startswith("tensorrt"))
-#: What a plan has to hold: the pictures of the comparison, from the smallest to the batches.
+#: Shapes that a plan has to hold: the pictures of the comparison, from the smallest to the batches.
 _PROFILE = ("--min", "1x16x16", "--max", "4x512x640")
-#: Words kept of a step that failed.
+#: Lines kept of a step that failed.
 _LINES = 12
 
 
@@ -67,19 +68,19 @@ Status = Literal["ok", "failed", "timed out", "no time left", "needs another ste
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a step."""
+    """The result of a step, or why it has none."""
 
     name: str
     network: str
     status: Status
     seconds: float
     result: Any = None
-    #: The last lines of a step that failed, or that reports in words.
+    #: The last lines of a step that failed, or that has no other result.
     words: tuple[str, ...] = field(default=())
 
 
 def steps(networks: Sequence[str], size: str, work: Path, flavours: Sequence[str] = FLAVOURS) -> Iterator[Step]:
-    """Everything there is to do, in order. Of flavours that are not among those, the first network's plan is tried."""
+    """All steps in order. Of flavours that are not among `flavours`, the first network's plan is tried."""
     python = sys.executable
     yield Step("tests", (python, "-m", "pytest", "-q", "-rsfE", "-m", "gpu", "-p", "no:cacheprovider", "tests/gpu"), 420)
     for network in networks:
@@ -165,7 +166,7 @@ def _clean(line: str) -> str:
 
 
 def run_all(planned: Sequence[Step], minutes: float, save: Callable[[Sequence[Outcome]], object]) -> list[Outcome]:
-    """Run what the budget allows, and save after every step; steps whose ground is missing are left out."""
+    """Run as many steps as the budget allows, and save after each; steps that need one that failed are left out."""
     ends = time.monotonic() + minutes * 60
     outcomes: dict[str, Outcome] = {}
     for step in planned:

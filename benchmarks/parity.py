@@ -36,7 +36,7 @@ REFERENCE = "torch fp32"
 _LAYERS = (49, 67)
 
 
-#: What convolutions were computed in.
+#: Number format that convolutions were computed in.
 Computed = Literal["fp32", "fp16", "bf16"]
 
 
@@ -54,15 +54,15 @@ class Measurement:
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What a difference may be; None: not limited."""
+class Tolerance:
+    """The largest difference allowed; None: not limited."""
 
     max_codes: int | None = None
     p999_codes: int | None = None
     psnr: float | None = None
 
     def broken_by(self, difference: differences.Difference) -> list[str]:
-        """What is beyond the limits, in words."""
+        """One sentence per limit that is broken."""
         found: list[str] = []
         if self.max_codes is not None and difference.max_codes > self.max_codes:
             found.append(f"{difference.max_codes} codes at the worst sample, allowed {self.max_codes}")
@@ -84,15 +84,15 @@ class OpenArtifact:
     close: Callable[[], None]
 
 
-def limits(name: str, precision: Computed, kind: Kind) -> Limits:
-    """What the project promises. FP32 is held on every picture, FP16 and bfloat16 on photographs."""
+def limits(name: str, precision: Computed, kind: Kind) -> Tolerance:
+    """The differences that the project promises to keep. FP32 is held on every picture, FP16 and bfloat16 on photographs."""
     if precision == "fp32":
-        return Limits(max_codes=1)
+        return Tolerance(max_codes=1)
     if kind == "hard":
-        return Limits()
+        return Tolerance()
     if precision == "bf16":
-        return Limits(p999_codes=6, psnr=45.0)
-    return Limits(p999_codes=2, psnr=50.0) if name.startswith("dsn") else Limits(p999_codes=1, psnr=55.0)
+        return Tolerance(p999_codes=6, psnr=45.0)
+    return Tolerance(p999_codes=2, psnr=50.0) if name.startswith("dsn") else Tolerance(p999_codes=1, psnr=55.0)
 
 
 def measure(
@@ -131,7 +131,7 @@ def find_artifacts(name: str) -> list[Path]:
 
 
 def judge(name: str, measurements: Iterable[Measurement]) -> list[str]:
-    """What breaks the project's limits, one line each; nothing: all is well."""
+    """One line per limit of the project that is broken."""
     lines: list[str] = []
     for one in measurements:
         broken = limits(name, one.precision, one.kind).broken_by(one.difference)
@@ -149,7 +149,7 @@ def summarise(measurements: Sequence[Measurement], kind: Kind = "photograph") ->
 
 
 def parity_infos(measurements: Sequence[Measurement], contenders: Iterable[str]) -> tuple[ParityInfo, ...]:
-    """What a manifest says about its artifact: one entry per contender, over photographs."""
+    """Entries for a manifest, one per contender, over photographs."""
     wanted = set(contenders)
     entries: list[ParityInfo] = []
     for name, difference in summarise(measurements).items():

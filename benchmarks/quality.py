@@ -87,7 +87,7 @@ def summarise(results: Sequence[Scored]) -> dict[str, Summary]:
 
 
 def finite(value: Any) -> Any:
-    """The same with None for what JSON has no number for, all the way down."""
+    """A copy with None in place of infinities and NaN, which JSON cannot hold."""
     if isinstance(value, dict):
         return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -145,7 +145,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
 
 def _open(source: str, backend: str, precision: CpuPrecision | None) -> tuple[Callable[[Picture], Picture], dict[str, Any]]:
-    """The function to score, and what it is, for the record."""
+    """The function to score, and its description for the record."""
     if source == INPUT:
         return (lambda picture: picture), {"network": INPUT, "artifact": None}
     from runtime import Enhancer

@@ -1,1 +1,1 @@
-"""What every benchmark stands on: records, timing, contenders, roofline estimates, memory, command lines."""
+"""Tools that every benchmark uses: records, timing, contenders, roofline estimates, memory, tables, command lines."""

@@ -1,4 +1,4 @@
-"""What papers say about their speed. None of it was measured here, and none of it on this hardware."""
+"""Speeds that papers claim. None was measured here, and none on this hardware."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures of records in the pages of docs/: each between a pair of marks, copied there by the command that measured it."""
+"""Marks in pages: the figures of a record stand between a pair of them, written by a command and never by hand."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ def insert(page: Path, name: str, text: str) -> None:
 
 
 def inserted(page: Path, name: str) -> str:
-    """What stands between the marks."""
+    """The text between the marks; empty where there are none."""
     return page.read_text().partition(f"<!-- figures: {name} -->\n")[2].partition(f"\n<!-- end of {name} -->")[0]

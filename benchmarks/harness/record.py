@@ -105,7 +105,7 @@ class Record:
     created: str
     configuration: Mapping[str, Any]
     environment: Environment
-    #: What was measured; its form belongs to the kind.
+    #: The figures; their form belongs to the kind.
     results: Any
     schema: int = field(default=SCHEMA)
 
@@ -256,7 +256,7 @@ def _memory_gb() -> float | None:
 
 
 def gpus() -> tuple[Gpu, ...]:
-    """What nvidia-smi says of each GPU, now; nothing where there is none."""
+    """Each GPU as nvidia-smi describes it now; empty where there is none."""
     query = ["nvidia-smi", f"--query-gpu={','.join(_GPU_FIELDS.values())}", "--format=csv,noheader"]
     try:
         answer = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True).stdout

@@ -131,7 +131,7 @@ def _multiply_adds(node: Any, first: tuple[int, ...], result: tuple[int, ...], s
 
 
 def peaks(device: str = "cpu") -> Peaks:
-    """Measure this machine: the best of a few tries with every library at hand."""
+    """Measure this machine: the best of a few tries with every library that is installed."""
     return _gpu_peaks() if device.startswith("cuda") else _cpu_peaks()
 
 

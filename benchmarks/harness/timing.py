@@ -44,7 +44,7 @@ def prepare_runtime() -> None:
 
 @dataclass(frozen=True)
 class WarmUp:
-    """What came before the first sample."""
+    """The runs before the first sample."""
 
     runs: int
     seconds: float

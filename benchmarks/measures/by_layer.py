@@ -96,7 +96,7 @@ def _run_all(ort: Any, path: Path, images: Images) -> tuple[dict[str, NDArray[An
             model.graph.output.append(onnx.helper.make_tensor_value_info(value.name, kind, None))
     options = ort.SessionOptions()
     options.log_severity_level = 3
-    # What is fused has no values in between.
+    # Fused nodes have no values in between.
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     names = [value.name for value in session.get_outputs()]

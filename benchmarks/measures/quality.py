@@ -149,7 +149,7 @@ def _lpips_weights() -> dict[str, NDArray[Any]]:
 
 
 def lpips_file() -> Path | None:
-    """The weights of LPIPS, if they are at hand."""
+    """The weights of LPIPS, if the folder of RETINEXRT_DATA has them."""
     root = os.environ.get("RETINEXRT_DATA")
     path = Path(root or "") / "vgg" / "lpips_alex.npz"
     return path if root and path.is_file() else None

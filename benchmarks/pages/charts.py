@@ -1,4 +1,4 @@
-"""Small SVG charts, written by hand: no library, the same bytes for the same figures, readable on light and dark pages."""
+"""Small SVG charts without a library: the same bytes for the same figures, readable on light and dark pages."""
 
 from __future__ import annotations
 
