@@ -141,7 +141,7 @@ def _plain(settings: Settings, inputs: list[str], out: Path) -> tuple[float, flo
     from runtime.media.inputs import find
 
     begun = time.perf_counter()
-    todo = find(inputs, out).jobs
+    todo = find(inputs, str(out)).jobs
     with Enhancer(settings.source, **asdict(settings.open)) as enhancer:
         ready = time.perf_counter()
         for job, outcome in pipeline.overlap(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runtime.artifact import locate, read_info, remedies
@@ -78,6 +80,7 @@ def open_session(source: str, options: OpenOptions) -> tuple[Session, Path]:
 
     With a precision asked for, only backends that have the choice work.
     """
+    options = _within_cpus(options)
     obstacles: list[str] = []
     for choice in choices(source, options.backend):
         if options.precision is not None and options.precision not in choice.backend.computes_in:
@@ -95,3 +98,14 @@ def open_session(source: str, options: OpenOptions) -> tuple[Session, Path]:
                 raise
             obstacles.append(f"{probe.name}: {error}")
     raise BackendUnavailableError(f"nothing here can run {source}. " + ". ".join(obstacles))
+
+
+def _within_cpus(options: OpenOptions) -> OpenOptions:
+    """No more threads than this process has CPUs: more are slower, and a thousand take minutes to begin."""
+    most = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if options.threads is None or options.threads <= most:
+        return options
+    logging.getLogger("retinexrt").warning(
+        "%d threads were asked for, and %d are used: one for each CPU", options.threads, most
+    )
+    return replace(options, threads=most)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -17,9 +18,15 @@ from runtime import shapes
 from runtime.enhancer import Enhancer
 from runtime.errors import InputError, reason
 from runtime.images import Images
-from runtime.media import films, pictures, pipeline
-from runtime.media.inputs import Failure, Job, find
+from runtime.media import films, formats, pictures, pipeline
+from runtime.media.inputs import Failure, Job, becomes_file, check_target, find
 from runtime.options import CallOptions, OpenOptions
+
+#: So many of the files passed over are named; of more, the endings are counted.
+_NAMED = 10
+
+#: Of a raw frame; OpenCV takes no larger picture.
+_MOST_PIXELS = 2**30
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -33,8 +40,12 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError("nothing to enhance: name pictures, videos or folders, or - for stdin")
     if not piped and "-" in inputs:
         raise InputError("- (stdin) cannot be mixed with other inputs")
-    if not piped and arguments.out in (None, "-"):
-        raise InputError("where to? name a folder or a file with -o")
+    if not piped and arguments.out is None:
+        raise InputError("where to? name a folder or a file with -o; -o - is stdout")
+    if arguments.out == "-" and not piped:
+        _check_alone(inputs)
+    elif not piped:
+        check_target(inputs, arguments.out)
     options = asdict(CallOptions.of(arguments))
     with Enhancer(arguments.engine or arguments.network, **asdict(OpenOptions.of(arguments))) as enhancer:
         if not enhancer.info.trained:
@@ -42,8 +53,10 @@ def run(arguments: argparse.Namespace) -> int:
         if frame is not None:
             return _enhance_frames(enhancer, frame, arguments.out, options)
         if piped:
-            return _enhance_stdin(enhancer, arguments.out, options)
-        return _enhance_files(enhancer, inputs, Path(arguments.out), options, arguments.quiet)
+            return _enhance_one(enhancer, sys.stdin.buffer.read(), "stdin", arguments.out, options)
+        if arguments.out == "-":
+            return _enhance_one(enhancer, pictures.load(Path(inputs[0])), inputs[0], None, options)
+        return _enhance_files(enhancer, inputs, arguments.out, options, arguments.quiet)
 
 
 def _raw_shape(text: str) -> tuple[int, int, int]:
@@ -51,17 +64,27 @@ def _raw_shape(text: str) -> tuple[int, int, int]:
     size = shapes.parse(text, 2)
     if size is None or not all(size):
         raise InputError(f"--raw takes WxH, for example 600x400, found {text!r}")
+    if math.prod(size) > _MOST_PIXELS:
+        raise InputError(f"--raw takes frames of at most {_MOST_PIXELS:,} pixels, found {text}: {math.prod(size):,}")
     return size[1], size[0], 3
 
 
-def _enhance_stdin(enhancer: Enhancer, out: str | None, options: dict[str, Any]) -> int:
-    data = sys.stdin.buffer.read()
-    picture = pictures.enhance(enhancer, pictures.decode(data, "stdin"), **options)
+def _check_alone(inputs: list[str]) -> None:
+    """Refuse what does not go to stdout: one picture does."""
+    if len(inputs) != 1 or Path(inputs[0]).is_dir() or formats.is_film(Path(inputs[0])):
+        raise InputError("-o - writes one picture to stdout; name a folder or a file for films, folders and several inputs")
+
+
+def _enhance_one(enhancer: Enhancer, data: bytes, name: str, out: str | None, options: dict[str, Any]) -> int:
+    """One picture to stdout, into a file, or into a folder."""
+    picture = pictures.enhance(enhancer, pictures.decode(data, name), **options)
+    suffix = pictures.format_of(data)
     if out in (None, "-"):
-        sys.stdout.buffer.write(pictures.encode(picture, pictures.format_of(data)))
+        sys.stdout.buffer.write(pictures.encode(picture, suffix))
         sys.stdout.buffer.flush()
     else:
-        pictures.write(Path(out), picture)
+        check_target([name], out)
+        pictures.write(Path(out) if becomes_file(out) else Path(out, f"{name}{suffix}"), picture)
     return 0
 
 
@@ -84,7 +107,11 @@ def _enhance_frames(enhancer: Enhancer, shape: tuple[int, int, int], out: str | 
 
 def _read_frame(stream: BinaryIO, shape: tuple[int, int, int]) -> Images | None:
     size = math.prod(shape)
-    data = stream.read(size)
+    try:
+        data = stream.read(size)
+    except MemoryError:
+        needed = f"{size // 2**20:,} MiB"
+        raise InputError(f"a frame of {shape[1]}x{shape[0]} needs {needed}, more than this machine gives") from None
     if not data:
         return None
     if len(data) < size:
@@ -92,7 +119,7 @@ def _read_frame(stream: BinaryIO, shape: tuple[int, int, int]) -> Images | None:
     return np.frombuffer(data, np.uint8).reshape(shape)
 
 
-def _enhance_files(enhancer: Enhancer, inputs: list[str], out: Path, options: dict[str, Any], quiet: bool) -> int:
+def _enhance_files(enhancer: Enhancer, inputs: list[str], out: str, options: dict[str, Any], quiet: bool) -> int:
     todo = find(inputs, out)
     failures = list(todo.failures)
     done = 0
@@ -135,12 +162,22 @@ def _outcomes(
                 yield job, error
 
 
-def _summarise(done: int, failures: list[Failure], ignored: int, quiet: bool) -> None:
+def _summarise(done: int, failures: list[Failure], ignored: list[Path], quiet: bool) -> None:
     if not quiet:
-        others = f", {ignored} other files passed over" if ignored else ""
+        others = f", {_passed_over(ignored)}" if ignored else ""
         _say(f"{done} enhanced, {len(failures)} failed{others}")
     for failure in failures:
         _say(f"{failure.name}: {failure.reason}")
+
+
+def _passed_over(ignored: list[Path]) -> str:
+    """How many files were passed over, and which: the first few, and what the others end in."""
+    named = ", ".join(path.name for path in ignored[:_NAMED])
+    count = "1 other file" if len(ignored) == 1 else f"{len(ignored)} other files"
+    if len(ignored) <= _NAMED:
+        return f"{count} passed over: {named}"
+    endings = Counter(path.suffix.lower() or "no ending" for path in ignored)
+    return f"{count} passed over: " + ", ".join(f"{count} {ending}" for ending, count in endings.most_common())
 
 
 def _say(text: str) -> None:

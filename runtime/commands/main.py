@@ -36,7 +36,11 @@ def main(argv: Sequence[str]) -> int:
     """Run one command. 0: done; 1: some inputs failed; 2: the command could not run; 130: interrupted."""
     if argv and argv[0] in _SCRIPTS:
         return _guarded(lambda: _dispatch(argv[0], list(argv[1:])))
-    arguments = _parser().parse_args(argv)
+    arguments, unknown = _parser().parse_known_args([_as_path(word) for word in argv])
+    if unknown:
+        command = f"retinexrt {arguments.command}" if arguments.command else "retinexrt"
+        sys.stderr.write(f"retinexrt: {command} knows no {unknown[0]}; see: {command} --help\n")
+        return USAGE
     if arguments.cmake_dir:
         sys.stdout.write(f"{Path(__file__).resolve().parents[1] / 'cpp' / 'cmake'}\n")
         return OK
@@ -72,6 +76,11 @@ def _dispatch(name: str, argv: list[str]) -> int:
     except ImportError as error:
         raise RetinexError(f"{name} needs more than is installed ({error}); {remedies.install(extra)}") from error
     return int(script.main(argv))
+
+
+def _as_path(word: str) -> str:
+    """A file whose name begins with a dash is a file and no option. No option has an ending."""
+    return f"./{word}" if word.startswith("-") and Path(word).suffix and Path(word).exists() else word
 
 
 def _parser() -> argparse.ArgumentParser:

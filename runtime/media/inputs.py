@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from runtime.errors import OutputError
 from runtime.media import formats
 
 #: Endings that films share with other files (TypeScript), and where in such a film two packets in a row begin, each with
@@ -41,10 +43,37 @@ class Work:
     jobs: list[Job]
     failures: list[Failure]
     #: Files found in folders that are neither pictures nor videos.
-    ignored: int
+    ignored: list[Path]
 
 
-def find(named: list[str], out: Path) -> Work:
+def check_target(named: list[str], out: str) -> None:
+    """Refuse an `out` that is named like a file where a folder is needed, or like a file of a kind that is not written.
+
+    An existing folder, and a name with a slash at its end, are folders whatever they are called.
+    """
+    target = Path(out)
+    if _stands_for_folder(out) or not target.suffix:
+        return
+    folder = f"for a folder of that name write {out}/"
+    if len(named) == 1 and not _is_folder(Path(named[0])):
+        if not formats.is_file_name(target):
+            known = ", ".join((*formats.WRITABLE, *formats.FILMS))
+            raise OutputError(f"cannot write {target.suffix} files ({out}); known: {known}; {folder}")
+    elif target.suffix.lower() in (*formats.READABLE, *formats.FILMS):
+        what = "the files of a folder" if len(named) == 1 else f"{len(named)} inputs"
+        raise OutputError(f"{what} go into a folder, and {out} is named like a file; {folder}")
+
+
+def becomes_file(out: str) -> bool:
+    """Whether the one picture or film that goes to `out` becomes that file, rather than one in that folder."""
+    return formats.is_file_name(Path(out)) and not _stands_for_folder(out)
+
+
+def _stands_for_folder(out: str) -> bool:
+    return out.endswith(("/", os.sep)) or _is_folder(Path(out))
+
+
+def find(named: list[str], out: str) -> Work:
     """Find every picture and video in `named`, files and folders, and where each goes.
 
     One file with `out` named like a file becomes that file; everything else goes into the folder `out`, where folders
@@ -52,20 +81,22 @@ def find(named: list[str], out: Path) -> Work:
     """
     jobs: list[Job] = []
     failures: list[Failure] = []
-    ignored = 0
-    alone = len(named) == 1 and formats.is_file_name(out) and not _is_folder(out) and not _is_folder(Path(named[0]))
+    ignored: list[Path] = []
+    alone = len(named) == 1 and becomes_file(out) and not _is_folder(Path(named[0]))
+    target = Path(out)
     for text in named:
         given = Path(text)
         if obstacle := _obstacle(given):
             failures.append(Failure(text, obstacle))
         elif not _is_folder(given):
-            jobs.append(Job(given, out if alone else out / formats.written_as(Path(given.name))))
+            jobs.append(Job(given, target if alone else target / formats.written_as(Path(given.name))))
         else:
-            files, unreadable = _walk(given, out)
+            files, unreadable = _walk(given, target)
             found = [path for path in files if _is_wanted(path)]
-            ignored += len(files) - len(found)
-            jobs.extend(Job(path, out / formats.written_as(path.relative_to(given))) for path in found)
+            ignored.extend(sorted({*files} - {*found}))
+            jobs.extend(Job(path, target / formats.written_as(path.relative_to(given))) for path in found if not _special(path))
             failures.extend(unreadable)
+            failures.extend(Failure(str(path), kind) for path in found if (kind := _special(path)))
             if not found and not unreadable:
                 failures.append(Failure(text, "holds no picture and no video"))
     kept, clashes = _without_clashes(jobs)
@@ -80,7 +111,23 @@ def _obstacle(path: Path) -> str | None:
         return "does not exist"
     except OSError as error:
         return f"cannot be read: {error.strerror}"
-    return None
+    return _special(path)
+
+
+def _special(path: Path) -> str | None:
+    """Why a path that is there is neither a file nor a folder: such a thing may never end, or never begin.
+
+    Pipes that the shell made and still holds, as in `enhance <(COMMAND)`, count as files.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # whoever reads it says so
+        return None
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode) or (stat.S_ISFIFO(mode) and path.parent == Path("/dev/fd")):
+        return None
+    if stat.S_ISFIFO(mode):
+        return f"is a pipe, not a file; read it with: cat {path} | retinexrt enhance - -o OUT"
+    return "is a socket or a device, not a file"
 
 
 def _is_folder(path: Path) -> bool:
@@ -90,7 +137,7 @@ def _is_folder(path: Path) -> bool:
 def _is_wanted(path: Path) -> bool:
     """Whether a file found in a folder is a picture or a video."""
     suffix = path.suffix.lower()
-    if suffix in _TRANSPORT_STREAMS:
+    if suffix in _TRANSPORT_STREAMS and not _special(path):
         return _is_transport_stream(path)
     return suffix in (*formats.READABLE, *formats.FILMS)
 

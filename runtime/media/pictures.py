@@ -39,13 +39,17 @@ class Picture:
 
 def read(path: Path) -> Picture:
     """Read a picture file."""
+    return decode(load(path), str(path))
+
+
+def load(path: Path) -> bytes:
+    """The bytes of a picture file."""
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except IsADirectoryError:
         raise InputError(f"{path} is a folder, expected a picture") from None
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
-    return decode(data, str(path))
 
 
 def decode(data: bytes, name: str) -> Picture:

@@ -70,9 +70,9 @@ def find(inputs: Sequence[str], out: str) -> Found:
     failures: list[Failure] = []
     ignored = 0
     if local := [text for text in named if not storage.is_url(text)]:
-        planned = files.find(local, Path("/") if storage.is_url(out) else Path(out).absolute())
+        planned = files.find(local, "/" if storage.is_url(out) else str(Path(out).absolute()))
         failures += planned.failures
-        ignored += planned.ignored
+        ignored += len(planned.ignored)
         pairs += [InputOutput(str(job.source.absolute()), _moved(job.target, out)) for job in planned.jobs]
     for url in (text for text in named if storage.is_url(text)):
         more = _below(url, out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -98,6 +99,24 @@ def test_auto_goes_past_what_does_not_open(engines: Path, monkeypatch: pytest.Mo
         Enhancer("double", backend="tensorrt")
     with pytest.raises(IncompatiblePlanError, match="another GPU"):
         Enhancer(engines / "double_fp16.plan")
+
+
+def test_threads_are_at_most_the_cpus(engines: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """A thousand threads take more than a minute to begin."""
+    seen: list[int | None] = []
+    monkeypatch.setattr(onnxruntime_cpu, "probe", here)
+    openers = onnxruntime_cpu.open_session
+
+    def watched(backend: Backend, path: Path, options: OpenOptions) -> object:
+        seen.append(options.threads)
+        return openers(backend, path, options)
+
+    monkeypatch.setattr(onnxruntime_cpu, "open_session", watched)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2}, raising=False)
+    for threads in (1, 3, 100_000):
+        Enhancer("double", backend="onnxruntime", threads=threads)
+    assert seen == [1, 3, 3]
+    assert caplog.messages == ["100000 threads were asked for, and 3 are used: one for each CPU"]
 
 
 def test_a_name_stands_for_one_set_of_weights(engines: Path, monkeypatch: pytest.MonkeyPatch) -> None:

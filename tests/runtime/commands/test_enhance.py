@@ -1,0 +1,141 @@
+"""What people give `retinexrt enhance`, on purpose or not: no hang, no traceback, and nothing lost without a word."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from runtime.commands import enhance
+from runtime.commands.main import main
+from runtime.media import pictures
+from runtime.media.inputs import find
+from runtime.media.pictures import Picture
+from tests.runtime.commands.test_main import _piped  # pyright: ignore[reportPrivateUsage]
+from tests.runtime.conftest import double
+
+
+@pytest.fixture
+def engine(artifacts: Path) -> list[str]:
+    return ["--engine", str(artifacts / "double.onnx"), "--backend", "onnxruntime", "--threads", "1"]
+
+
+@pytest.fixture
+def night(tmp_path: Path, dark: NDArray[np.uint8]) -> Path:
+    """A picture in a folder of its own."""
+    pictures.write(tmp_path / "in" / "night.png", Picture(dark))
+    return tmp_path / "in" / "night.png"
+
+
+def test_a_pipe_among_pictures_is_named(engine: list[str], night: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("f.jpg", "g.ts"):
+        os.mkfifo(night.with_name(name))
+    assert main(["enhance", str(night.parent), "-o", str(night.parents[1] / "out"), *engine]) == 1
+    said = capsys.readouterr().err
+    assert "1 enhanced, 2 failed" in said and f"f.jpg: is a pipe, not a file; read it with: cat {night.parent}" in said
+    assert main(["enhance", str(night.with_name("f.jpg")), "-o", str(night.parents[1] / "out"), *engine]) == 1
+    assert "is a pipe" in capsys.readouterr().err
+
+
+def test_devices_are_no_files_and_pipes_of_the_shell_are(tmp_path: Path) -> None:
+    assert find(["/dev/zero"], str(tmp_path)).failures[0].reason == "is a socket or a device, not a file"
+    reader, writer = os.pipe()
+    try:
+        assert len(find([f"/dev/fd/{reader}"], str(tmp_path)).jobs) == 1
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+@pytest.mark.parametrize("size", ["100000x100000", "40000x40000"])
+def test_frames_beyond_memory_are_one_line(
+    engine: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], size: str
+) -> None:
+    assert _piped(monkeypatch, ["enhance", "--raw", size, *engine], b"x") == (2, b"")
+    assert f"at most 1,073,741,824 pixels, found {size}" in capsys.readouterr().err
+
+
+def test_no_memory_for_a_frame_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        def read(self, size: int) -> bytes:
+            raise MemoryError
+
+    with pytest.raises(enhance.InputError, match="a frame of 400x300 needs 0 MiB, more than this machine gives"):
+        enhance._read_frame(Full(), (300, 400, 3))  # type: ignore[arg-type]
+
+
+def test_names_that_begin_with_a_dash(
+    engine: list[str], night: Path, dark: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(night.parent)
+    for name in ("-dash.png", "--double.png", "-o.png"):
+        pictures.write(Path(name), Picture(dark))
+    assert main(["enhance", "-dash.png", "--double.png", "-o.png", "-o", "../out", *engine]) == 0
+    assert np.array_equal(pictures.read(Path("../out/-dash.png")).rgb, double(dark))
+    assert main(["enhance", "-absent.png", "-o", "../out", *engine]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "retinexrt: retinexrt enhance knows no -absent.png; see: retinexrt enhance --help"
+    )
+
+
+def test_one_picture_to_stdout(
+    engine: list[str], night: Path, dark: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, data = _piped(monkeypatch, ["enhance", str(night), "-o", "-", *engine], b"")
+    assert code == 0 and np.array_equal(pictures.decode(data, "stdout").rgb, double(dark))
+
+
+@pytest.mark.parametrize("inputs", [["a.png", "b.png"], ["a.mp4"], ["."]])
+def test_what_does_not_go_to_stdout(engine: list[str], inputs: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["enhance", *inputs, "-o", "-", *engine]) == 2
+    assert "-o - writes one picture to stdout" in capsys.readouterr().err
+
+
+def test_stdin_into_a_folder(
+    engine: list[str], tmp_path: Path, dark: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, out in enumerate((tmp_path / "new", tmp_path)):
+        data = pictures.encode(Picture(dark), (".png", ".webp")[number])
+        assert _piped(monkeypatch, ["enhance", "-", "-o", str(out), *engine], data) == (0, b"")
+    assert np.array_equal(pictures.read(tmp_path / "new" / "stdin.png").rgb, double(dark))
+    assert (tmp_path / "stdin.webp").is_file()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "out", "message"),
+    [
+        (["night.png"], "x.gif", "cannot write .gif files (x.gif); known: .jpg"),
+        (["night.png"], "o5.xyz", "for a folder of that name write o5.xyz/"),
+        (["night.png", "other.png"], "single.jpg", "2 inputs go into a folder, and single.jpg is named like a file"),
+        (["."], "single.jpg", "the files of a folder go into a folder"),
+        (["."], "x.gif", "and x.gif is named like a file"),
+    ],
+)
+def test_outputs_that_no_file_can_be(
+    engine: list[str],
+    night: Path,
+    inputs: list[str],
+    out: str,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(night.parent)
+    assert main(["enhance", *inputs, "-o", out, *engine]) == 2
+    assert message in capsys.readouterr().err
+    assert not Path(out).exists()
+    assert main(["enhance", "night.png", "-o", f"../{out}/", *engine]) == 0
+    assert Path("..", out, "night.png").is_file()
+    assert main(["enhance", "night.png", "-o", f"../{out}", "-q", *engine]) == 0  # a folder that is there
+
+
+def test_many_files_passed_over_are_counted_by_ending(
+    engine: list[str], night: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(12):
+        night.with_name(f"{number}.CR2" if number % 3 else f"{number}").write_bytes(b"")
+    assert main(["enhance", str(night.parent), "-o", str(night.parents[1] / "out"), *engine]) == 0
+    assert "12 other files passed over: 8 .cr2, 4 no ending" in capsys.readouterr().err
