@@ -44,11 +44,13 @@ class Contender:
 
     def precision(self, info: ArtifactInfo) -> str:
         """What it computes in: "fp32", "fp16", "bf16" or "int8"."""
+        if info.network.endswith(INT8):
+            return "int8"
         if self.kind.startswith("torch") and self.device == "cpu":
             return "fp32"
         if self.kind == "retinexrt" and info.cpu_precision == "bf16" and info.plan is None:
             return "bf16"
-        return KINDS[self.kind].precision or precision_of(info)
+        return KINDS[self.kind].precision or info.precision
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,7 @@ def _pictures(contender: Contender) -> Images:
     return dark_pictures(contender.batch, contender.height, contender.width)
 
 
-def _bf16(precision: str) -> str:
+def _bf16(precision: str | None) -> str:
     return ", bf16" if precision == "bf16" else ""
 
 
@@ -375,11 +377,11 @@ def _open_openvino(contender: Contender, info: ArtifactInfo) -> OpenContender:
     core = openvino.Core()
     model = core.read_model(str(_onnx_path(contender)))
     model.reshape([contender.batch, contender.height, contender.width, 3])
-    precision = contender.precision(info)
+    asked = KINDS[contender.kind].precision
     config: dict[str, Any] = {
         "PERFORMANCE_HINT": "LATENCY",
         # OpenVINO's own choice on a CPU with the instructions is bf16.
-        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
+        "INFERENCE_PRECISION_HINT": "bf16" if asked == "bf16" else "f32",
     }
     if contender.threads is not None:
         config["INFERENCE_NUM_THREADS"] = contender.threads
@@ -391,7 +393,7 @@ def _open_openvino(contender: Contender, info: ArtifactInfo) -> OpenContender:
 
     images = _pictures(contender)
     run = timed(lambda: enhance(images))
-    return OpenContender(contender, info, f"OpenVINO, bare{_bf16(precision)}", precision, "cpu", run, enhance)
+    return OpenContender(contender, info, f"OpenVINO, bare{_bf16(asked)}", contender.precision(info), "cpu", run, enhance)
 
 
 #: Every kind of contender by its name; after --against any of them but the first.
