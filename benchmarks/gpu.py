@@ -30,7 +30,7 @@ from benchmarks.gpu_step import BACKENDS, TORCH
 from benchmarks.harness import command, record
 from benchmarks.harness.record import ROOT
 from benchmarks.pictures.parity_set import COSTLY
-from runtime import shapes
+from runtime import command_line, shapes
 from runtime.backends import get_backend
 from runtime.cuda import driver_found
 from runtime.errors import BackendUnavailableError
@@ -200,7 +200,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    return command.run(_run, _parser(), argv, "gpu,export")
+    return command_line.run(_run, _parser(), argv, "gpu,export")
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -23,6 +23,7 @@ from benchmarks.harness import command
 from benchmarks.harness.contenders import Contender, OpenContender, open_contender
 from benchmarks.harness.timing import prepare_runtime
 from benchmarks.pictures.parity_set import Images
+from runtime import command_line
 from runtime.errors import InputError
 
 #: Backends of the Enhancer, and kinds of torch; torch computes in FP16 wherever the network can.
@@ -138,7 +139,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--work", type=Path)
     parser.add_argument("--size", type=command.parse_size, default=(400, 600), metavar="HxW")
     prepare_runtime()
-    return command.run(_run, parser, argv, "gpu,export")
+    return command_line.run(_run, parser, argv, "gpu,export")
 
 
 def _run(given: argparse.Namespace) -> None:

@@ -28,7 +28,7 @@ from benchmarks.harness.contenders import (
     find_kind,
     open_contender,
 )
-from runtime import shapes
+from runtime import command_line, shapes
 from runtime.artifact import read_info
 from runtime.errors import InputError
 
@@ -291,10 +291,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     """Entry point; returns the exit code."""
     timing.prepare_runtime()
-    return command.run(_run, _parser(), argv, "cpu,export")
+    return command_line.run(_run, _parser(), argv, "cpu,export", prog)
 
 
 def _run(arguments: argparse.Namespace) -> None:

@@ -23,7 +23,7 @@ from benchmarks.harness import command, contenders, record, tables
 from benchmarks.harness.timing import prepare_runtime
 from benchmarks.measures import differences
 from benchmarks.pictures.parity_set import Case, Images, Kind, default_cases
-from runtime import shapes
+from runtime import command_line, shapes
 from runtime.artifact import ArtifactInfo, CpuPrecision, ParityInfo, locate, read_info, remedies
 from runtime.backends import get_backend
 from runtime.errors import ArtifactError, BackendUnavailableError, InputError
@@ -340,10 +340,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     """Entry point; returns the exit code."""
     prepare_runtime()
-    return command.run(_run_all, _parser(), argv, "cpu,export")
+    return command_line.run(_run_all, _parser(), argv, "cpu,export", prog)
 
 
 def _run_all(arguments: argparse.Namespace) -> int:

@@ -26,10 +26,11 @@ import numpy as np
 if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks.harness import command, record, tables
+from benchmarks.harness import record, tables
 from benchmarks.harness.contenders import precision_of
 from benchmarks.measures.quality import MEASURES, Picture, lpips_file
 from benchmarks.pictures.pairs import choose_split, find
+from runtime import command_line
 from runtime.artifact import CpuPrecision
 from runtime.errors import InputError
 from train.errors import DataError
@@ -106,9 +107,9 @@ def table(summary: dict[str, Summary]) -> str:
     return tables.text(["measure", "convention", "mean", "worst", "on"], rows, left=2)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     """Entry point; returns the exit code."""
-    return command.run(_run, _parser(), argv, "cpu,train,quality")
+    return command_line.run(_run, _parser(), argv, "cpu,train,quality", prog)
 
 
 def _run(arguments: argparse.Namespace) -> None:

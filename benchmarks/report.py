@@ -14,11 +14,12 @@ from pathlib import Path
 if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks.harness import command, marks
+from benchmarks.harness import marks
 from benchmarks.harness.record import RESULTS, ROOT, Record, read_all
 from benchmarks.pages import readme, results
 from benchmarks.studies import machines_needed
 from benchmarks.studies.study import every
+from runtime import command_line
 from runtime.files import sha256, write_atomically
 from train.networks.registry import NETWORKS, get_spec
 
@@ -78,7 +79,7 @@ def main(argv: list[str] | None = None) -> int:
         prog="report.py", description="Write benchmarks/RESULTS.md, and every figure of a record in other pages, anew."
     )
     parser.add_argument("--check", action="store_true", help="write nothing; the exit code is 1 where something is out of date")
-    return command.run(_run, parser, argv, "export")
+    return command_line.run(_run, parser, argv, "export")
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -12,9 +12,10 @@ from statistics import median
 if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks.harness import command, memory, record, tables
+from benchmarks.harness import memory, record, tables
 from benchmarks.harness.contenders import Contender, check_plans, describe, find_engine, open_contender
 from benchmarks.harness.timing import prepare_runtime
+from runtime import command_line
 from runtime.artifact import read_info
 from runtime.tiling import limits
 
@@ -74,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     prepare_runtime()
-    return command.run(_run, _parser(), argv, "cpu,export")
+    return command_line.run(_run, _parser(), argv, "cpu,export")
 
 
 def _run(arguments: argparse.Namespace) -> None:

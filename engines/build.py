@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from runtime import shapes
+from runtime import command_line, shapes
 from runtime.artifact import remedies
-from runtime.errors import ArtifactError, InputError, RetinexError
+from runtime.errors import ArtifactError, InputError
 from runtime.files import default_folder
 
 _PROJECT = Path(__file__).resolve().parents[1]
 DEFAULT_FOLDER = default_folder()
 
 
-def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="build.py",
         description="Build TensorRT plans from exported networks, each with the manifest that it is loaded by.",
@@ -50,7 +51,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "--timing-cache", type=Path, metavar="FILE", help="tensorrt only (default: one per GPU beside the plan)"
     )
     parser.add_argument("--device", type=int, default=0, metavar="N", help="GPU to build on (default: 0)")
-    return parser.parse_args(argv)
+    return parser
 
 
 def find_onnx(source: str, precision: str | None) -> tuple[Path, Path]:
@@ -125,16 +126,17 @@ def _report(built: object) -> None:
     print(f"{built.manifest}")
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
+    """Entry point; returns the exit code."""
+    return command_line.run(_run, _parser(), argv, "rtx", prog)
+
+
+def _run(arguments: argparse.Namespace) -> int | None:
     try:
-        run(parse_arguments(argv))
-    except RetinexError as error:
-        print(error, file=sys.stderr)
-        return 2
+        run(arguments)
     except KeyboardInterrupt:
         print("interrupted; nothing was written for the plan in work", file=sys.stderr)
-        return 130
-    return 0
+        return command_line.INTERRUPTED
 
 
 if __name__ == "__main__":

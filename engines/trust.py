@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from runtime import command_line
 from runtime.artifact import PlanInfo, remedies
-from runtime.errors import InputError, RetinexError
+from runtime.errors import InputError
 from runtime.files import sha256
 
 #: The meaning of --trust.
@@ -23,7 +25,7 @@ MEANING = (
 )
 
 
-def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="trust.py", description="Write the manifest for a plan that was made elsewhere. The plan is hashed, not loaded."
     )
@@ -40,7 +42,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--trust", action="store_true", help="I trust who made this plan; without it, this says what that means"
     )
-    return parser.parse_args(argv)
+    return parser
 
 
 def trust(arguments: argparse.Namespace) -> Path:
@@ -80,13 +82,9 @@ def trust(arguments: argparse.Namespace) -> Path:
     return manifest.write(written, plan)
 
 
-def main(argv: list[str] | None = None) -> int:
-    try:
-        print(trust(parse_arguments(argv)))
-    except RetinexError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
+    """Entry point; returns the exit code."""
+    return command_line.run(lambda arguments: print(trust(arguments)), _parser(), argv, "cpu", prog)
 
 
 if __name__ == "__main__":

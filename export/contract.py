@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import singledispatch
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from runtime import command_line
 from runtime.artifact.contract import (
     RULES,
     ConvolutionalDifference,
@@ -279,12 +280,15 @@ def _rules(info: ArtifactInfo) -> tuple[Rule, ...]:
     return info.contract
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="contract.py", description="Check that an exported ONNX file keeps its Retinex steps."
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE.onnx")
-    arguments = parser.parse_args(argv)
+    return command_line.run(_run, parser, argv, "export", prog)
+
+
+def _run(arguments: argparse.Namespace) -> int:
     from export.onnx_files import load
 
     status = 0

@@ -5,17 +5,18 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from export.exporter import DEFAULT_OPSET, Export, Options, export_network, note_in_card, write
+from runtime import command_line
 from runtime.artifact import remedies
-from runtime.errors import InputError, RetinexError
+from runtime.errors import InputError
 from runtime.files import default_folder
 from runtime.shapes import parse
-from train.errors import TrainError
 from train.networks.registry import NETWORKS, get_spec
 
 
@@ -44,30 +45,25 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     """Entry point; returns the exit code."""
-    arguments = _parser().parse_args(argv)
+    return command_line.run(_run, _parser(), argv, "export", prog)
+
+
+def _run(arguments: argparse.Namespace) -> None:
     options = Options(arguments.size, arguments.tensor_io, arguments.opset, arguments.weights)
     names: list[str] = list(NETWORKS) if "all" in arguments.networks else arguments.networks
-    try:
-        for name in names:
-            get_spec(name)
-        if arguments.card and (options.size or options.tensor_io):
-            raise InputError("--card is of the files for any picture; leave out --size and --tensor-io")
-        for name in names:
-            started = time.perf_counter()
-            exports = export_network(name, options)
-            paths = write(exports, arguments.out or default_folder())
-            if arguments.card:
-                note_in_card(exports, paths, options.weights)
-            _report(exports, paths, time.perf_counter() - started)
-    except (RetinexError, TrainError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    except ImportError as error:
-        print(f"{error.name} is missing; install it with: pip install 'retinexrt[export]'", file=sys.stderr)
-        return 2
-    return 0
+    for name in names:
+        get_spec(name)
+    if arguments.card and (options.size or options.tensor_io):
+        raise InputError("--card is of the files for any picture; leave out --size and --tensor-io")
+    for name in names:
+        started = time.perf_counter()
+        exports = export_network(name, options)
+        paths = write(exports, arguments.out or default_folder())
+        if arguments.card:
+            note_in_card(exports, paths, options.weights)
+        _report(exports, paths, time.perf_counter() - started)
 
 
 def _report(exports: tuple[Export, Export], paths: list[Path], seconds: float) -> None:

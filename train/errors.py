@@ -1,7 +1,9 @@
 """Errors of the train package; one line each says what was found and what to do."""
 
+from runtime.errors import RetinexError
 
-class TrainError(Exception):
+
+class TrainError(RetinexError):
     """Base of all errors that training and the networks raise on purpose."""
 
 

@@ -9,6 +9,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from runtime.errors import RetinexError
+from runtime import command_line
 from runtime.files import as_typed
 from train.errors import DataError, TrainError, WeightsError
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from train.recipes import Recipe
 
 
-def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="train.py", description="Train a network on pairs of dark and bright pictures.")
     parser.add_argument("name", help="network, e.g. pdn (an unknown name lists them all)")
     parser.add_argument("--data", type=Path, help="folder of pairs or of normal photographs; default: $RETINEXRT_DATA/LOL")
@@ -50,21 +51,20 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--validate-minutes", type=float, help="validate by the clock instead of by steps")
     parser.add_argument("--validate-nth", type=int, default=1, help="score every n-th validation picture until the end")
     parser.add_argument("--threads", type=int, help="CPU threads; default: torch's choice")
-    return parser.parse_args(arguments)
+    return parser
 
 
-def main(arguments: list[str] | None = None) -> int:
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options of a command line."""
+    return _parser().parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
+    """Entry point; returns the exit code."""
     started = time.monotonic()
-    options = parse(arguments)
-    try:
-        train(options, as_typed(["python", "train/train.py", *(sys.argv[1:] if arguments is None else arguments)]), started)
-    except (TrainError, RetinexError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except ImportError as error:
-        print(f"error: {error.name or error} is missing; install it with: pip install 'retinexrt[train]'", file=sys.stderr)
-        return 2
-    return 0
+    words = sys.argv[1:] if argv is None else argv
+    typed = as_typed(["python", "train/train.py", *words])
+    return command_line.run(lambda options: train(options, typed, started), _parser(), argv, "train", prog)
 
 
 def train(options: argparse.Namespace, command: str, started: float) -> None:

@@ -1,29 +1,11 @@
-"""Command lines of the benchmarks: values of options, and one way to run, to fail and to exit."""
+"""Values of options on the command lines of the benchmarks."""
 
 from __future__ import annotations
 
 import argparse
 import re
-import sys
-from collections.abc import Callable, Sequence
 
 from runtime import shapes
-from runtime.errors import RetinexError
-from train.errors import TrainError
-
-
-def run(
-    work: Callable[[argparse.Namespace], int | None], parser: argparse.ArgumentParser, argv: Sequence[str] | None, extras: str
-) -> int:
-    """Parse and work; return the exit code. An error is one line and 2; `extras` install what cannot be imported."""
-    arguments = parser.parse_args(argv)
-    try:
-        return work(arguments) or 0
-    except (RetinexError, TrainError) as error:
-        print(error, file=sys.stderr)
-    except ImportError as error:
-        print(f"{error.name} is missing; install it with: pip install 'retinexrt[{extras}]'", file=sys.stderr)
-    return 2
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -6,14 +6,14 @@ import argparse
 import base64
 import html
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
-from benchmarks.harness import command
 from benchmarks.harness.timing import spread, timed
+from runtime import command_line
 from runtime.errors import BackendError, InputError, RetinexError
 
 if TYPE_CHECKING:
@@ -222,14 +222,14 @@ def run(network: str, images: list[Path], out: Path, say: Callable[[str], None] 
     return written
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="demo.py", description="Export a network, enhance photographs, write one page about it."
     )
     parser.add_argument("images", nargs="*", type=Path, metavar="IMAGE", help="photographs of yours")
     parser.add_argument("--network", default="pdn", help="default: %(default)s")
     parser.add_argument("--out", type=Path, default=Path("out"), metavar="DIR", help="default: %(default)s/")
-    return command.run(_run, parser, argv, "cpu,export,quality")
+    return command_line.run(_run, parser, argv, "cpu,export,quality", prog)
 
 
 def _run(arguments: argparse.Namespace) -> None:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.harness import command
+from runtime import command_line
 from runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--photographs", type=Path, metavar="DIR", help="dark photographs (default: darkened samples)")
     parser.add_argument("--count", type=int, default=4, help="how many photographs (default: %(default)s)")
     parser.add_argument("--width", type=int, default=360, help="of one picture, in pixels (default: %(default)s)")
-    return command.run(_run, parser, argv, "cpu,quality")
+    return command_line.run(_run, parser, argv, "cpu,quality")
 
 
 def _run(arguments: argparse.Namespace) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from benchmarks.harness import command
 from benchmarks.harness.contenders import INT8
+from runtime import command_line
 from runtime.artifact import locate
 from runtime.files import write_atomically
 
@@ -73,7 +74,7 @@ def main(argv: list[str] | None = None) -> int:
         "--pictures", type=command.parse_count, default=12, metavar="N", help="so many of them (default: %(default)s)"
     )
     parser.add_argument("--out", type=Path, default=Path("out"), metavar="DIR", help="folder to write into (default: out/)")
-    return command.run(_run, parser, argv, "export,cpu")
+    return command_line.run(_run, parser, argv, "export,cpu")
 
 
 def _run(arguments: argparse.Namespace) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
 
-from benchmarks.harness import command, marks, record
+from benchmarks.harness import marks, record
+from runtime import command_line
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Study:
         self.arguments(parser)
         where = f"benchmarks/results/{self.name}.json and {self.page.name}"
         parser.add_argument("--record", action="store_true", help=f"write {where}")
-        return command.run(self._run, parser, argv, self.extras)
+        return command_line.run(self._run, parser, argv, self.extras)
 
     def _run(self, arguments: argparse.Namespace) -> None:
         machine = record.environment()

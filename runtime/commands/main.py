@@ -5,25 +5,27 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
-from runtime.artifact import remedies
+from runtime.command_line import OK, USAGE, guarded
 from runtime.errors import RetinexError
 from runtime.options import add_call_arguments, add_open_arguments
 
-#: Subcommands that have a module of their own, most of them in other packages, and the extra that installs what they need.
+#: Subcommands that have a module of their own, most of them in other packages.
 _SCRIPTS = {
-    "export": ("export.to_onnx", "export", "a network becomes a self-describing ONNX file"),
-    "build": ("engines.build", "rtx", "an ONNX file becomes a TensorRT plan with a manifest"),
-    "train": ("train.train", "train", "weights from pairs of dark and bright pictures"),
-    "parity": ("benchmarks.parity", "dev", "proof that an artifact is still the same network"),
-    "latency": ("benchmarks.latency", "dev", "how long an artifact takes"),
-    "quality": ("benchmarks.quality", "quality", "how good its pictures are"),
-    "triton": ("runtime.triton.repository", "cpu", "a model repository for Triton Inference Server"),
+    "export": ("export.to_onnx", "a network becomes a self-describing ONNX file"),
+    "contract": ("export.contract", "proof that an ONNX file keeps its Retinex steps"),
+    "build": ("engines.build", "an ONNX file becomes a TensorRT plan with a manifest"),
+    "trust": ("engines.trust", "the manifest of a plan that was made elsewhere"),
+    "parity": ("benchmarks.parity", "proof that an artifact is still the same network"),
+    "latency": ("benchmarks.latency", "how long an artifact takes"),
+    "quality": ("benchmarks.quality", "how good its pictures are"),
+    "train": ("train.train", "weights from pairs of dark and bright pictures"),
+    "triton": ("runtime.triton.repository", "a model repository for Triton Inference Server"),
+    "demo": ("benchmarks.showcase.demo", "one page about a network, with pictures before and after"),
 }
-
-OK, SOME_FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
 def entry() -> int:
@@ -35,7 +37,7 @@ def entry() -> int:
 def main(argv: Sequence[str]) -> int:
     """Run one command. 0: done; 1: some inputs failed; 2: the command could not run; 130: interrupted."""
     if argv and argv[0] in _SCRIPTS:
-        return _guarded(lambda: _dispatch(argv[0], list(argv[1:])))
+        return guarded(lambda: _script(argv[0], argv[1:]), "dev")
     arguments, unknown = _parser().parse_known_args([_as_path(word) for word in argv])
     if unknown:
         command = f"retinexrt {arguments.command}" if arguments.command else "retinexrt"
@@ -47,35 +49,12 @@ def main(argv: Sequence[str]) -> int:
     if arguments.command is None:
         _parser().print_help()
         return USAGE
-    return _guarded(lambda: arguments.run(arguments))
+    return guarded(lambda: arguments.run(arguments), "cpu")
 
 
-def _guarded(command: Callable[[], int]) -> int:
-    """Turn the project's errors into one line on stderr."""
-    try:
-        return command()
-    except RetinexError as error:
-        sys.stderr.write(f"retinexrt: {error}\n")
-        return USAGE
-    except BrokenPipeError:
-        # Whoever read stdout has left; there is nobody to tell.
-        sys.stdout = None
-        return SOME_FAILED
-    except KeyboardInterrupt:
-        sys.stderr.write("retinexrt: interrupted\n")
-        return INTERRUPTED
-
-
-def _dispatch(name: str, argv: list[str]) -> int:
-    """Hand a subcommand to the package that brings it."""
-    from importlib import import_module
-
-    module, extra, _ = _SCRIPTS[name]
-    try:
-        script = import_module(module)
-    except ImportError as error:
-        raise RetinexError(f"{name} needs more than is installed ({error}); {remedies.install(extra)}") from error
-    return int(script.main(argv))
+def _script(name: str, argv: Sequence[str]) -> int:
+    """Hand a subcommand to the module that brings it."""
+    return int(import_module(_SCRIPTS[name][0]).main(argv, f"retinexrt {name}"))
 
 
 def _as_path(word: str) -> str:
@@ -96,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="what was found, what is used and why, and what to install next")
     doctor.add_argument("source", nargs="?", default="pdn", help="network or artifact that is to run (default: pdn)")
     doctor.set_defaults(run=_doctor)
-    for name, (_, _, text) in _SCRIPTS.items():
+    for name, (_, text) in _SCRIPTS.items():
         commands.add_parser(name, help=text, add_help=False)
     return parser
 

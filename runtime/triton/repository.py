@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runtime import shapes
+from runtime import command_line, shapes
 from runtime.artifact import ArtifactInfo, locate, read_info, remedies
 from runtime.errors import ArtifactError, IncompatiblePlanError, InputError, ManifestError, OutputError
 from runtime.files import sha256, write_atomically
@@ -275,7 +275,7 @@ def _holds(version: Path, artifacts: Sequence[Artifact]) -> bool:
     return all(sha256(version / name) == sha256(one.path) for name, one in names.items())
 
 
-def main(argv: Sequence[str]) -> int:
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     """`retinexrt triton`; returns the exit code."""
     parser = argparse.ArgumentParser(prog="retinexrt triton", description="Write a model repository for Triton.")
     parser.add_argument("sources", nargs="+", metavar="NAME|FILE", help="networks, .onnx files, plans of tensorrt")
@@ -285,7 +285,10 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--instances", type=int, default=1, metavar="N", help="copies of the model on each device")
     parser.add_argument("--kind", default="auto", choices=("auto", "cpu", "gpu"), help="where ONNX files run")
     parser.add_argument("--delay", type=int, default=DELAY, metavar="US", help="microseconds to wait for a batch")
-    arguments = parser.parse_args(argv)
+    return command_line.run(_run, parser, argv, "cpu", prog)
+
+
+def _run(arguments: argparse.Namespace) -> None:
     size = shapes.parse(arguments.size, 2) if arguments.size else None
     if arguments.size and size is None:
         raise InputError(f"--size takes HxW, for example 400x600, found {arguments.size!r}")
@@ -295,4 +298,3 @@ def main(argv: Sequence[str]) -> int:
     for model in write(arguments.sources, arguments.repository, options):
         state = "written" if model.new else "was there already"
         sys.stderr.write(f"retinexrt: {arguments.repository / model.name}: version {model.version} {state}\n")
-    return 0

@@ -50,6 +50,32 @@ def test_every_remedy_is_a_command_of_the_wheel(site: Path, command: str, tmp_pa
     assert done.returncode == 0 and done.stdout.startswith("usage:"), done.stderr
 
 
+#: What the extra "cpu" does not install.
+ABSENT = ("torch", "onnx", "onnxscript", "safetensors", "polygraphy", "tensorrt", "tensorrt_rtx", "ray", "skimage")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "words",
+    [
+        "export pdn",
+        "contract {models}/pdn.onnx",
+        "build pdn --out built",
+        "parity pdn",
+        "latency --engine {models}/pdn.onnx --against torch --size 32x32",
+        "train pdn --data {data}",
+        "demo",
+        "enhance a.png -o out --ray local",
+    ],
+)
+def test_a_cpu_installation_names_the_extra_in_one_line(site: Path, words: str, tmp_path: Path) -> None:
+    (tmp_path / "pairs" / "train").mkdir(parents=True)
+    argv = words.format(models=site / "runtime" / "models", data=tmp_path / "pairs").split()
+    done = wheel.run(site, *argv, cwd=tmp_path, blocked=ABSENT)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith("retinexrt: ") and "pip install 'retinexrt[" in done.stderr
+
+
 def test_no_message_names_a_script() -> None:
     """Docstrings may: they are read where the scripts are."""
     script = re.compile(r"(with|with:|them:|begin with:) python (engines|export|train|benchmarks)/(?!report)")

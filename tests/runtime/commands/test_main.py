@@ -280,21 +280,34 @@ def test_doctor_explains_and_names_the_next_faster(
     assert "openvino          pip install openvino-x" in report.split("faster, if you install it:")[1]
 
 
-@pytest.mark.parametrize("name", ["export", "build", "parity", "latency", "quality"])
+@pytest.mark.parametrize("name", _SCRIPTS)
 def test_scripts_are_handed_their_arguments(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     module = _SCRIPTS[name][0]
     fake = ModuleType(module)
     seen: list[Any] = []
-    fake.main = lambda argv: seen.append(argv) or 3  # type: ignore[attr-defined]
+    fake.main = lambda argv, prog: seen.append((argv, prog)) or 3  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module, fake)
     assert main([name, "--help", "pdn"]) == 3
-    assert seen == [["--help", "pdn"]]
+    assert seen == [(["--help", "pdn"], f"retinexrt {name}")]
 
 
-def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setitem(sys.modules, "export.to_onnx", None)
+@pytest.mark.parametrize("name", ["enhance", "networks", "doctor", *_SCRIPTS])
+def test_every_command_has_one_usage(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([name, "--help"])
+    assert caught.value.code == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"usage: retinexrt {name} ") and said.count("usage:") == 1
+
+
+def test_a_missing_package_is_one_line_with_its_extra(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "export.exporter", raising=False)
     assert main(["export", "pdn"]) == 2
-    assert "pip install 'retinexrt[export]'" in capsys.readouterr().err
+    found = capsys.readouterr().err
+    assert found == "retinexrt: torch is missing; install it with: pip install 'retinexrt[export]'\n"
 
 
 def test_help_version_and_cmake_dir(capsys: pytest.CaptureFixture[str]) -> None:
