@@ -15,6 +15,7 @@ import numpy as np
 from runtime import backends, exposure, shapes, tiling
 from runtime.artifact import ArtifactInfo, CpuPrecision
 from runtime.backends.session import Session
+from runtime.cuda.protocol import Gpu
 from runtime.errors import ClosedError, InputError
 from runtime.images import DeviceImages, Images
 from runtime.options import CallOptions, Color, OpenOptions, Tile
@@ -117,14 +118,14 @@ class Enhancer:
         your own. The work is enqueued on the CUDA stream whose raw handle is `stream` (0: the legacy default stream).
         """
         session = self._open()
-        self._require_gpu(session, "GPU memory")
+        gpu = self._require_gpu(session, "GPU memory")
         batch = self._check_device(shape)
         if pointer < 1 or (out is not None and out < 1):
             raise InputError(f"{'the image' if pointer < 1 else 'out'} is a null pointer, expected an address in GPU memory")
         if out is None:
             from runtime.cuda.result_memory import allocate
 
-            result = allocate(batch, self._gpu, stream)
+            result = allocate(batch, gpu, stream)
         else:
             result = DeviceImages(out, batch)
             _check_apart(pointer, out, math.prod(batch))
@@ -176,14 +177,10 @@ class Enhancer:
         low, high = self._limits.smallest, self._limits.largest
         return f"{shapes.to_text(low)} to {shapes.to_text('any' if size is None else size for size in high)} (NxHxW)"
 
-    @property
-    def _gpu(self) -> int:
-        """The number of the GPU in use."""
-        return int(self._device.partition(":")[2])
-
-    def _require_gpu(self, session: Session, found: str) -> None:
-        if session.device == "cpu":
+    def _require_gpu(self, session: Session, found: str) -> Gpu:
+        if session.gpu is None:
             raise InputError(f"the backend {session.backend} runs on the CPU and takes numpy arrays only, found {found}")
+        return session.gpu
 
     def _enhance_resident(self, session: Session, image: Any, out: Any) -> Any:
         """Enhance an array of another library that lies on the GPU."""
@@ -191,12 +188,12 @@ class Enhancer:
 
         if not interop.is_device_array(image):
             raise InputError(f"expected a numpy array (uint8, H x W x 3 or N x H x W x 3), found {_describe(image)}")
-        self._require_gpu(session, _describe(image))
+        gpu = self._require_gpu(session, _describe(image))
         stream = interop.current_stream(image)
-        source = interop.as_device_images(image, stream, self._gpu)
+        source = interop.as_device_images(image, stream, gpu)
         self._check_device(source.shape)
         result = interop.allocate_like(image) if out is None else out
-        target = interop.as_device_images(result, stream, self._gpu, writable=True)
+        target = interop.as_device_images(result, stream, gpu, writable=True)
         if target.shape != source.shape:
             raise InputError(f"out must have the image's shape {source.shape}, found {target.shape}")
         _check_apart(source.pointer, target.pointer, math.prod(source.shape))

@@ -11,6 +11,7 @@ import numpy as np
 from runtime.artifact.onnx_metadata import read_info
 from runtime.backends.backend import Backend
 from runtime.backends.session import Probe
+from runtime.cuda.protocol import Gpu
 from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, ClosedError, InputError
 from runtime.images import DeviceImages, Images
 from runtime.options import OpenOptions
@@ -68,6 +69,7 @@ class OrtSession:
     """An ONNX file in ONNX Runtime's CPU provider. Runs of several threads overlap."""
 
     device = "cpu"
+    gpu: Gpu | None = None
 
     def __init__(self, backend: Backend, path: Path, options: OpenOptions) -> None:
         self.backend = backend.name

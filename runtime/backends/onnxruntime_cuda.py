@@ -17,7 +17,7 @@ from runtime.artifact import ArtifactInfo, remedies
 from runtime.artifact.onnx_metadata import read_info
 from runtime.backends.backend import Backend
 from runtime.backends.session import Probe
-from runtime.cuda import Cuda, driver_found, open_cuda, require_own_context
+from runtime.cuda import Cuda, Gpu, driver_found, open_cuda, require_own_context
 from runtime.cuda.capture import require_no_capture, whole_gpu
 from runtime.cuda.staging import Staging
 from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, ClosedError, InputError
@@ -102,6 +102,7 @@ class OrtCudaSession:
         self.info = info
         self.precision: str = info.precision
         self._graph = _Graph(backend, path, info, ort, cuda, device)
+        self.gpu: Gpu | None = self._graph.gpu
         self._finalizer = weakref.finalize(self, self._graph.close)
         self._finalizer.atexit = False
 
@@ -135,6 +136,7 @@ class _Graph:
         self._staging: Staging | None = None
         # ONNX Runtime works in the primary context, whichever is current.
         self._context = cuda.open_context(device, primary=True)
+        self.gpu = Gpu(cuda, device, self._context)
         with ExitStack() as retained:
             retained.callback(cuda.close_context, self._context)
             with cuda.using(self._context), ExitStack() as created:
@@ -193,7 +195,7 @@ class _Graph:
     def run_device(self, images: DeviceImages, out: DeviceImages, stream: int) -> None:
         """The session's stream waits for the caller's, and the caller's for the session's; the host waits for neither."""
         cuda = self._cuda
-        require_own_context(cuda, self._index, self._context)
+        require_own_context(self.gpu)
         with self._lock:
             self._require_open()
             with cuda.using(self._context):

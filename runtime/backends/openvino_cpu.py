@@ -13,6 +13,7 @@ from runtime.artifact import CpuPrecision
 from runtime.artifact.onnx_metadata import read_info
 from runtime.backends.backend import Backend
 from runtime.backends.session import Probe
+from runtime.cuda.protocol import Gpu
 from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, ClosedError, InputError
 from runtime.images import DeviceImages, Images
 from runtime.options import OpenOptions
@@ -81,6 +82,7 @@ class OvSession:
     """
 
     device = "cpu"
+    gpu: Gpu | None = None
 
     def __init__(self, backend: Backend, path: Path, options: OpenOptions) -> None:
         self.backend = backend.name

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from runtime.artifact import ArtifactInfo
+from runtime.cuda.protocol import Gpu
 from runtime.images import DeviceImages, Images
 
 
@@ -29,6 +30,8 @@ class Session(Protocol):
     backend: str
     #: "cpu" or "cuda:0".
     device: str
+    #: What it works on; None: a CPU.
+    gpu: Gpu | None
     #: "bf16" where convolutions are computed in it, else the artifact's own: "fp32" or "fp16".
     precision: str
     info: ArtifactInfo

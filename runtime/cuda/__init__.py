@@ -18,10 +18,10 @@ import threading
 from collections.abc import Callable
 from importlib import import_module
 
-from runtime.cuda.protocol import Cuda, DeviceProperties
+from runtime.cuda.protocol import Cuda, DeviceProperties, Gpu
 from runtime.errors import BackendUnavailableError, InputError
 
-__all__ = ["Cuda", "DeviceProperties", "driver_found", "open_cuda", "require_own_context"]
+__all__ = ["Cuda", "DeviceProperties", "Gpu", "driver_found", "open_cuda", "require_own_context"]
 
 #: name -> module with an `open_implementation` function, and the command that installs what it needs.
 IMPLEMENTATIONS = {
@@ -72,11 +72,11 @@ def _opened_as(name: str) -> Cuda:
         return _opened[name]
 
 
-def require_own_context(cuda: Cuda, device: int, context: int) -> None:
+def require_own_context(gpu: Gpu) -> None:
     """Refuse GPU memory and streams of another context than the session's: the one current where they are handed over."""
-    found = cuda.current_context(device)
-    if found not in (0, context):
+    found = gpu.cuda.current_context(gpu.device)
+    if found not in (0, gpu.context):
         raise InputError(
-            f"another CUDA context of GPU {device} is current than the one that this session works in; memory and streams "
+            f"another CUDA context of GPU {gpu.device} is current than the one that this session works in; memory and streams "
             "belong to one context, so call it where its context or none is current, or hand over host memory"
         )

@@ -2,8 +2,8 @@
 
 is_device_array(obj) -> bool
     True for a GPU array of anything that speaks DLPack or the CUDA array interface; cheap, imports nothing.
-as_device_images(obj, stream, device=0, writable=False) -> DeviceImages
-    The array's memory as pictures: uint8, H x W x 3 or N x H x W x 3, C-contiguous, on GPU `device`. Work that the
+as_device_images(obj, stream, gpu, writable=False) -> DeviceImages
+    The array's memory as pictures: uint8, H x W x 3 or N x H x W x 3, C-contiguous, on a session's GPU. Work that the
     array's library enqueued is ordered before what comes next on `stream` (a raw handle; 0: the legacy default stream).
     Anything else is an `InputError` that names what was found; with `writable`, so is an array whose CUDA array
     interface says that it is read-only.
@@ -22,6 +22,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+from runtime.cuda.protocol import Gpu
 from runtime.errors import BackendError, InputError
 from runtime.images import DeviceImages
 
@@ -70,12 +71,12 @@ def is_device_array(obj: Any) -> bool:
         return True
 
 
-def as_device_images(obj: Any, stream: int, device: int = 0, *, writable: bool = False) -> DeviceImages:
+def as_device_images(obj: Any, stream: int, gpu: Gpu, *, writable: bool = False) -> DeviceImages:
     """Return the memory of a GPU array as pictures; see the module."""
     if hasattr(obj, "__dlpack__") and hasattr(obj, "__dlpack_device__"):
-        array = _from_dlpack(obj, stream, device)
+        array = _from_dlpack(obj, stream, gpu.device)
     elif hasattr(obj, "__cuda_array_interface__"):
-        array = _from_interface(obj, stream, device, writable)
+        array = _from_interface(obj, stream, gpu, writable)
     else:
         raise InputError(
             f"expected a GPU array that speaks DLPack or the CUDA array interface, found {_kind(obj)}; "
@@ -153,7 +154,7 @@ def _on_its_device(obj: Any) -> AbstractContextManager[Any]:
     return torch.cuda.device(obj.device) if torch is not None and isinstance(obj, torch.Tensor) else nullcontext()
 
 
-def _from_interface(obj: Any, stream: int, device: int, writable: bool) -> _Array:
+def _from_interface(obj: Any, stream: int, gpu: Gpu, writable: bool) -> _Array:
     interface: dict[str, Any] = obj.__cuda_array_interface__
     if interface.get("mask") is not None:
         raise InputError(f"the {_kind(obj)} is masked, which pictures can't be")
@@ -161,7 +162,7 @@ def _from_interface(obj: Any, stream: int, device: int, writable: bool) -> _Arra
         raise InputError(f"the {_kind(obj)} is read-only")
     producer = interface.get("stream")
     if producer is not None:
-        _order(int(producer), stream, device)
+        _order(int(producer), stream, gpu)
     typestr = str(interface["typestr"])
     strides = interface.get("strides")
     return _Array(
@@ -173,26 +174,23 @@ def _from_interface(obj: Any, stream: int, device: int, writable: bool) -> _Arra
     )
 
 
-def _order(producer: int, consumer: int, device: int) -> None:
-    """Make the consumer's stream wait for the producer's; the interface calls the legacy default stream 1."""
+def _order(producer: int, consumer: int, gpu: Gpu) -> None:
+    """Make the consumer's stream wait for the producer's; the interface calls the legacy default stream 1.
+
+    Each context has a default stream of its own, so this is done in the session's.
+    """
     if producer == 0:
         raise InputError("the CUDA array interface says stream 0, which it doesn't allow; use 1 for the default stream")
     if (producer if producer != LEGACY_DEFAULT_STREAM else 0) == consumer:
         return
-    from runtime.cuda import open_cuda
-
-    cuda = open_cuda()
-    context = cuda.open_context(device)
-    try:
-        with cuda.using(context):
-            event = cuda.create_event()
-            try:
-                cuda.record(event, producer)
-                cuda.wait(consumer, event)
-            finally:
-                cuda.destroy_event(event)  # The wait keeps what it needs.
-    finally:
-        cuda.close_context(context)
+    cuda = gpu.cuda
+    with cuda.using(gpu.context):
+        event = cuda.create_event()
+        try:
+            cuda.record(event, producer)
+            cuda.wait(consumer, event)
+        finally:
+            cuda.destroy_event(event)  # The wait keeps what it needs.
 
 
 def allocate_like(obj: Any) -> Any:

@@ -118,3 +118,12 @@ class Cuda(Protocol):
     def launch(self, graph: int, stream: int) -> None: ...
 
     def destroy_graph(self, graph: int) -> None: ...
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A GPU as a session uses it. Memory and streams that are handed to the session belong to this context."""
+
+    cuda: Cuda
+    device: int
+    context: int

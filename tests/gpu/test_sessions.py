@@ -159,5 +159,6 @@ def test_arrays_of_other_libraries(
     out = allocate_like(array)
     assert type(out) is type(array)
     stream = current_stream(array)
-    session.run_device(as_device_images(array, stream), as_device_images(out, stream), stream)
+    assert session.gpu is not None
+    session.run_device(as_device_images(array, stream, session.gpu), as_device_images(out, stream, session.gpu), stream)
     assert close_to(to_numpy(out), reference(images))

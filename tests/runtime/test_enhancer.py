@@ -121,7 +121,7 @@ def test_eight_threads_get_what_one_gets(artifacts: Path, backend: str) -> None:
 class WaitingSession:
     """Returns from `run` only when two threads are in it."""
 
-    backend, device, precision = "fake", "cpu", "fp32"
+    backend, device, precision, gpu = "fake", "cpu", "fp32", None
 
     def __init__(self, info: ArtifactInfo) -> None:
         self.info = info

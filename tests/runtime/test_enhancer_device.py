@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from runtime import Enhancer, InputError, backends, tiling
-from runtime.cuda import result_memory
+from runtime.cuda import Gpu
 from runtime.images import DeviceImages, Images
 from tests.runtime.conftest import double, make_info
 from tests.support.fake_cuda import DeviceArray, FakeCuda, memory_at
@@ -26,6 +26,8 @@ class GpuSession:
     def __init__(self) -> None:
         self.info = make_info()
         self.streams: list[int] = []
+        self.cuda = FakeCuda()
+        self.gpu: Gpu | None = Gpu(self.cuda, 0, self.cuda.open_context(0))
 
     def run(self, images: Images, out: Images) -> None:
         out[:] = double(images)
@@ -59,25 +61,23 @@ def test_raw_pointers_go_to_the_session_on_the_callers_stream(
 
 
 def test_without_out_memory_is_allocated_and_freed_with_the_result(
-    open_enhancer: Callable[..., Enhancer], dark: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+    open_enhancer: Callable[..., Enhancer], session: GpuSession, dark: NDArray[np.uint8]
 ) -> None:
-    cuda = FakeCuda()
-    monkeypatch.setattr(result_memory, "open_cuda", lambda: cuda)
     batch = np.stack([dark, dark // 2])
+    before = session.cuda.leaks()
     result = open_enhancer().enhance_device(batch.ctypes.data, batch.shape)
     assert np.array_equal(memory_at(result.pointer, batch.size).reshape(batch.shape), double(batch))
-    assert any(cuda.leaks().values())
+    assert session.cuda.leaks() == {"memory": 1, "contexts": 2}
     del result
     gc.collect()
-    assert not any(cuda.leaks().values())
+    assert session.cuda.leaks() == before
 
 
 def test_for_a_stream_that_is_captured_no_memory_is_allocated(
-    open_enhancer: Callable[..., Enhancer], dark: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+    open_enhancer: Callable[..., Enhancer], session: GpuSession, dark: NDArray[np.uint8]
 ) -> None:
     """It would spoil the capture."""
-    cuda = FakeCuda()
-    monkeypatch.setattr(result_memory, "open_cuda", lambda: cuda)
+    cuda = session.cuda
     with cuda.using(cuda.open_context(0)):
         stream = cuda.create_stream()
         cuda.begin_capture(stream)
@@ -111,7 +111,6 @@ def test_null_pointers_are_refused(
     open_enhancer: Callable[..., Enhancer], session: GpuSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(session, "run_device", lambda images, out, stream: session.streams.append(stream))
-    monkeypatch.setattr(result_memory, "open_cuda", FakeCuda)
     for pointer, out, message in ((0, 4096, "the image is a null pointer"), (0, None, "the image"), (4096, 0, "out is a null")):
         with pytest.raises(InputError, match=message):
             open_enhancer().enhance_device(pointer, (20, 20, 3), out=out)

@@ -1,8 +1,9 @@
 """CUDA in host memory: the third implementation of the protocol.
 
 Streams are queues that run only when somebody waits for them, so a missing order between streams gives a wrong result
-instead of luck. "Device" pointers are addresses of host memory. Every operation needs a current context on its thread,
-and what was created is counted until it is destroyed.
+instead of luck. "Device" pointers are addresses of host memory. Every operation needs a current context on its thread;
+memory, streams and events belong to the context that they were made in, and each context has a default stream of its own.
+What was created is counted until it is destroyed.
 """
 
 from __future__ import annotations
@@ -41,8 +42,13 @@ def aligned(*shape: int, past: int = 0) -> Bytes:
     return memory[first : first + size].reshape(shape)
 
 
+#: The names of the legacy default stream.
+LEGACY = (0, 1)
+
+
 @dataclass
 class FakeStream:
+    context: int
     queue: list[Operation] = field(default_factory=list)
     done: int = 0
     #: What is recorded instead of run; None: not capturing.
@@ -63,10 +69,15 @@ class FakeCuda:
         self._local = threading.local()
         self._lock = threading.RLock()
         self._handles = iter(range(1000, 10**9))
-        self._streams: dict[int, FakeStream] = {0: FakeStream()}
-        self._events: dict[int, tuple[int, int] | None] = {}
+        self._streams: dict[int, FakeStream] = {}
+        #: Of each context.
+        self._default_streams: dict[int, FakeStream] = {}
+        #: Where each was recorded: a stream, and how much was enqueued on it before.
+        self._events: dict[int, tuple[FakeStream, int] | None] = {}
+        self._event_contexts: dict[int, int] = {}
         self._graphs: dict[int, list[Operation]] = {}
         self._memory: dict[int, Bytes] = {}
+        self._memory_contexts: dict[int, int] = {}
         self._pinned: dict[int, Bytes] = {}
         self._contexts: Counter[int] = Counter()
         #: Streams being captured, and the threads that began it.
@@ -78,13 +89,14 @@ class FakeCuda:
         #: Bytes that may be allocated on the device; None: any number.
         self.capacity: int | None = None
         self.current_by_application: int | None = None
+        self._application_contexts: set[int] = set()
 
     # What tests ask.
 
     def leaks(self) -> dict[str, int]:
         """How much of each kind is still there."""
         counts = {
-            "streams": len(self._streams) - 1,
+            "streams": len(self._streams),
             "events": len(self._events),
             "graphs": len(self._graphs),
             "memory": len(self._memory),
@@ -95,13 +107,27 @@ class FakeCuda:
 
     def pending(self, stream: int) -> int:
         """Operations that have not run yet."""
-        return len(self._streams[stream].queue) - self._streams[stream].done
+        found = self.stream(stream)
+        return len(found.queue) - found.done
+
+    def stream(self, handle: int) -> FakeStream:
+        """A stream by its handle; a default one is that of the current context, or of the primary one."""
+        if handle in LEGACY:
+            context = (self._stack() or [1])[-1]
+            return self._default_streams.setdefault(context, FakeStream(context))
+        return self._streams[handle]
 
     def enqueue(self, stream: int, operation: Operation) -> None:
         """What a kernel launch does."""
         with self._lock:
-            found = self._streams[stream]
+            found = self.stream(stream)
             (found.queue if found.captured is None else found.captured).append(operation)
+
+    def touch(self, pointer: int, stream: int) -> None:
+        """What a kernel does with memory: it reaches what belongs to its stream's context, and nothing else."""
+        owner = self._memory_contexts.get(pointer)
+        if owner not in (None, self.stream(stream).context):
+            raise BackendError(f"a kernel of context {self.stream(stream).context}: CUDA_ERROR_ILLEGAL_ADDRESS in {owner}")
 
     def unsafe(self, name: str) -> None:
         """What CUDA forbids a thread that captures: it fails, and spoils the capture."""
@@ -143,19 +169,23 @@ class FakeCuda:
     def open_context(self, device: int, *, primary: bool = False) -> int:
         self._note("open_context", context=False)
         if self.current_by_application is not None and not primary:
+            self._application_contexts.add(self.current_by_application)
             return self.current_by_application
+        if self._stack() and not primary:
+            self._contexts[self._stack()[-1]] += self._stack()[-1] not in self._application_contexts
+            return self._stack()[-1]
         self._contexts[device + 1] += 1
         return device + 1
 
     def close_context(self, context: int) -> None:
         self._note("close_context", context=False)
-        if context != self.current_by_application:
+        if context not in self._application_contexts:
             self._contexts[context] -= 1
             assert self._contexts[context] >= 0, "released more often than retained"
 
     @contextmanager
     def using(self, context: int) -> Generator[None]:
-        if context != self.current_by_application and not self._contexts[context]:
+        if context not in self._application_contexts and not self._contexts[context]:
             raise BackendError("using: CUDA_ERROR_CONTEXT_IS_DESTROYED")
         self._stack().append(context)
         try:
@@ -166,27 +196,25 @@ class FakeCuda:
     def create_stream(self) -> int:
         self._note("create_stream")
         handle = next(self._handles)
-        self._streams[handle] = FakeStream()
+        self._streams[handle] = FakeStream(self._stack()[-1])
         return handle
 
     def destroy_stream(self, stream: int) -> None:
         self._note("destroy_stream")
-        self._drain(stream)
-        del self._streams[stream]
+        self._drain(self._streams.pop(stream))
 
     def synchronize(self, stream: int) -> None:
         self._note("synchronize")
         with self._lock:
-            found = self._streams[stream]
+            found = self.stream(stream)
             if found.captured is not None:
                 found.invalid = True
                 raise BackendError("synchronize: CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED")
-            self._drain(stream)
+            self._drain(found)
 
-    def _drain(self, stream: int, until: int | None = None) -> None:
+    def _drain(self, found: FakeStream, until: int | None = None) -> None:
         with self._lock:
-            found = self._streams.get(stream)
-            while found is not None and found.done < (len(found.queue) if until is None else until):
+            while found.done < (len(found.queue) if until is None else until):
                 operation = found.queue[found.done]
                 found.done += 1
                 operation()
@@ -195,6 +223,7 @@ class FakeCuda:
         self._note("create_event")
         handle = next(self._handles)
         self._events[handle] = None
+        self._event_contexts[handle] = self._stack()[-1]
         return handle
 
     def destroy_event(self, event: int) -> None:
@@ -204,8 +233,10 @@ class FakeCuda:
     def record(self, event: int, stream: int) -> None:
         self._note("record")
         with self._lock:
-            assert event in self._events
-            self._events[event] = (stream, len(self._streams[stream].queue))
+            found = self.stream(stream)
+            if self._event_contexts[event] != found.context:
+                raise BackendError("record: CUDA_ERROR_INVALID_HANDLE: event and stream are of two contexts")
+            self._events[event] = (found, len(found.queue))
 
     def wait(self, stream: int, event: int) -> None:
         self._note("wait")
@@ -232,10 +263,12 @@ class FakeCuda:
         array = aligned(count)
         array.fill(0xCD)
         self._memory[array.ctypes.data] = array
+        self._memory_contexts[array.ctypes.data] = self._stack()[-1]
         return array.ctypes.data
 
     def free(self, pointer: int) -> None:
         self._note("free")
+        del self._memory_contexts[pointer]
         self._memory.pop(pointer).fill(0xDD)
 
     def allocate_host(self, count: int) -> Bytes:
@@ -262,11 +295,11 @@ class FakeCuda:
 
     def is_capturing(self, stream: int) -> bool:
         self._note("is_capturing")
-        return self._streams[stream].captured is not None
+        return self.stream(stream).captured is not None
 
     def begin_capture(self, stream: int) -> None:
         self._note("begin_capture")
-        if stream == 0:
+        if stream in LEGACY:
             raise BackendError("begin_capture: CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED")
         self._streams[stream].captured = []
         self._capturing[stream] = threading.get_ident()

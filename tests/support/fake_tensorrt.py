@@ -211,10 +211,12 @@ class ExecutionContext:
         if "capture raises" in self.trt.failing and cuda.is_capturing(stream):
             raise RuntimeError("out of host memory")
         if self.trt.synchronizes and cuda.is_capturing(stream):
-            cuda._streams[stream].invalid = True  # pyright: ignore[reportPrivateUsage]
+            cuda.stream(stream).invalid = True
             self.log.log(Severity.ERROR, "operation not permitted when stream is capturing")
             return False
         count, source, target = math.prod(self.shape), self.addresses["image"], self.addresses["enhanced"]
+        for pointer in (source, target):
+            cuda.touch(pointer, stream)
         if self.config is not None and self.config.cache is not None:
             self.config.cache.kernels = self.trt.kernels
 

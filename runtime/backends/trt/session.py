@@ -23,7 +23,7 @@ from runtime.backends.backend import Backend, get_backend
 from runtime.backends.session import Probe
 from runtime.backends.trt import kernel_cache, logger
 from runtime.backends.trt.contexts import ContextPool, Engine, ExecutionSlot
-from runtime.cuda import Cuda, driver_found, open_cuda, require_own_context
+from runtime.cuda import Cuda, Gpu, driver_found, open_cuda, require_own_context
 from runtime.cuda.capture import require_no_capture
 from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, ClosedError, InputError
 from runtime.images import DeviceImages, Images
@@ -118,6 +118,7 @@ class TensorRTSession:
         self._profile = plan.profile
         self._path = path
         self._plan = _LoadedPlan(path, info, data, trt, cuda, device)
+        self.gpu: Gpu | None = self._plan.gpu
         # Freed with the session even if nobody closes it, but not while the interpreter goes down: CUDA may be gone by then.
         self._finalizer = weakref.finalize(self, self._plan.close)
         self._finalizer.atexit = False
@@ -171,7 +172,6 @@ class _LoadedPlan:
         plan = info.plan
         assert plan is not None
         self._cuda = cuda
-        self._device = device
         self._plan_sha256 = plan.plan_sha256
         self._runtime: Any = None
         self._shared: Engine | None = None
@@ -183,6 +183,7 @@ class _LoadedPlan:
         self._log = logger.for_module(trt)
         # NVIDIA asks for the primary context with TensorRT-RTX.
         self._context = cuda.open_context(device, primary=plan.flavour == "tensorrt_rtx")
+        self.gpu = Gpu(cuda, device, self._context)
         try:
             with cuda.using(self._context):
                 try:
@@ -268,7 +269,7 @@ class _LoadedPlan:
 
     def require_usable(self, stream: int) -> None:
         """Refuse a caller's stream before anything is made for it: within a capture that would spoil it."""
-        require_own_context(self._cuda, self._device, self._context)
+        require_own_context(self.gpu)
         if self.pool.closed:
             raise ClosedError("the session is closed")
         with self._cuda.using(self._context):

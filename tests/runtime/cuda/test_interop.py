@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 import torch
 
-import runtime.cuda
+from runtime.cuda import Gpu
 from runtime.cuda.interop import allocate_like, as_device_images, current_stream, is_device_array
 from runtime.errors import InputError
 from tests.support.fake_cuda import DeviceArray, FakeCuda
+
+GPU = Gpu(FakeCuda(), 0, 1)
 
 
 class OnGpu:
@@ -45,7 +47,7 @@ def read(pointer: int, count: int) -> bytes:
 
 def test_dlpack_hands_over_the_memory_itself() -> None:
     tensor = picture(2, 5, 7, 3)
-    images = as_device_images(OnGpu(tensor), 0)
+    images = as_device_images(OnGpu(tensor), 0, GPU)
     assert images.pointer == tensor.data_ptr()
     assert images.shape == (2, 5, 7, 3)
     assert read(images.pointer, 10) == bytes(range(10))
@@ -79,21 +81,21 @@ def test_a_tensor_of_torch_is_shared_while_its_gpu_is_the_current_one(monkeypatc
     fake = SimpleNamespace(Tensor=Tensor, cuda=SimpleNamespace(device=on))
     monkeypatch.setitem(sys.modules, "torch", fake)  # pyright: ignore[reportArgumentType]
     tensor = Tensor(picture(5, 7, 3))
-    assert as_device_images(tensor, 0, device=1).pointer == tensor.tensor.data_ptr()
+    assert as_device_images(tensor, 0, Gpu(FakeCuda(), 1, 2)).pointer == tensor.tensor.data_ptr()
     assert Tensor.current == "cuda:0"
 
 
 def test_one_picture_is_a_batch_of_one() -> None:
-    assert as_device_images(OnGpu(picture(5, 7, 3)), 0).shape == (1, 5, 7, 3)
+    assert as_device_images(OnGpu(picture(5, 7, 3)), 0, GPU).shape == (1, 5, 7, 3)
 
 
 def test_a_slice_starts_where_it_starts() -> None:
     batch = picture(4, 5, 7, 3)
-    assert as_device_images(OnGpu(batch[2:]), 0).pointer == batch.data_ptr() + 2 * 5 * 7 * 3
+    assert as_device_images(OnGpu(batch[2:]), 0, GPU).pointer == batch.data_ptr() + 2 * 5 * 7 * 3
 
 
 def test_the_memory_lives_as_long_as_the_result() -> None:
-    images = as_device_images(OnGpu(picture(16, 16, 3)), 0)
+    images = as_device_images(OnGpu(picture(16, 16, 3)), 0, GPU)
     assert read(images.pointer, 10) == bytes(range(10))
     assert images.owner is not None
 
@@ -101,7 +103,7 @@ def test_the_memory_lives_as_long_as_the_result() -> None:
 @pytest.mark.parametrize(("stream", "told"), [(0, 1), (4711, 4711)])
 def test_dlpack_is_told_the_stream_by_its_own_numbers(stream: int, told: int) -> None:
     array = OnGpu(picture(5, 7, 3))
-    as_device_images(array, stream)
+    as_device_images(array, stream, GPU)
     assert array.streams == [told]
 
 
@@ -122,22 +124,22 @@ def test_dlpack_is_told_the_stream_by_its_own_numbers(stream: int, told: int) ->
 )
 def test_what_is_no_picture_is_refused(tensor: torch.Tensor, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        as_device_images(OnGpu(tensor), 0)
+        as_device_images(OnGpu(tensor), 0, GPU)
 
 
 def test_strides_of_single_elements_say_nothing() -> None:
-    assert as_device_images(OnGpu(picture(5, 7, 3)[None][:1]), 0).shape == (1, 5, 7, 3)
-    assert as_device_images(OnGpu(picture(1, 7, 3).as_strided((1, 7, 3), (999, 3, 1))), 0).shape == (1, 1, 7, 3)
+    assert as_device_images(OnGpu(picture(5, 7, 3)[None][:1]), 0, GPU).shape == (1, 5, 7, 3)
+    assert as_device_images(OnGpu(picture(1, 7, 3).as_strided((1, 7, 3), (999, 3, 1))), 0, GPU).shape == (1, 1, 7, 3)
 
 
 def test_other_devices_are_refused() -> None:
     with pytest.raises(InputError, match="DLPack device 1"):
-        as_device_images(torch.zeros(5, 7, 3, dtype=torch.uint8), 0)
+        as_device_images(torch.zeros(5, 7, 3, dtype=torch.uint8), 0, GPU)
     with pytest.raises(InputError, match="lies on GPU 1, the session runs on GPU 0"):
-        as_device_images(OnGpu(picture(5, 7, 3), (2, 1)), 0)
-    assert as_device_images(OnGpu(picture(5, 7, 3), (2, 1)), 0, device=1).shape == (1, 5, 7, 3)
+        as_device_images(OnGpu(picture(5, 7, 3), (2, 1)), 0, GPU)
+    assert as_device_images(OnGpu(picture(5, 7, 3), (2, 1)), 0, Gpu(FakeCuda(), 1, 2)).shape == (1, 5, 7, 3)
     with pytest.raises(InputError, match=r"found builtins\.list"):
-        as_device_images([1, 2, 3], 0)
+        as_device_images([1, 2, 3], 0, GPU)
 
 
 def test_an_array_that_will_not_be_shared_says_why() -> None:
@@ -146,12 +148,12 @@ def test_an_array_that_will_not_be_shared_says_why() -> None:
             raise BufferError("can't export a tensor that requires a gradient")
 
     with pytest.raises(InputError, match="requires a gradient"):
-        as_device_images(Unwilling(picture(5, 7, 3)), 0)
+        as_device_images(Unwilling(picture(5, 7, 3)), 0, GPU)
 
 
 def test_the_array_interface_hands_over_the_memory_itself() -> None:
     array = np.arange(105, dtype=np.uint8).reshape(5, 7, 3)
-    images = as_device_images(DeviceArray(array), 0)
+    images = as_device_images(DeviceArray(array), 0, GPU)
     assert (images.pointer, images.shape) == (array.ctypes.data, (1, 5, 7, 3))
 
 
@@ -168,37 +170,42 @@ def test_the_array_interface_hands_over_the_memory_itself() -> None:
 )
 def test_the_array_interface_is_checked_as_well(array: DeviceArray, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        as_device_images(array, 0)
+        as_device_images(array, 0, GPU)
 
 
 def test_a_read_only_array_takes_no_result() -> None:
     memory = np.zeros((5, 7, 3), np.uint8)
     array = DeviceArray(memory, data=(memory.ctypes.data, True))
-    assert as_device_images(array, 0).pointer == memory.ctypes.data
+    assert as_device_images(array, 0, GPU).pointer == memory.ctypes.data
     with pytest.raises(InputError, match="is read-only"):
-        as_device_images(array, 0, writable=True)
+        as_device_images(array, 0, GPU, writable=True)
 
 
-def test_the_producers_stream_is_waited_for_without_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("legacy", [False, True])
+def test_the_producers_stream_is_waited_for_without_the_host(legacy: bool) -> None:
+    """In the session's context, of which that default stream is, too; on a thread where another one is current."""
     cuda = FakeCuda()
-    monkeypatch.setattr(runtime.cuda, "open_cuda", lambda: cuda)
-    with cuda.using(cuda.open_context(0)):
-        producer, consumer = cuda.create_stream(), cuda.create_stream()
-    done: list[str] = []
-    cuda.enqueue(producer, lambda: done.append("produced"))
-    as_device_images(DeviceArray(np.zeros((5, 7, 3), np.uint8), stream=producer), consumer)
+    cuda.current_by_application = 99
+    gpu = Gpu(cuda, 0, cuda.open_context(0))
+    cuda.current_by_application = None
+    with cuda.using(99):
+        producer, consumer = (1 if legacy else cuda.create_stream()), cuda.create_stream()
+        done: list[str] = []
+        cuda.enqueue(producer, lambda: done.append("produced"))
+    as_device_images(DeviceArray(np.zeros((5, 7, 3), np.uint8), stream=producer), consumer, gpu)
     cuda.enqueue(consumer, lambda: done.append("consumed"))
     assert done == []
-    with cuda.using(1):
+    with cuda.using(99):
         cuda.synchronize(consumer)
     assert done == ["produced", "consumed"]
     assert "events" not in cuda.leaks()
 
 
-def test_one_stream_needs_no_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime.cuda, "open_cuda", lambda: pytest.fail("asked for CUDA"))
-    as_device_images(DeviceArray(np.zeros((5, 7, 3), np.uint8), stream=1), 0)
-    as_device_images(DeviceArray(np.zeros((5, 7, 3), np.uint8), stream=4711), 4711)
+def test_one_stream_needs_no_order() -> None:
+    cuda = FakeCuda()
+    for producer, consumer in ((1, 0), (4711, 4711)):
+        as_device_images(DeviceArray(np.zeros((5, 7, 3), np.uint8), stream=producer), consumer, Gpu(cuda, 0, 1))
+    assert cuda.calls == []
 
 
 def test_device_arrays_are_told_from_host_arrays() -> None:

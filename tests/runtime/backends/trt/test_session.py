@@ -25,6 +25,7 @@ from runtime.artifact import manifest
 from runtime.backends import get_backend
 from runtime.backends.trt import kernel_cache, logger
 from runtime.backends.trt.session import TensorRTSession, open_plan
+from runtime.cuda import result_memory
 from runtime.cuda.capture import whole_gpu
 from runtime.errors import (
     ArtifactError,
@@ -36,7 +37,7 @@ from runtime.errors import (
     ManifestError,
 )
 from runtime.images import DeviceImages
-from tests.support.fake_cuda import FakeCuda, aligned
+from tests.support.fake_cuda import FakeCuda, aligned, memory_at
 from tests.support.fake_tensorrt import CudaGraphStrategy, FakeTensorRT, ILogger
 from tests.support.plans import LARGEST, write_plan
 
@@ -447,6 +448,33 @@ def test_memory_of_another_context_is_refused(session: TensorRTSession, cuda: Fa
         session.run_device(on_device(images), on_device(out), 0)
     assert np.array_equal(run(session, images), 255 - images)
     cuda.current_by_application = None
+
+
+def test_a_result_lies_in_the_sessions_context_and_may_outlive_it(
+    tmp_path: Path, cuda: FakeCuda, tensorrt: FakeTensorRT
+) -> None:
+    """A session in an application's own context, called where none is current: memory of the primary one is out of reach."""
+    cuda.current_by_application = 77
+    session = open_plan(write_plan(tmp_path), "tensorrt", 0, cuda)
+    cuda.current_by_application = None
+    assert session.gpu is not None
+    images = pictures(1, 32, 48)
+    out = result_memory.allocate((1, 32, 48, 3), session.gpu, 0)
+    session.run_device(on_device(images), out, 0)
+    with cuda.using(77):
+        cuda.synchronize(0)
+    assert np.array_equal(memory_at(out.pointer, images.size).reshape(images.shape), 255 - images)
+    session.close()
+    assert cuda.leaks() == {"memory": 1}
+
+
+def test_a_result_keeps_the_primary_context_open(tmp_path: Path, cuda: FakeCuda, tensorrt: FakeTensorRT) -> None:
+    session = open_plan(write_plan(tmp_path), "tensorrt", 0, cuda)
+    assert session.gpu is not None
+    out = result_memory.allocate((1, 32, 48, 3), session.gpu, 0)
+    session.close()
+    assert cuda.leaks() == {"memory": 1, "contexts": 1}
+    del out
 
 
 # Threads.
