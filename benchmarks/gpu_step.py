@@ -23,11 +23,11 @@ from benchmarks.harness import command
 from benchmarks.harness.contenders import Contender, OpenContender, open_contender
 from benchmarks.harness.timing import prepare_runtime
 from benchmarks.pictures.parity_set import Images
-from runtime import command_line
+from runtime import backends, command_line
 from runtime.errors import InputError
 
 #: Backends of the Enhancer, and kinds of torch; torch computes in FP16 wherever the network can.
-BACKENDS = ("tensorrt", "tensorrt_rtx", "onnxruntime-cuda")
+BACKENDS = tuple(backend.name for backend in backends.BACKENDS if backend.device == "cuda")
 TORCH = ("torch", "torch-compile", "torch-graph")
 METHOD = latency.Method(rounds=30, repeats=10, warm_up=5.0, pause=0.0, memory=False, seconds=8.0)
 
@@ -35,7 +35,6 @@ METHOD = latency.Method(rounds=30, repeats=10, warm_up=5.0, pause=0.0, memory=Fa
 def reference(network: str, artifact: Path, work: Path, size: tuple[int, int]) -> dict[str, Any]:
     """The pictures of a network and what FP32 on the CPU makes of them, for the other steps."""
     from benchmarks.pictures import parity_set
-    from runtime import backends
 
     session = backends.get_backend("onnxruntime").open(artifact)
     # One photograph of the size that is timed: what is bound to one shape is compared on it.

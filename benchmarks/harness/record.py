@@ -19,6 +19,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from runtime.backends import BACKENDS
 from runtime.errors import ArtifactError, OutputError
 from runtime.files import as_typed, write_atomically
 
@@ -32,9 +33,9 @@ RESULTS = (ROOT / "benchmarks" if (ROOT / "pyproject.toml").exists() else Path.c
 
 #: Packages whose version can change a figure.
 _PACKAGES = (
-    "retinexrt", "numpy", "opencv-python", "torch", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt",
-    "tensorrt-rtx-cu13", "tensorrt-rtx", "polygraphy", "cuda-python", "pycuda", "scikit-image",
-)  # fmt: skip
+    *("retinexrt", "numpy", "opencv-python", "torch", "onnx", "polygraphy", "cuda-python", "pycuda", "scikit-image"),
+    *sorted({package for backend in BACKENDS for package in backend.packages}),
+)
 #: CPU features that decide how fast a convolution can be.
 _FEATURES = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "sve")
 _GPU_FIELDS = {

@@ -1,4 +1,4 @@
-"""What an artifact says about itself.
+"""ArtifactInfo: the description that every artifact carries.
 
 One dataclass, `ArtifactInfo`, travels with every artifact: export writes it into the ONNX file (one JSON document under
 the metadata key `retinexrt`), engines complete it in the manifest beside a plan, and the runtime reads it. Nothing that

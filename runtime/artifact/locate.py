@@ -1,4 +1,4 @@
-"""Where artifacts are looked for when a network is named rather than a file."""
+"""Search folders: the artifact of a network that is named rather than given as a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The manifest beside a plan, and the order in which a plan is believed.
+"""Read and verify the manifest of a TensorRT plan. No byte of the plan is parsed until every check has passed.
 
 A plan is executable code, so nothing of it is parsed before all of this has passed: the manifest is whole and of a
 schema that is understood; the plan's bytes are the manifest's; flavour, version, platform and GPU are the ones found

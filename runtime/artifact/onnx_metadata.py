@@ -1,4 +1,4 @@
-"""Reads what an ONNX file says about itself, without onnx or a backend: only the metadata properties are decoded."""
+"""Metadata of an ONNX file, read without onnx or a backend: the graph is skipped, not parsed."""
 
 from __future__ import annotations
 

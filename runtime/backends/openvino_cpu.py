@@ -11,17 +11,14 @@ from typing import Any
 
 from runtime.artifact import CpuPrecision
 from runtime.artifact.onnx_metadata import read_info
+from runtime.backends import specialisation
 from runtime.backends.backend import Backend
 from runtime.backends.session import Probe
+from runtime.backends.specialisation import SpecialisationPolicy
 from runtime.cuda.protocol import Gpu
 from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, ClosedError, InputError
 from runtime.images import DeviceImages, Images
 from runtime.options import OpenOptions
-
-#: Runs in a row of one shape before it gets a model of its own.
-_PATIENCE = 2
-#: Models of one shape are kept for so many pixels together: each holds its working memory, 0.6 to 2.8 KB for each pixel.
-_KEPT = 1 << 20
 
 
 def probe(backend: Backend, device: int) -> Probe:
@@ -75,10 +72,9 @@ class _Compiled:
 class OvSession:
     """An ONNX file compiled by OpenVINO for the CPU. Threads that call at the same time get a request each.
 
-    A model compiled for one shape is faster than one for all: in FP32 by some percent, with the same result to the byte
-    unless there are logarithms in it, whose last bit differs; in bfloat16 by much, and with another result. No picture may
-    come out in two ways. So in FP32 a shape gets a model of its own when it keeps coming, but with logarithms or in bfloat16
-    at once.
+    A model compiled for one shape is faster than one for all shapes. In FP32 it gives identical bytes, unless the graph has
+    logarithms, whose last bit differs; in BF16 it is much faster, and gives others. `SpecialisationPolicy` says when a shape
+    gets one.
     """
 
     device = "cpu"
@@ -106,11 +102,9 @@ class OvSession:
         self._changing = threading.Lock()
         #: Held while a model is made, which takes longer than anyone may wait for what is guarded by the other lock.
         self._compiling = threading.Lock()
-        #: The shape of the last run, and how many runs in a row had it.
-        self._recent: tuple[tuple[int, ...], int] = ((), 0)
         self._fixed: OrderedDict[tuple[int, ...], _Compiled] = OrderedDict()
-        self._patience = self._choose_patience()
-        self._any = None if self._patience == 0 else self._compile(self._source)
+        self._policy = self._choose_policy()
+        self._any = self._compile(self._source) if self._policy.has_general_model else None
 
     def run(self, images: Images, out: Images) -> None:
         """Enhance N x H x W x 3 into `out` of the same shape, both C-contiguous; neither is copied."""
@@ -154,26 +148,22 @@ class OvSession:
             return self.info.precision
         raise BackendUnavailableError('this CPU has no bfloat16 arithmetic; leave out precision="bf16"')
 
-    def _choose_patience(self) -> int | None:
-        """Runs in a row before a shape gets a model of its own; None: it never does."""
-        if all(isinstance(size, int) for size in self.info.input.shape):
-            return None
+    def _choose_policy(self) -> SpecialisationPolicy:
+        fixed = all(isinstance(size, int) for size in self.info.input.shape)
         logarithms = any(node.get_type_name() == "Log" for node in self._source.get_ops())
-        return 0 if logarithms or self.precision == "bf16" else _PATIENCE
+        return SpecialisationPolicy(fixed, identical=not logarithms and self.precision != "bf16")
 
     def _model_for(self, shape: tuple[int, ...]) -> _Compiled:
         with self._changing:
             if self._closed:
                 raise ClosedError("the session is closed")
-            last, times = self._recent
-            self._recent = (shape, times + 1 if shape == last else 1)
+            wanted = self._policy.count(shape)
             model = self._fixed.get(shape)
             if model is not None:
                 self._fixed.move_to_end(shape)
                 return model
-            waits = self._patience is None or self._recent[1] <= self._patience
             general, source = self._any, self._source
-            if general is not None and (waits or _pixels(shape) > _KEPT):
+            if general is not None and not wanted:
                 return general
         # Compiling takes a while. What has a model runs on meanwhile, and so does all else where there is one for all.
         if not self._compiling.acquire(blocking=general is None):
@@ -191,7 +181,7 @@ class OvSession:
             if self._closed:
                 raise ClosedError("the session is closed")
             self._fixed[shape] = model
-            while len(self._fixed) > 1 and sum(map(_pixels, self._fixed)) > _KEPT:
+            while len(self._fixed) > 1 and sum(map(specialisation.pixels, self._fixed)) > specialisation.KEPT:
                 self._fixed.popitem(last=False)[1].drop_idle()
             return model
 
@@ -206,10 +196,6 @@ class OvSession:
             if shape is not None:  # the file was loaded before: it is this run that fails
                 raise BackendError(f"OpenVINO failed on {shape}: {_last_line(error)}") from error
             raise ArtifactError(f"OpenVINO cannot load {self._path}: {_last_line(error)}") from error
-
-
-def _pixels(shape: tuple[int, ...]) -> int:
-    return shape[0] * shape[1] * shape[2]
 
 
 def _last_line(error: Exception) -> str:

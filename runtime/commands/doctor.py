@@ -1,4 +1,4 @@
-"""`retinexrt doctor` and `retinexrt networks`: what this machine has, what is used and why, and what to install next."""
+"""`retinexrt doctor` and `retinexrt networks`: backends and artifacts of this machine, the choice, and what to install next."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ from runtime.errors import InputError
 #: The default stream, by its two names.
 DEFAULT_STREAMS = (0, LEGACY_DEFAULT_STREAM)
 
-#: To wait for the whole GPU spoils a recording on any thread, and fails itself. So what does it, and what records, holds
-#: this. What other libraries do at the time is out of our hands, and so is TensorRT-RTX's own recording.
+#: A device-wide synchronisation on any thread invalidates a capture in progress, and fails. Both capture and device-wide
+#: synchronisation must hold this lock. It does not cover other libraries, nor TensorRT-RTX's own capture.
 whole_gpu = threading.RLock()
 
 

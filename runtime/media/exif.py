@@ -1,4 +1,4 @@
-"""EXIF orientation: which way up a camera held the picture. OpenCV drops alpha where it turns a picture by itself."""
+"""EXIF orientation: which way up a camera held the picture. OpenCV would drop the alpha channel when it turns one."""
 
 from __future__ import annotations
 

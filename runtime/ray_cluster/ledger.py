@@ -1,4 +1,4 @@
-"""Who has begun what, and what is finished: one ledger per run, and a journal that outlives it.
+"""Ledger of a run: which worker has begun which task, what is finished, and a journal that outlives the run.
 
 The ledger is an actor on the driver's node, so no worker's death costs it. Each finished output is noted in the journal
 with the digests of what went in and what came out; a later run with the same settings leaves those alone whose digests

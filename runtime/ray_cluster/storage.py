@@ -1,4 +1,4 @@
-"""Where bytes lie: a path, or the URL of an object store (s3://, gs://, ...), through the file systems of Apache Arrow.
+"""Storage: bytes at a path, or at the URL of an object store (s3://, gs://, ...), through the file systems of Apache Arrow.
 
 Names in URLs are those of the objects, as they are: nothing in them is percent-encoded, and `#` is a letter like others.
 """

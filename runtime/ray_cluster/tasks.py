@@ -1,4 +1,4 @@
-"""What the workers are given: pictures, films, and segments of films."""
+"""Tasks of the workers: pictures, films, and segments of films."""
 
 from __future__ import annotations
 

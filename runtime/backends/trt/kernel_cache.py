@@ -1,4 +1,4 @@
-"""TensorRT-RTX compiles kernels for the GPU at hand when a plan first runs. They are kept beside the plan.
+"""Kernel cache of TensorRT-RTX: kernels compiled for this GPU when a plan first ran, kept beside the plan.
 
 The file is bound to the plan by hash, and checked before TensorRT sees it; a stale or damaged one is left unused.
 """

@@ -97,7 +97,7 @@ def probe(backend: Backend, device: int) -> Probe:
         return answer(False, f"{flavour} can't be imported ({error})")
     except BackendError as error:
         return answer(False, str(error))
-    # What TensorRT-RTX can target. TensorRT itself builds for the GPU at hand, whatever such a list of its names.
+    # The targets of TensorRT-RTX. TensorRT builds for the GPU at hand, so its list of targets is not consulted.
     supported = getattr(trt, "ComputeCapability", None) if flavour == "tensorrt_rtx" else None
     if supported is not None and f"SM{properties.sm.replace('.', '')}" not in supported.__members__:
         # Nothing to install: another GPU, or another backend, is what helps.

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from runtime import ArtifactError, BackendError, BackendUnavailableError, ClosedError, Enhancer, InputError
 from runtime.artifact import CpuPrecision
-from runtime.backends import get_backend, openvino_cpu
+from runtime.backends import get_backend, openvino_cpu, specialisation
 from runtime.backends.openvino_cpu import OvSession
+from runtime.backends.specialisation import SpecialisationPolicy
 from runtime.options import OpenOptions
 from tests.runtime.conftest import double
 
@@ -66,7 +67,7 @@ def test_a_shape_gets_a_model_of_its_own_when_it_keeps_coming(session: OvSession
 def test_models_of_one_shape_are_kept_for_so_many_pixels(
     session: OvSession, dark: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(openvino_cpu, "_KEPT", 800)
+    monkeypatch.setattr(specialisation, "KEPT", 800)
     shapes: list[tuple[int, ...]] = []
     for side in (16, 17, 18, 40):
         images = dark[None, :side, :side].copy()
@@ -191,7 +192,7 @@ def test_without_a_model_for_all_only_new_shapes_wait(
 ) -> None:
     """As in bfloat16; both threads that want the new shape get the same model."""
     monkeypatch.setattr(session, "_any", None)
-    monkeypatch.setattr(session, "_patience", 0)
+    monkeypatch.setattr(session, "_policy", SpecialisationPolicy(fixed=False, identical=False))
     known, new = dark[None, :20, :24].copy(), dark[None].copy()
     slow.let.set()
     enhance(session, known)
