@@ -16,6 +16,7 @@ from runtime.errors import (
     IncompatiblePlanError,
     InputError,
     ManifestError,
+    NewerSchemaError,
     OutputError,
     RetinexError,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "IncompatiblePlanError",
     "InputError",
     "ManifestError",
+    "NewerSchemaError",
     "OutputError",
     "RetinexError",
     "__version__",

@@ -6,8 +6,6 @@ from pathlib import Path
 
 from runtime.artifact.info import ArtifactInfo, Precision
 
-UPGRADE = "pip install -U retinexrt"
-
 
 def export(network: str = "NAME") -> str:
     """Export a network to ONNX."""

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
-from runtime import ArtifactError, RetinexError
+from runtime import ArtifactError, NewerSchemaError, RetinexError
+from runtime.artifact import METADATA_KEY
 from runtime.artifact.onnx_metadata import read_info, read_metadata
 from tests.runtime.conftest import make_info
 
@@ -34,6 +35,14 @@ def test_a_foreign_model_is_told_from_an_artifact(artifacts: Path, tmp_path: Pat
     del model.metadata_props[:]
     onnx.save(model, tmp_path / "m.onnx")
     with pytest.raises(ArtifactError, match=r"does not describe itself.*retinexrt export"):
+        read_info(tmp_path / "m.onnx")
+
+
+def test_a_newer_schema_is_an_error_of_its_own(artifacts: Path, tmp_path: Path) -> None:
+    model = onnx.load(artifacts / "double.onnx")
+    helper.set_model_props(model, {METADATA_KEY: '{"schema": 2, "colours": "CMYK"}'})
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(NewerSchemaError, match=r"newer retinexrt \(schema 2.*pip install -U retinexrt"):
         read_info(tmp_path / "m.onnx")
 
 
