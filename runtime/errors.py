@@ -36,6 +36,14 @@ class BackendUnavailableError(BackendError):
     """The backend asked for cannot be used here; the message holds the command that installs it."""
 
 
+class GpuMemoryError(BackendError):
+    """A GPU has too little memory left for this; with some freed, the same may succeed."""
+
+
+class GpuLostError(BackendError):
+    """A GPU failed in a way that ends its use by this process: every later call fails. Another process may use it."""
+
+
 class ClosedError(RetinexError, RuntimeError):
     """An enhancer or a session was used after close()."""
 

@@ -187,7 +187,11 @@ class _Graph:
                 staging = self._staging_of(images.nbytes)
                 staging.fill(images)
                 staging.upload(images.nbytes, self._stream)
-                self._execute(images.shape, staging.device_in, staging.device_out)
+                try:
+                    self._execute(images.shape, staging.device_in, staging.device_out)
+                except BackendError:
+                    cuda.synchronize(self._stream)  # Some may be under way; and a GPU that is lost says so here.
+                    raise
                 staging.download(images.nbytes, self._stream)
                 cuda.synchronize(self._stream)
                 staging.take(out)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from runtime.cuda.failures import failure
 from runtime.cuda.protocol import Bytes, DeviceProperties
 from runtime.errors import BackendError, BackendUnavailableError, InputError
 
@@ -61,7 +62,7 @@ class CudaPython:
         """Call a driver function and return its values, or raise with CUDA's name for the failure."""
         status, *values = getattr(self._driver, function)(*arguments)
         if int(status) != SUCCESS:
-            raise BackendError(f"{function}: {getattr(status, 'name', status)}")
+            raise failure(function, int(status), str(getattr(status, "name", status)))
         if not values:
             return None
         return values[0] if len(values) == 1 else tuple(values)

@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from runtime.cuda.failures import LOST, failure, lost
 from runtime.cuda.protocol import Bytes, DeviceProperties
-from runtime.errors import BackendError, BackendUnavailableError, InputError
+from runtime.errors import BackendError, BackendUnavailableError, GpuMemoryError, InputError
 
 STREAM_NON_BLOCKING = 1
 EVENT_DISABLE_TIMING = 2
@@ -70,7 +71,7 @@ class PyCuda:
         if status != 0:
             text = ctypes.c_char_p()
             self._library.cuGetErrorName(status, ctypes.byref(text))
-            raise BackendError(f"{function}: {(text.value or str(status).encode()).decode()}")
+            raise failure(function, status, (text.value or str(status).encode()).decode())
 
     @contextmanager
     def _typed(self, what: str) -> Generator[None]:
@@ -78,6 +79,12 @@ class PyCuda:
         try:
             yield
         except self._driver.Error as error:
+            if isinstance(error, self._driver.MemoryError):
+                raise GpuMemoryError(f"{what}: {error}") from error
+            # PyCUDA's errors hold no number; a GPU that is lost answers every call with its own.
+            free, total = ctypes.c_size_t(), ctypes.c_size_t()
+            if self._library.cuMemGetInfo_v2(ctypes.byref(free), ctypes.byref(total)) in LOST:
+                raise lost(f"{what}: {error}") from error
             raise BackendError(f"{what}: {error}") from error
 
     def device_count(self) -> int:

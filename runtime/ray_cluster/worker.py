@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import cv2
 import numpy as np
@@ -19,7 +19,7 @@ import numpy as np
 from runtime import __version__
 from runtime.backends import get_backend
 from runtime.enhancer import Enhancer
-from runtime.errors import ArtifactError, InputError, RetinexError, reason
+from runtime.errors import ArtifactError, GpuLostError, InputError, RetinexError, reason
 from runtime.files import sha256
 from runtime.media import films, pictures, pipeline
 from runtime.media.pictures import Picture
@@ -156,12 +156,20 @@ class Worker:
         for task, outcome in pipeline.overlap(
             [task for task in tasks if task.kind == "picture"], self._load, self._enhance, self._store
         ):
+            if isinstance(outcome, GpuLostError):
+                self._end(outcome)
             if isinstance(outcome, Exception):
                 outcome = self._outcome(task, "failed", reason(outcome))
             self._ledger.finish(self._name, outcome)
         for task in tasks:
             if task.kind != "picture":
                 self._do_film(task)
+
+    def _end(self, error: GpuLostError) -> NoReturn:
+        """End this process, which can use its GPU no more: Ray begins another, and again what was not finished here."""
+        self._ledger.refuse(self._name, str(error))
+        self._ledger.flush()
+        os._exit(1)
 
     def _load(self, task: Task) -> Loaded:
         data = storage.read(task.source)
@@ -187,6 +195,8 @@ class Worker:
         """Do a film or a segment of one."""
         try:
             (self._segment if task.kind == "segment" else self._film)(task)
+        except GpuLostError as error:
+            self._end(error)
         except Exception as error:
             self._finish(task, "failed", reason(error))
 

@@ -19,8 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from runtime.cuda import failures
 from runtime.cuda.protocol import Bytes, DeviceProperties
-from runtime.errors import BackendError, InputError
+from runtime.errors import BackendError, GpuMemoryError, InputError
 
 Operation = Callable[[], None]
 
@@ -86,6 +87,9 @@ class FakeCuda:
         self.calls: list[str] = []
         #: Operations that fail from now on, with CUDA's words.
         self.failing: dict[str, str] = {}
+        #: With CUDA's word for it every operation fails from now on, but for a thread's current context.
+        self.lost: str | None = None
+        self._was_lost = False
         #: Bytes that may be allocated on the device; None: any number.
         self.capacity: int | None = None
         self.current_by_application: int | None = None
@@ -94,7 +98,9 @@ class FakeCuda:
     # What tests ask.
 
     def leaks(self) -> dict[str, int]:
-        """How much of each kind is still there."""
+        """How much of each kind is still there; what a GPU held that was lost ends with the process."""
+        if self._was_lost:
+            return {}
         counts = {
             "streams": len(self._streams),
             "events": len(self._events),
@@ -127,7 +133,7 @@ class FakeCuda:
         """What a kernel does with memory: it reaches what belongs to its stream's context, and nothing else."""
         owner = self._memory_contexts.get(pointer)
         if owner not in (None, self.stream(stream).context):
-            raise BackendError(f"a kernel of context {self.stream(stream).context}: CUDA_ERROR_ILLEGAL_ADDRESS in {owner}")
+            self.lost = "CUDA_ERROR_ILLEGAL_ADDRESS"
 
     def unsafe(self, name: str) -> None:
         """What CUDA forbids a thread that captures: it fails, and spoils the capture."""
@@ -141,6 +147,9 @@ class FakeCuda:
     def _note(self, name: str, context: bool = True) -> None:
         with self._lock:
             self.calls.append(name)
+        if self.lost is not None and context:
+            self._was_lost = True
+            raise failures.lost(f"{name}: {self.lost}")
         if name in self.failing:
             raise BackendError(f"{name}: {self.failing[name]}")
         if context and not self._stack():
@@ -259,7 +268,7 @@ class FakeCuda:
         self._note("allocate")
         used = sum(array.nbytes for array in self._memory.values())
         if self.capacity is not None and used + count > self.capacity:
-            raise BackendError("allocate: CUDA_ERROR_OUT_OF_MEMORY")
+            raise GpuMemoryError("allocate: CUDA_ERROR_OUT_OF_MEMORY")
         array = aligned(count)
         array.fill(0xCD)
         self._memory[array.ctypes.data] = array

@@ -13,7 +13,7 @@
 typedef int Result;
 typedef unsigned long long Pointer;
 enum { OK = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_CONTEXT = 201, INVALID_HANDLE = 400, NOT_FOUND = 500,
-       UNSUPPORTED = 900, INVALIDATED = 901 };
+       ILLEGAL_ADDRESS = 700, UNSUPPORTED = 900, INVALIDATED = 901 };
 
 typedef struct { void *to; const void *from; size_t count; } Copy;
 typedef struct { Copy copies[64]; int used; } Graph;
@@ -37,7 +37,11 @@ void *fake_push_primary(void) { retained++; stack[depth++] = &primary; return &p
 void fake_release_primary(void) { retained--; }
 void fake_pop(void) { depth--; }
 
-#define NEED_CONTEXT if (!depth) return INVALID_CONTEXT
+/* From here on every call in a context fails, as after a kernel that reached for memory that isn't there. */
+static int lost;
+void fake_lose(int yes) { lost = yes; }
+
+#define NEED_CONTEXT if (!depth) return INVALID_CONTEXT; if (lost) return ILLEGAL_ADDRESS
 
 Result cuInit(unsigned flags) { return OK; }
 Result cuDriverGetVersion(int *version) { *version = 13000; return OK; }
@@ -58,7 +62,7 @@ Result cuCtxPushCurrent_v2(void *context) {
   return OK;
 }
 Result cuCtxPopCurrent_v2(void **context) {
-  NEED_CONTEXT;
+  if (!depth) return INVALID_CONTEXT;
   depth--;
   if (context) *context = stack[depth];
   return OK;
@@ -109,6 +113,7 @@ Result cuMemAlloc_v2(Pointer *pointer, size_t count) {
   live++;
   return OK;
 }
+Result cuMemGetInfo_v2(size_t *free, size_t *total) { NEED_CONTEXT; *free = *total = (size_t)6 << 30; return OK; }
 Result cuMemFree_v2(Pointer pointer) { NEED_CONTEXT; free((void *)(size_t)pointer); live--; return OK; }
 Result cuMemHostAlloc(void **pointer, size_t count, unsigned flags) {
   NEED_CONTEXT;
@@ -186,6 +191,7 @@ Result cuGraphExecDestroy(void *ready) { NEED_CONTEXT; free(ready); live--; retu
 Result cuGetErrorName(Result error, const char **name) {
   *name = error == OUT_OF_MEMORY     ? "CUDA_ERROR_OUT_OF_MEMORY"
           : error == INVALID_CONTEXT ? "CUDA_ERROR_INVALID_CONTEXT"
+          : error == ILLEGAL_ADDRESS ? "CUDA_ERROR_ILLEGAL_ADDRESS"
           : error == UNSUPPORTED     ? "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED"
           : error == INVALIDATED     ? "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED"
                                      : "CUDA_ERROR_INVALID_VALUE";

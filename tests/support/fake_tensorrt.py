@@ -79,6 +79,11 @@ class FakeTensorRT(SimpleNamespace):
             self.DynamicShapesKernelSpecializationStrategy = DynamicShapesKernelSpecializationStrategy
             self.ComputeCapability = SimpleNamespace(__members__={"SM89": 89, "SM120": 120})
 
+    def lose(self) -> None:
+        """Lose the GPU, if failures shall."""
+        if "loses the GPU" in self.failing:
+            self.cuda.lost = "CUDA_ERROR_ILLEGAL_ADDRESS"
+
 
 class _Ends:
     """Notes where the last reference to it goes."""
@@ -119,6 +124,7 @@ class Engine(_Ends):
 
     def create_execution_context(self, config: RuntimeConfig | None = None) -> ExecutionContext | None:
         if "context" in self.trt.failing:
+            self.trt.lose()
             self.log.log(Severity.ERROR, "Error Code 2: OutOfMemory (Requested size was 2700000000 bytes.)")
             return None
         self.trt.cuda.unsafe("create_execution_context")
@@ -204,6 +210,7 @@ class ExecutionContext:
         assert self.shape is not None
         assert stream not in (0, 1), "on a default stream TensorRT lets the host wait"
         if self._fails("execute"):
+            self.trt.lose()
             return False
         cuda = self.trt.cuda
         if cuda.is_capturing(stream):

@@ -11,6 +11,7 @@ from typing import Any
 
 import ray
 
+from runtime.errors import GpuLostError
 from runtime.ray_cluster.ledger import Outcome
 from runtime.ray_cluster.tasks import Task
 from runtime.ray_cluster.worker import AnyLedger, Loaded, Settings, Worker
@@ -51,6 +52,19 @@ class FatalWorker(SlowWorker):
         if name == "huge":
             _ask_for_too_much()
         return loaded
+
+
+class LostWorker(SlowWorker):
+    """One of them, and once: loses its GPU when it has finished a picture."""
+
+    seconds = 0.0
+
+    def _enhance(self, loaded: Loaded) -> Loaded:
+        mark = self.folder / "lost"
+        if not mark.exists() and (self.folder / f"{os.getpid()}.written").exists():
+            mark.touch()
+            raise GpuLostError("cuLaunchKernel: CUDA_ERROR_ILLEGAL_ADDRESS")
+        return super()._enhance(loaded)
 
 
 def _ask_for_too_much() -> Any:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import ctypes
 import sys
 import threading
+from functools import partial
 
 import numpy as np
 
 from runtime.cuda import Cuda, open_cuda
-from runtime.errors import BackendError, InputError
+from runtime.errors import BackendError, GpuLostError, GpuMemoryError, InputError
 
 
 def raises(kind: type[Exception], words: str, call: object, *arguments: object) -> None:
@@ -174,6 +175,17 @@ def finalizer(cuda: Cuda, library: ctypes.CDLL) -> None:
     assert library.fake_retained() == 1
 
 
+def lost(cuda: Cuda, library: ctypes.CDLL) -> None:
+    """After a failure that CUDA doesn't recover from every call is one that says so; others are not."""
+    stream = cuda.create_stream()
+    library.fake_lose(1)
+    for call in (partial(cuda.synchronize, stream), partial(cuda.allocate, 16), partial(cuda.allocate_host, 16)):
+        raises(GpuLostError, "end it and start another", call)
+    library.fake_lose(0)
+    raises(GpuMemoryError, "", cuda.allocate, 7 << 30)
+    cuda.destroy_stream(stream)
+
+
 def foreign(cuda: Cuda, library: ctypes.CDLL) -> None:
     """A context that C++ has made current, behind the back of the library that `cuda` is implemented on."""
     library.fake_application_context.restype = library.fake_push_primary.restype = ctypes.c_void_p
@@ -251,6 +263,7 @@ def main(name: str, driver: str) -> None:
         with cuda.using(context):
             copies(cuda)
         copies(cuda)
+        lost(cuda, library)
     raises(BackendError, "", cuda.create_event)
     threads(cuda, context)
     two_sessions(cuda, context)

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import threading
+import time
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -18,7 +20,7 @@ from typing import Any
 from runtime.cuda import Cuda
 from runtime.cuda.capture import DEFAULT_STREAMS, recording
 from runtime.cuda.staging import Staging
-from runtime.errors import BackendError, ClosedError
+from runtime.errors import BackendError, ClosedError, GpuMemoryError
 from runtime.images import DeviceImages, Images
 
 Shape = tuple[int, ...]
@@ -29,6 +31,8 @@ _ALIGNMENT = 256
 _ATTEMPTS = 3
 #: Contexts of one engine at most. Each holds the activations of the profile's largest shape.
 CONTEXTS = 4
+#: Seconds until it is tried again to make one more, where memory was out.
+_PATIENCE = 1.0
 
 _log = logging.getLogger("retinexrt.tensorrt")
 
@@ -84,9 +88,6 @@ class ExecutionSlot:
         self.capture = capture
         self.capture_error: str | None = None
         self._attempts = _ATTEMPTS
-        self._context: Any = engine.create_context() if engine.create_context else None
-        if self._context is None:
-            raise BackendError(f"TensorRT failed to create an execution context: {engine.words() or 'it gives no reason'}")
         with ExitStack() as owned:
             self._stream = cuda.create_stream()
             owned.callback(cuda.destroy_stream, self._stream)
@@ -94,11 +95,22 @@ class ExecutionSlot:
             owned.callback(cuda.destroy_event, self._begun)
             self._done = cuda.create_event()
             owned.callback(cuda.destroy_event, self._done)
+            self._context: Any = self._new_context()
             self._owned = owned.pop_all()
 
     @property
     def shape(self) -> Shape | None:
         return self._job.shape if self._job else None
+
+    def _new_context(self) -> Any:
+        engine = self._engine
+        context = engine.create_context() if engine.create_context else None
+        if context is None:
+            words = engine.words() or "it gives no reason"
+            self._cuda.synchronize(self._stream)  # A GPU that is lost says so here.
+            kind = GpuMemoryError if re.search("out ?of ?memory", words, re.IGNORECASE) else BackendError
+            raise kind(f"TensorRT failed to create an execution context: {words}")
+        return context
 
     def run(self, images: Images, out: Images) -> None:
         """Copy in, enhance, copy out; `out` is complete on return."""
@@ -251,6 +263,8 @@ class ContextPool:
         self._create: Callable[[], ExecutionSlot] | None = create
         self._destroy = destroy
         self._limit = limit
+        #: Before this time the slots that exist have to do; see `time.monotonic`.
+        self._again_at = 0.0
         #: Idle, lent and being made.
         self._total = 0
         #: Least recently used first.
@@ -283,12 +297,13 @@ class ContextPool:
                 if self._create is None:
                     raise ClosedError("the session is closed")
                 known = self._idle_with(shape) or self._idle_with(None)
-                if known is None and self._total >= self._limit and self._idle:
+                full = self._total >= self._limit or (self._total and time.monotonic() < self._again_at)
+                if known is None and full and self._idle:
                     known = self._idle[0]
                 if known is not None:
                     self._idle.remove(known)
                     return known
-                if self._total >= self._limit:
+                if full:
                     self._changed.wait()
                     continue
                 self._total += 1
@@ -300,17 +315,18 @@ class ContextPool:
         return next((slot for slot in reversed(self._idle) if slot.shape == shape), None)
 
     def _make(self, create: Callable[[], ExecutionSlot]) -> ExecutionSlot | None:
-        """A new slot; None where there is no memory for one more: then those that exist have to do."""
+        """A new slot; None where there is no memory for one more: then those that exist have to do for a while."""
         try:
             return create()
         except BaseException as error:
             with self._changed:
                 self._total -= 1
                 self._changed.notify_all()
-                if self._total == 0 or not isinstance(error, BackendError):
+                if self._total == 0 or not isinstance(error, GpuMemoryError):
                     raise
-                self._limit = self._total
-            _log.warning("going on with %d execution contexts: %s", self._limit, error)
+                self._again_at = time.monotonic() + _PATIENCE
+                total = self._total
+            _log.warning("going on with %d execution contexts for now: %s", total, error)
             return None
 
     def _release(self, slot: ExecutionSlot) -> None:

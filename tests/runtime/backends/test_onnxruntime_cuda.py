@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from runtime.backends import get_backend, onnxruntime_cuda
 from runtime.backends.onnxruntime_cuda import PROVIDER, OrtCudaSession
 from runtime.cuda.capture import recording
-from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, ClosedError, InputError
+from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, ClosedError, GpuLostError, InputError
 from runtime.images import DeviceImages
 from runtime.options import OpenOptions
 from tests.runtime.conftest import double, make_info, write_artifact
@@ -179,6 +179,25 @@ def test_the_callers_stream_waits_for_what_a_failed_run_left(session: OrtCudaSes
     assert [name for name in cuda.calls[before:] if name in ("record", "wait")] == ["record", "wait"] * 2
     with cuda.using(1):
         cuda.synchronize(0)
+
+
+@pytest.mark.parametrize("on_gpu", [False, True])
+def test_a_run_over_which_the_gpu_is_lost_says_so(session: OrtCudaSession, ort: FakeOrt, cuda: FakeCuda, on_gpu: bool) -> None:
+    """ONNX Runtime's own error is a run that failed, as many do."""
+    images, out = pictures(1, 32, 48), np.zeros((1, 32, 48, 3), np.uint8)
+    session.run(images, out)
+
+    class LostError(RuntimeError):
+        def __init__(self) -> None:
+            cuda.lost = "CUDA_ERROR_ILLEGAL_ADDRESS"
+
+    ort.run_failure = LostError  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(GpuLostError, match=r"CUDA_ERROR_ILLEGAL_ADDRESS; .* start another"):
+        if on_gpu:
+            session.run_device(on_device(images), on_device(out), 0)
+        else:
+            session.run(images, out)
+    cuda.lost = None
 
 
 def test_a_stream_that_the_caller_captures_is_refused(session: OrtCudaSession, cuda: FakeCuda) -> None:

@@ -18,7 +18,7 @@ from runtime.ray_cluster import run
 from runtime.ray_cluster.run import Report
 from runtime.ray_cluster.worker import Settings
 from tests.runtime.ray_cluster.conftest import outputs
-from tests.support.faulty import FatalWorker, SlowWorker
+from tests.support.faulty import FatalWorker, LostWorker, SlowWorker
 
 pytestmark = pytest.mark.slow
 
@@ -97,6 +97,15 @@ def test_a_picture_that_kills_its_workers_is_named_and_the_others_are_done(
     found = outputs(source.parent / "out")
     assert found == {name: data for name, data in _alone(source, settings).items() if Path(name).stem not in reasons}
     assert len(found) == report.account.enhanced == 10
+
+
+def test_a_worker_that_loses_its_gpu_costs_nothing(cluster: Any, folder: Callable[..., Path], settings: Settings) -> None:
+    source = folder(20)
+    report = _enhance(source, settings, cluster, kind=LostWorker)
+    assert (Path(settings.source).parent / "noted" / "lost").exists()
+    assert not report.failures and report.account.enhanced == 20 and report.account.again > 0
+    assert ["ILLEGAL_ADDRESS" in remark.reason for remark in report.account.remarks] == [True]
+    assert outputs(source.parent / "out") == _alone(source, settings)
 
 
 def test_a_node_that_leaves_takes_nothing_along(

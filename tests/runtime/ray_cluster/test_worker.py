@@ -15,7 +15,7 @@ import pytest
 
 from runtime import Enhancer
 from runtime.backends import Backend
-from runtime.errors import ArtifactError
+from runtime.errors import ArtifactError, GpuLostError
 from runtime.images import Images
 from runtime.media import films, pictures
 from runtime.options import CallOptions
@@ -253,6 +253,40 @@ def test_a_picture_too_large_for_memory_is_named(
     ledger = Ledger(str(tmp_path))
     Worker(settings, ledger)(_row(_tasks(folder(1), tmp_path / "out")))
     assert [failure.reason for failure in ledger.account().failures] == ["out of memory"]
+
+
+@pytest.mark.parametrize("kind", ["picture", "film"])
+def test_a_worker_that_lost_its_gpu_ends_and_fails_nothing(
+    kind: str, folder: Callable[..., Path], settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it has not finished is for another process."""
+    source, out = folder(4), tmp_path / "out"
+    out.mkdir()
+    tasks = _tasks(source, out)
+    if kind == "film":
+        tasks = [Task(0, "film", str(film(tmp_path / "in.mp4", 9)), str(out / "film.mp4"), last=9)]
+    ledger = Ledger(str(out))
+    one = Worker(settings, ledger)
+    calls = 0
+
+    def enhance(*given: Any, **options: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls > 2:
+            raise GpuLostError("cuLaunchKernel: CUDA_ERROR_ILLEGAL_ADDRESS")
+        return enhancer(*given, **options)
+
+    def ended(code: int) -> None:
+        raise SystemExit(code)
+
+    enhancer = one._enhancer  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setattr(one, "_enhancer", enhance)
+    monkeypatch.setattr(worker.os, "_exit", ended)
+    with pytest.raises(SystemExit):
+        one(_row(tasks))
+    account = ledger.account()
+    assert account.failures == [] and account.enhanced == (2 if kind == "picture" else 0)
+    assert ["ILLEGAL_ADDRESS" in remark.reason for remark in account.remarks] == [True]
 
 
 def test_the_ledger_counts_each_task_once() -> None:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 import runtime.backends.trt.session as trt
 from runtime.artifact import manifest
 from runtime.backends import get_backend
-from runtime.backends.trt import kernel_cache, logger
+from runtime.backends.trt import contexts, kernel_cache, logger
 from runtime.backends.trt.session import TensorRTSession, open_plan
 from runtime.cuda import result_memory
 from runtime.cuda.capture import whole_gpu
@@ -32,6 +32,7 @@ from runtime.errors import (
     BackendError,
     BackendUnavailableError,
     ClosedError,
+    GpuLostError,
     IncompatiblePlanError,
     InputError,
     ManifestError,
@@ -521,6 +522,37 @@ def test_without_memory_for_another_context_the_first_one_does(
     assert len(tensorrt.contexts) == 1
 
 
+def test_when_there_is_memory_again_another_context_is_made(
+    session: TensorRTSession, cuda: FakeCuda, tensorrt: FakeTensorRT, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contexts, "_PATIENCE", 0.1)
+    shapes = [(1, 32, 32), (1, 33, 33)]
+    for memory_is_out in (False, True):
+        if memory_is_out:
+            tensorrt.failing.add("context")
+        for shape in shapes[: 1 + memory_is_out]:
+            run(session, pictures(*shape))
+    assert len(tensorrt.contexts) == 1
+    tensorrt.failing.clear()
+    time.sleep(0.15)
+    for shape in (*shapes, *shapes):
+        run(session, pictures(*shape))
+    assert len(tensorrt.contexts) == 2
+
+
+def test_another_failure_to_make_a_context_is_an_error(
+    session: TensorRTSession, cuda: FakeCuda, tensorrt: FakeTensorRT
+) -> None:
+    run(session, pictures(1, 32, 32))
+    cuda.failing["create_stream"] = "CUDA_ERROR_INVALID_VALUE"
+    with pytest.raises(BackendError, match="INVALID_VALUE"):
+        run(session, pictures(1, 33, 33))
+    cuda.failing.clear()
+    for shape in ((1, 33, 33), (1, 32, 32)):
+        run(session, pictures(*shape))
+    assert len(tensorrt.contexts) == 2
+
+
 def test_closing_waits_for_running_calls(tmp_path: Path, cuda: FakeCuda, tensorrt: FakeTensorRT) -> None:
     session = open_plan(write_plan(tmp_path), "tensorrt", 0, cuda)
     with session._plan.lend((1, 32, 32, 3)):  # pyright: ignore[reportPrivateUsage]
@@ -752,6 +784,22 @@ def test_an_error_of_cuda_is_an_error_and_the_next_run_works(session: TensorRTSe
     cuda.failing.clear()
     images = pictures(1, 32, 32)
     assert np.array_equal(run(session, images), 255 - images)
+
+
+@pytest.mark.parametrize("words", ["execute", "context"])
+def test_a_run_over_which_the_gpu_is_lost_says_so(
+    session: TensorRTSession, cuda: FakeCuda, tensorrt: FakeTensorRT, words: str
+) -> None:
+    """Whatever TensorRT calls it."""
+    if words == "execute":
+        run(session, pictures(1, 32, 32))
+    tensorrt.failing |= {words, "loses the GPU"}
+    with pytest.raises(GpuLostError, match=r"CUDA_ERROR_ILLEGAL_ADDRESS; .* start another"):
+        run(session, pictures(1, 32, 32))
+    with pytest.raises(GpuLostError):
+        run(session, pictures(1, 32, 32))
+    cuda.lost = None
+    tensorrt.failing.clear()
 
 
 def test_staging_without_memory_is_an_error(session: TensorRTSession, cuda: FakeCuda) -> None:
