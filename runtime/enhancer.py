@@ -6,13 +6,14 @@ import math
 import os
 import threading
 from dataclasses import asdict
+from functools import partial
 from types import TracebackType
 from typing import Any
 
 import cv2
 import numpy as np
 
-from runtime import backends, exposure, shapes, tiling
+from runtime import backends, conversions, exposure, shapes, tiling
 from runtime.artifact import ArtifactInfo, CpuPrecision
 from runtime.backends.session import Session
 from runtime.cuda.protocol import Gpu
@@ -22,7 +23,14 @@ from runtime.options import CallOptions, Color, OpenOptions, Tile
 
 
 class Enhancer:
-    """Enhances uint8 pictures, H x W x 3 or N x H x W x 3, H and W from 16 up. Safe to call from many threads at once.
+    """Enhances pictures, H and W from 16 up, and gives back what it is given. Safe to call from many threads at once.
+
+        enhancer = Enhancer("pdn-fast")
+        bright = enhancer(dark)                 # an array, uint8 or floats in [0, 1]: H x W x 3, grey or with alpha
+        bright = enhancer("night.jpg")          # a file: its pixels
+        image = enhancer(Image.open("a.png"))   # a Pillow image; torch tensors too
+        several = enhancer([one, another])      # of any sizes
+        frames = enhancer(frames)               # a batch, N x H x W x 3
 
     `source` is the name of a network ("pdn") or the path of an artifact (.onnx, .plan). `backend` is "auto", the fastest
     that works here, or a name that `retinexrt doctor` shows. `device` is the number of the GPU, for backends that use
@@ -84,21 +92,31 @@ class Enhancer:
         return self._options.color
 
     def __call__(self, image: Any, out: Any = None, *, strength: float = 1.0, gate: bool = False, tile: Tile = "auto") -> Any:
-        """Enhance one picture, H x W x 3, or a batch, N x H x W x 3; uint8. Returns `out`, or a new array of that shape.
+        """Enhance a picture, H x W x 3 and uint8, or a batch, N x H x W x 3. Returns `out`, or a new one of the same kind.
 
-        `out` has the shape of `image`. On GPU backends `image` may be anything on the GPU that speaks DLPack or the CUDA
-        array interface; the result is then of the same kind and never leaves the GPU. `out` may be `image` itself, or
-        overlap it, where they are numpy arrays; on the GPU they must lie apart.
+        `image` may also be grey, H x W or H x W x 1; have alpha, H x W x 4, which stays as it is; hold floats in [0, 1]; be
+        the path of a picture, which gives an array; a Pillow image; a tensor on the CPU that speaks DLPack, as torch's do;
+        or a list of any of these, of any sizes, which gives a list.
+
+            enhancer("night.jpg", strength=0.6)
+            enhancer(frame, out=frame)          # nothing of the picture's size is allocated
+
+        `out` has the shape and the type of `image`. On GPU backends `image` may be anything on the GPU that speaks DLPack or
+        the CUDA array interface; the result is then of the same kind and never leaves the GPU. `out` may be `image` itself,
+        or overlap it, where they are numpy arrays; on the GPU they must lie apart.
         `strength` is 0 (the input, to the byte) to 1 (the network). `gate` leaves pictures alone that are bright enough.
         `tile`: "auto" cuts pictures that are too large into tiles where that gives the same result and refuses the
         others; "approximate" cuts those too; "off" never cuts.
         """
         session = self._open()
         options = CallOptions(strength, gate, tile)
-        if not isinstance(image, np.ndarray):
-            if options.strength != 1.0 or options.gate:
-                raise InputError("strength and gate work on numpy arrays, not on GPU memory")
-            return self._enhance_resident(session, image, out)
+        if not conversions.is_plain(image):
+            if _lies_on_gpu(image):
+                if options.strength != 1.0 or options.gate:
+                    raise InputError("strength and gate work on numpy arrays, not on GPU memory")
+                return self._enhance_resident(session, image, out)
+            result = conversions.enhance(partial(self, **asdict(options)), image, self.color)
+            return result if out is None else conversions.fill(out, result)
         images = _as_batch(image, "the image")
         self._check_size(images.shape)
         if out is None:
@@ -186,8 +204,6 @@ class Enhancer:
         """Enhance an array of another library that lies on the GPU."""
         from runtime.cuda import interop
 
-        if not interop.is_device_array(image):
-            raise InputError(f"expected a numpy array (uint8, H x W x 3 or N x H x W x 3), found {_describe(image)}")
         gpu = self._require_gpu(session, _describe(image))
         stream = interop.current_stream(image)
         source = interop.as_device_images(image, stream, gpu)
@@ -210,8 +226,11 @@ class Enhancer:
         direct = self.color == "rgb" and out.flags.c_contiguous and not np.may_share_memory(source, out)
         target = out if direct else self._buffer("target", out.shape)
         strengths = [strength * exposure.gate(exposure.exposure(one)) if options.gate else strength for one in source]
-        if any(strengths):
+        if all(strengths) or self._limits.smallest[0] > 1:
             self._run(session, source, target, options.tile)
+        else:
+            for number in np.flatnonzero(strengths):
+                self._run(session, source[number : number + 1], target[number : number + 1], options.tile)
         for one, enhanced, share in zip(source, target, strengths, strict=True):
             exposure.blend(one, enhanced, share, self._geometric)
         if self.color == "bgr":
@@ -242,8 +261,10 @@ class Enhancer:
                 cut(session.run, one, enhanced, self._info)
             return
         most = self._limits.largest[0] or count
-        if self._info.plan is None:
-            # Nothing else bounds the memory; and on the CPU a batch is no faster than its pictures one by one.
+        if session.device == "cpu":
+            # A batch is no faster than its pictures one by one, and some processors round it otherwise.
+            most = max(1, self._limits.smallest[0])
+        elif self._info.plan is None:  # nothing else bounds the memory
             most = min(most, max(1, tiling.WHOLE_PIXELS // (height * width)))
         if most < self._limits.smallest[0] or 0 < count % most < self._limits.smallest[0]:
             raise InputError(f"a batch of {count} is outside of {self._range()}")
@@ -281,6 +302,14 @@ def _reopen(source: str, options: dict[str, Any]) -> Enhancer:
     return Enhancer(source, **options)
 
 
+def _lies_on_gpu(image: Any) -> bool:
+    if isinstance(image, np.ndarray):
+        return False
+    from runtime.cuda import interop
+
+    return interop.is_device_array(image)
+
+
 def _check_apart(image: int, out: int, size: int) -> None:
     """Refuse results on the GPU that would be written where the image is still read."""
     if image < out + size and out < image + size:
@@ -290,8 +319,7 @@ def _check_apart(image: int, out: int, size: int) -> None:
 def _as_batch(array: np.ndarray[Any, Any], what: str) -> Images:
     """A view N x H x W x 3 of a picture or a batch, or InputError."""
     if array.dtype != np.uint8:
-        hint = "; for values in [0, 1] pass (image * 255).round().astype(np.uint8)" if array.dtype.kind == "f" else ""
-        raise InputError(f"{what} must be uint8, found {array.dtype}{hint}")
+        raise InputError(f"{what} must be uint8, found {array.dtype}")
     if array.ndim not in (3, 4) or array.shape[-1] != 3:
         raise InputError(f"{what} must be H x W x 3 or N x H x W x 3, found shape {array.shape}")
     if array.size == 0:

@@ -45,7 +45,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("files", "images"),
     ("artifact", "cuda", "media"),
     ("command_line", "exposure", "options", "tiling"),
-    ("backends",),
+    ("backends", "conversions"),
     ("enhancer",),
     ("ray_cluster", "triton"),
     ("commands",),

@@ -118,6 +118,49 @@ def test_eight_threads_get_what_one_gets(artifacts: Path, backend: str) -> None:
             assert all(np.array_equal(one, other) for one, other in zip(serial, together, strict=True))
 
 
+class CountingSession:
+    """Remembers the shapes of its runs."""
+
+    backend, precision = "fake", "fp32"
+
+    def __init__(self, info: ArtifactInfo, device: str) -> None:
+        self.info, self.device = info, device
+        self.shapes: list[tuple[int, ...]] = []
+
+    def run(self, images: Images, out: Images) -> None:
+        self.shapes.append(images.shape)
+        np.copyto(out, double(images))
+
+    def run_device(self, images: DeviceImages, out: DeviceImages, stream: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize(("device", "runs"), [("cpu", [1, 1, 1]), ("cuda:0", [3])])
+def test_a_picture_in_a_batch_is_the_picture_alone(
+    artifacts: Path, dark: Picture, monkeypatch: pytest.MonkeyPatch, device: str, runs: list[int]
+) -> None:
+    """On a CPU, where some round a batch otherwise than its pictures and none is faster."""
+    session = CountingSession(make_info(), device)
+    monkeypatch.setattr(backends, "open_session", lambda *_: (session, artifacts / "double.onnx"))
+    batch = np.stack([dark, dark // 2, dark // 3])
+    assert np.array_equal(Enhancer("double")(batch), double(batch))
+    assert [shape[0] for shape in session.shapes] == runs
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda:0"])
+def test_what_the_gate_leaves_alone_is_not_enhanced(
+    artifacts: Path, dark: Picture, monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    session = CountingSession(make_info(), device)
+    monkeypatch.setattr(backends, "open_session", lambda *_: (session, artifacts / "double.onnx"))
+    bright = np.full_like(dark, 200)
+    batch = np.stack([bright, dark // 9, bright])
+    result = Enhancer("double")(batch, gate=True)
+    assert session.shapes == [(1, 33, 47, 3)]
+    assert np.array_equal(result, np.stack([bright, double(dark // 9), bright]))
+
+
 class WaitingSession:
     """Returns from `run` only when two threads are in it."""
 
@@ -195,24 +238,26 @@ def test_a_closed_enhancer_says_so(artifacts: Path, dark: Picture, backend: str)
 
 
 BAD_IMAGES: dict[str, tuple[Any, str]] = {
-    "float": (np.zeros((20, 20, 3), np.float32), "uint8, found float32.*255"),
-    "NaN": (np.full((20, 20, 3), np.nan), "uint8, found float64"),
-    "16 bits": (np.zeros((20, 20, 3), np.uint16), "uint8, found uint16"),
-    "signed": (np.zeros((20, 20, 3), np.int8), "uint8, found int8"),
-    "bool": (np.zeros((20, 20, 3), bool), "uint8, found bool"),
-    "grey": (np.zeros((20, 20), np.uint8), r"H x W x 3.*\(20, 20\)"),
-    "1 channel": (np.zeros((20, 20, 1), np.uint8), r"H x W x 3.*\(20, 20, 1\)"),
+    "floats out of range": (np.full((20, 20, 3), 30.0), r"floats lie in \[0, 1\], found 30 to 30; .*pass image / 255"),
+    "negative floats": (np.full((20, 20, 3), -0.5), r"floats lie in \[0, 1\], found -0.5 to -0.5$"),
+    "NaN": (np.full((20, 20, 3), np.nan), r"floats lie in \[0, 1\], found nan"),
+    "16 bits": (np.zeros((20, 20, 3), np.uint16), "found uint16; of all 16 bits: pass image / 65535"),
+    "signed": (np.zeros((20, 20, 3), np.int8), "uint8 or floats.*, found int8"),
+    "bool": (np.zeros((20, 20, 3), bool), "uint8 or floats.*, found bool"),
+    "2 channels": (np.zeros((20, 20, 2), np.uint8), r"H x W x 3.*\(20, 20, 2\)"),
     "5 channels": (np.zeros((20, 20, 5), np.uint8), r"H x W x 3.*\(20, 20, 5\)"),
-    "channels first": (np.zeros((3, 20, 20), np.uint8), r"H x W x 3.*\(3, 20, 20\)"),
+    "channels first": (np.zeros((3, 20, 20), np.uint8), r"\(3, 20, 20\).*image.transpose\(1, 2, 0\)"),
+    "rank 1": (np.zeros(20, np.uint8), r"H x W x 3.*\(20,\)"),
     "rank 5": (np.zeros((1, 1, 20, 20, 3), np.uint8), "H x W x 3"),
-    "scalar": (np.uint8(3), "numpy array.*uint8"),
     "no pixels": (np.zeros((0, 20, 3), np.uint8), "empty"),
     "no pictures": (np.zeros((0, 20, 20, 3), np.uint8), "empty"),
     "15 high": (np.zeros((15, 20, 3), np.uint8), "15x20.*16x16 and up"),
     "15 wide": (np.zeros((20, 15, 3), np.uint8), "20x15.*16x16 and up"),
-    "list": ([[[1, 2, 3]]], "numpy array.*found list"),
-    "path": ("night.jpg", "numpy array.*found str"),
-    "None": (None, "numpy array.*found NoneType"),
+    "number": (3, "expected an array .*found int"),
+    "list of numbers": ([[[1, 2, 3]]], "expected an array .*found int"),
+    "absent path": ("night.jpg", r"night.jpg: No such file"),
+    "path of a film": ("night.mp4", r"is a film.*retinexrt enhance night.mp4"),
+    "None": (None, "expected an array .*found NoneType"),
 }
 
 
@@ -232,7 +277,7 @@ BAD_OUTS: dict[str, tuple[Any, str]] = {
     "read-only": (_read_only(np.zeros((33, 47, 3), np.uint8)), "read-only"),
     "another shape": (np.zeros((33, 46, 3), np.uint8), r"\(33, 47, 3\), found ndarray of shape \(33, 46, 3\)"),
     "a batch for a picture": (np.zeros((1, 33, 47, 3), np.uint8), "shape"),
-    "float": (np.zeros((33, 47, 3), np.float32), "out must be uint8"),
+    "of floats": (np.zeros((33, 47, 3), np.float32), "out must be uint8"),
     "list": ([1], "found list"),
 }
 
