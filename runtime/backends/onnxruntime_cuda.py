@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import sys
 import threading
 import weakref
@@ -19,6 +20,7 @@ from runtime.backends.backend import Backend
 from runtime.backends.session import Probe
 from runtime.cuda import Cuda, Gpu, driver_found, open_cuda, require_own_context
 from runtime.cuda.capture import require_no_capture, whole_gpu
+from runtime.cuda.fork import guard, require_own_process
 from runtime.cuda.staging import Staging
 from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, ClosedError, InputError
 from runtime.images import DeviceImages, Images
@@ -137,6 +139,7 @@ class _Graph:
         # ONNX Runtime works in the primary context, whichever is current.
         self._context = cuda.open_context(device, primary=True)
         self.gpu = Gpu(cuda, device, self._context)
+        guard(self)
         with ExitStack() as retained:
             retained.callback(cuda.close_context, self._context)
             with cuda.using(self._context), ExitStack() as created:
@@ -181,6 +184,7 @@ class _Graph:
 
     def run(self, images: Images, out: Images) -> None:
         cuda = self._cuda
+        require_own_process(self.gpu.process)
         with self._lock:
             self._require_open()
             with cuda.using(self._context):
@@ -199,6 +203,7 @@ class _Graph:
     def run_device(self, images: DeviceImages, out: DeviceImages, stream: int) -> None:
         """The session's stream waits for the caller's, and the caller's for the session's; the host waits for neither."""
         cuda = self._cuda
+        require_own_process(self.gpu.process)
         require_own_context(self.gpu)
         with self._lock:
             self._require_open()
@@ -242,6 +247,8 @@ class _Graph:
 
     def close(self) -> None:
         cuda = self._cuda
+        if os.getpid() != self.gpu.process:
+            return
         with self._lock, ExitStack() as released:
             released.callback(cuda.close_context, self._context)
             with cuda.using(self._context), ExitStack() as freed:  # Each of them, even where another one fails.

@@ -13,6 +13,7 @@ all: they use the application's current context or the device's primary one.
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -29,7 +30,8 @@ IMPLEMENTATIONS = {
     "pycuda": ("runtime.cuda.with_pycuda", "pip install pycuda"),
 }
 
-_opened: dict[str, Cuda] = {}
+#: By name, with the process that opened it.
+_opened: dict[str, tuple[int, Cuda]] = {}
 _lock = threading.Lock()
 
 
@@ -68,8 +70,13 @@ def _opened_as(name: str) -> Cuda:
     with _lock:
         if name not in _opened:
             opener: Callable[[], Cuda] = import_module(IMPLEMENTATIONS[name][0]).open_implementation
-            _opened[name] = opener()
-        return _opened[name]
+            _opened[name] = os.getpid(), opener()
+        process, cuda = _opened[name]
+    if os.getpid() != process:
+        raise BackendUnavailableError(
+            'CUDA was started before this process was forked, and does not work in it; start processes by "spawn"'
+        )
+    return cuda
 
 
 def require_own_context(gpu: Gpu) -> None:

@@ -11,8 +11,9 @@ from runtime.cuda.interop import LEGACY_DEFAULT_STREAM
 from runtime.cuda.protocol import Cuda
 from runtime.errors import InputError
 
-#: The default stream, by its two names.
-DEFAULT_STREAMS = (0, LEGACY_DEFAULT_STREAM)
+#: The legacy default stream, by its two names; and with each thread's own, which CUDA calls 2.
+LEGACY_STREAMS = (0, LEGACY_DEFAULT_STREAM)
+DEFAULT_STREAMS = (*LEGACY_STREAMS, 2)
 
 #: A device-wide synchronisation on any thread invalidates a capture in progress, and fails. Both capture and device-wide
 #: synchronisation must hold this lock. It does not cover other libraries, nor TensorRT-RTX's own capture.
@@ -37,7 +38,7 @@ def recording() -> Generator[bool]:
 
 def require_no_capture(cuda: Cuda, stream: int) -> None:
     """Refuse a caller's stream that is being recorded: our own events lie outside of that recording."""
-    if stream not in DEFAULT_STREAMS and cuda.is_capturing(stream):
+    if stream not in LEGACY_STREAMS and cuda.is_capturing(stream):
         raise InputError(
             "the stream is being captured into a CUDA graph, and enhancing can't be recorded into an application's own; "
             "enhance outside of the capture (runs of a shape are replayed as graphs anyway)"

@@ -7,8 +7,9 @@ name for it.
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -127,3 +128,5 @@ class Gpu:
     cuda: Cuda
     device: int
     context: int
+    #: The process that opened it.
+    process: int = field(default_factory=os.getpid)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 import weakref
 
 from runtime.cuda import Cuda, Gpu
 from runtime.cuda.capture import require_no_capture
+from runtime.cuda.fork import require_own_process
 from runtime.images import DeviceImages
 
 
@@ -18,6 +20,7 @@ class DeviceMemory:
 
     def __init__(self, gpu: Gpu, count: int, stream: int) -> None:
         cuda = gpu.cuda
+        require_own_process(gpu.process)
         with cuda.using(gpu.context):
             require_no_capture(cuda, stream)  # Allocating would spoil it.
             context = cuda.open_context(gpu.device)
@@ -26,11 +29,13 @@ class DeviceMemory:
             except BaseException:
                 cuda.close_context(context)
                 raise
-        finalizer = weakref.finalize(self, _free, cuda, context, self.pointer)
+        finalizer = weakref.finalize(self, _free, cuda, context, self.pointer, gpu.process)
         finalizer.atexit = False
 
 
-def _free(cuda: Cuda, context: int, pointer: int) -> None:
+def _free(cuda: Cuda, context: int, pointer: int, process: int) -> None:
+    if os.getpid() != process:
+        return
     try:
         with cuda.using(context):
             cuda.free(pointer)

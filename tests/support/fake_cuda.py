@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Generator
@@ -45,6 +46,8 @@ def aligned(*shape: int, past: int = 0) -> Bytes:
 
 #: The names of the legacy default stream.
 LEGACY = (0, 1)
+#: The default stream that each thread has of its own.
+PER_THREAD = 2
 
 
 @dataclass
@@ -71,8 +74,8 @@ class FakeCuda:
         self._lock = threading.RLock()
         self._handles = iter(range(1000, 10**9))
         self._streams: dict[int, FakeStream] = {}
-        #: Of each context.
-        self._default_streams: dict[int, FakeStream] = {}
+        #: Of each context; and of each thread, which is 0 for the legacy one.
+        self._default_streams: dict[tuple[int, int], FakeStream] = {}
         #: Where each was recorded: a stream, and how much was enqueued on it before.
         self._events: dict[int, tuple[FakeStream, int] | None] = {}
         self._event_contexts: dict[int, int] = {}
@@ -90,6 +93,7 @@ class FakeCuda:
         #: With CUDA's word for it every operation fails from now on, but for a thread's current context.
         self.lost: str | None = None
         self._was_lost = False
+        self._process = os.getpid()
         #: Bytes that may be allocated on the device; None: any number.
         self.capacity: int | None = None
         self.current_by_application: int | None = None
@@ -111,6 +115,10 @@ class FakeCuda:
         }
         return {kind: count for kind, count in counts.items() if count}
 
+    def held(self) -> int:
+        """Bytes on the device and page-locked ones."""
+        return sum(array.nbytes for array in (*self._memory.values(), *self._pinned.values()))
+
     def pending(self, stream: int) -> int:
         """Operations that have not run yet."""
         found = self.stream(stream)
@@ -118,9 +126,10 @@ class FakeCuda:
 
     def stream(self, handle: int) -> FakeStream:
         """A stream by its handle; a default one is that of the current context, or of the primary one."""
-        if handle in LEGACY:
+        if handle in (*LEGACY, PER_THREAD):
             context = (self._stack() or [1])[-1]
-            return self._default_streams.setdefault(context, FakeStream(context))
+            thread = threading.get_ident() if handle == PER_THREAD else 0
+            return self._default_streams.setdefault((context, thread), FakeStream(context))
         return self._streams[handle]
 
     def enqueue(self, stream: int, operation: Operation) -> None:
@@ -128,6 +137,11 @@ class FakeCuda:
         with self._lock:
             found = self.stream(stream)
             (found.queue if found.captured is None else found.captured).append(operation)
+
+    def busy(self, owner: object) -> bool:
+        """Whether operations that carry this owner are enqueued and have not run."""
+        streams = [*self._streams.values(), *self._default_streams.values()]
+        return any(getattr(op, "owner", None) is owner for stream in streams for op in stream.queue[stream.done :])
 
     def touch(self, pointer: int, stream: int) -> None:
         """What a kernel does with memory: it reaches what belongs to its stream's context, and nothing else."""
@@ -147,6 +161,8 @@ class FakeCuda:
     def _note(self, name: str, context: bool = True) -> None:
         with self._lock:
             self.calls.append(name)
+        if os.getpid() != self._process:
+            raise BackendError(f"{name}: CUDA_ERROR_NOT_INITIALIZED")
         if self.lost is not None and context:
             self._was_lost = True
             raise failures.lost(f"{name}: {self.lost}")

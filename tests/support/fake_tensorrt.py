@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import gc
 import math
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -66,6 +67,8 @@ class FakeTensorRT(SimpleNamespace):
         self.contexts: list[ExecutionContext] = []
         self.deserialised: list[bytes] = []
         self.kernels = b"kernels for this GPU"
+        #: What serialising them takes.
+        self.serialising: Callable[[], object] = lambda: None
         self.runtime_caches: list[RuntimeCache] = []
         #: What TensorRT freed, and in how many open contexts: none is what it must not be.
         self.ended: list[tuple[str, int]] = []
@@ -100,6 +103,7 @@ class Runtime(_Ends):
         trt.loggers.append(log)
 
     def deserialize_cuda_engine(self, data: bytes) -> Engine | None:
+        assert self.trt.cuda.devices, "without a device TensorRT's lean runtime ends the process here"
         self.trt.deserialised.append(data)
         if not data.startswith(MAGIC) or "deserialize" in self.trt.failing:
             self.log.log(Severity.ERROR, "IRuntime::deserializeCudaEngine: Error Code 1: Serialization (magic tag)")
@@ -160,6 +164,7 @@ class RuntimeCache:
         self.kernels = b""
 
     def serialize(self) -> bytes:
+        self.trt.serialising()
         return self.kernels
 
     def deserialize(self, data: bytes) -> bool:
@@ -186,6 +191,8 @@ class ExecutionContext:
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
         assert name == "image"
+        if self.shape not in (None, tuple(shape)):
+            assert not self.trt.cuda.busy(self), "a new shape was set while a run of the old one was under way"
         self.shape = tuple(shape)
         self.set_shapes += 1
         return not self._fails("shape")
@@ -208,7 +215,7 @@ class ExecutionContext:
 
     def execute_async_v3(self, stream: int) -> bool:
         assert self.shape is not None
-        assert stream not in (0, 1), "on a default stream TensorRT lets the host wait"
+        assert stream not in (0, 1, 2), "on a default stream TensorRT lets the host wait"
         if self._fails("execute"):
             self.trt.lose()
             return False
@@ -234,8 +241,9 @@ class ExecutionContext:
             assert self.scratch.nbytes == count, "two runs shared one context at a time"
             np.copyto(memory_at(target, count), 255 - self.scratch)
 
-        cuda.enqueue(stream, load)
-        cuda.enqueue(stream, store)
+        for operation in (load, store):
+            operation.owner = self  # pyright: ignore[reportFunctionMemberAccess]
+            cuda.enqueue(stream, operation)
         return True
 
 

@@ -29,6 +29,8 @@ Shape = tuple[int, ...]
 _ALIGNMENT = 256
 #: To record a graph: another thread that waits for the whole GPU spoils a recording.
 _ATTEMPTS = 3
+#: Runs after that many in vain, and after each one more, until it is tried again: what spoilt them may be over.
+_PAUSE = 100
 #: Contexts of one engine at most. Each holds the activations of the profile's largest shape.
 CONTEXTS = 4
 #: Seconds until it is tried again to make one more, where memory was out.
@@ -76,10 +78,9 @@ class _Job:
 class ExecutionSlot:
     """One execution context with its stream, its staging memory and its graph. Used by one thread at a time."""
 
-    def __init__(self, engine: Engine, cuda: Cuda, largest: int, capture: bool) -> None:
+    def __init__(self, engine: Engine, cuda: Cuda, capture: bool) -> None:
         self._engine = engine
         self._cuda = cuda
-        self._largest = largest
         self._staging: Staging | None = None
         self._graph: int | None = None
         #: What the context is set to, and what it was set to in the run before.
@@ -88,6 +89,7 @@ class ExecutionSlot:
         self.capture = capture
         self.capture_error: str | None = None
         self._attempts = _ATTEMPTS
+        self._pause = 0
         with ExitStack() as owned:
             self._stream = cuda.create_stream()
             owned.callback(cuda.destroy_stream, self._stream)
@@ -114,7 +116,7 @@ class ExecutionSlot:
 
     def run(self, images: Images, out: Images) -> None:
         """Copy in, enhance, copy out; `out` is complete on return."""
-        staging, count = self._own_memory(), images.nbytes
+        staging, count = self._own_memory(images.nbytes), images.nbytes
         staging.fill(images)
 
         def enqueue(stream: int) -> None:
@@ -154,15 +156,23 @@ class ExecutionSlot:
     def _job_on_device(self, images: DeviceImages, out: DeviceImages) -> _Job:
         """The caller's memory where TensorRT can use it, else the slot's own and copies."""
         source, target, copied_from, copied_to = images.pointer, out.pointer, 0, 0
+        count = math.prod(images.shape)
         if source % _ALIGNMENT:
-            source, copied_from = self._own_memory().device_in, source
+            source, copied_from = self._own_memory(count).device_in, source
         if target % _ALIGNMENT:
-            target, copied_to = self._own_memory().device_out, target
+            target, copied_to = self._own_memory(count).device_out, target
         return _Job(images.shape, source, target, copied_from, copied_to)
 
-    def _own_memory(self) -> Staging:
+    def _own_memory(self, count: int) -> Staging:
+        """Memory for at least `count` bytes: as much as pictures have needed so far, not as the profile's largest would."""
+        if self._staging is not None and self._staging.count < count:
+            self._cuda.synchronize_event(self._done)
+            self._drop_graph()
+            self._job = self._warm = None  # The next memory may have the same addresses.
+            staging, self._staging = self._staging, None
+            staging.close()
         if self._staging is None:
-            self._staging = Staging(self._cuda, self._largest)
+            self._staging = Staging(self._cuda, count)
         return self._staging
 
     def _execute(self, stream: int) -> None:
@@ -179,7 +189,10 @@ class ExecutionSlot:
             enqueue(stream)
             # The run before this one has flushed what TensorRT defers after a change of shape.
             if self.capture and self._warm == job:
-                self._capture(enqueue)
+                if self._pause:
+                    self._pause -= 1
+                else:
+                    self._capture(enqueue)
             self._warm = job
         finally:
             self._cuda.record(self._done, stream)
@@ -189,8 +202,9 @@ class ExecutionSlot:
         if self._job == job:
             return
         engine, context, shape = self._engine, self._context, job.shape
-        if self._graph is not None and self.shape != shape:
-            self._cuda.synchronize_event(self._done)  # TensorRT knows nothing of a replay, and prepares the new shape at once.
+        if self.shape not in (None, shape):
+            # TensorRT prepares the new shape at once. It knows no replay, and says nothing of a run on another stream.
+            self._cuda.synchronize_event(self._done)
         self._drop_graph()
         # Set again only when all of it is: after a refusal half way, the next run has to begin anew.
         known, self._job = self.shape, None
@@ -211,7 +225,7 @@ class ExecutionSlot:
         self._job = job
 
     def _capture(self, enqueue: Callable[[int], None]) -> None:
-        """Record a graph for the next runs. Where that keeps failing this slot goes on without, and says why once."""
+        """Record a graph for the next runs. Where that keeps failing this slot goes on without for a while, and says why."""
         with recording() as undisturbed:
             if not undisturbed:  # The next run tries.
                 return
@@ -221,9 +235,11 @@ class ExecutionSlot:
             except Exception as error:  # whatever TensorRT raises: this run is enqueued already
                 self._engine.words()
                 self._attempts -= 1
-                self.capture, self.capture_error = self._attempts > 0, str(error)
-                if not self.capture:
-                    _log.warning("no CUDA graph for %s, running without: %s", self.shape, error)
+                self.capture_error = str(error)
+                if self._attempts <= 0:
+                    self._pause = _PAUSE
+                    if self._attempts == 0:
+                        _log.warning("no CUDA graph for %s, running without: %s", self.shape, error)
 
     def _captured(self, enqueue: Callable[[int], None]) -> int:
         cuda = self._cuda

@@ -25,6 +25,7 @@ from runtime.backends.trt import kernel_cache, logger
 from runtime.backends.trt.contexts import ContextPool, Engine, ExecutionSlot
 from runtime.cuda import Cuda, Gpu, driver_found, open_cuda, require_own_context
 from runtime.cuda.capture import require_no_capture
+from runtime.cuda.fork import guard, require_own_process
 from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, ClosedError, InputError
 from runtime.images import DeviceImages, Images
 from runtime.options import OpenOptions
@@ -64,10 +65,21 @@ def open_plan(path: Path, flavour: Flavour, device: int, cuda: Cuda | None = Non
         return Host(flavour, str(trt.__version__), opened.properties(device).sm, manifest.this_platform())
 
     info, data = manifest.verify(path, find_host)
+    _warn_of_another_gpu(path, info, found[0][1].properties(device).name)
     if not info.image_io:
         raise ArtifactError(f"{path} takes tensors, not pictures; build the picture graph with: {remedies.rebuild(info)}")
     trt, opened = found[0]
     return TensorRTSession(path, info, data, trt, opened, device)
+
+
+def _warn_of_another_gpu(path: Path, info: ArtifactInfo, here: str) -> None:
+    """TensorRT takes a plan of another card with the same compute capability; it was tuned for the other one."""
+    plan = info.plan
+    if plan is not None and plan.gpu not in (None, here):
+        _log.warning(
+            "%s was built on another GPU, %s, and may be slow on this one, %s; build it here with: %s",
+            path, plan.gpu, here, remedies.rebuild(info),
+        )  # fmt: skip
 
 
 def _import(flavour: Flavour) -> Any:
@@ -131,9 +143,10 @@ class TensorRTSession:
     def run(self, images: Images, out: Images) -> None:
         """Enhance on the host's memory; see the protocol."""
         self._check_shape(images.shape, out.shape)
+        require_own_process(self._plan.gpu.process)
         with self._plan.lend(images.shape) as slot:
             slot.run(images, out)
-            self._plan.keep_kernels(images.shape)
+        self._plan.keep_kernels(images.shape)
 
     def run_device(self, images: DeviceImages, out: DeviceImages, stream: int) -> None:
         """Enhance on the GPU's memory; see the protocol."""
@@ -141,7 +154,7 @@ class TensorRTSession:
         self._plan.require_usable(stream)
         with self._plan.lend(images.shape) as slot:
             slot.run_device(images, out, stream)
-            self._plan.keep_kernels(images.shape)
+        self._plan.keep_kernels(images.shape)
 
     def close(self) -> None:
         """Wait for running calls and free everything; calling it again does nothing."""
@@ -177,6 +190,8 @@ class _LoadedPlan:
         self._shared: Engine | None = None
         self._cache: Any = None
         self._keeping = threading.Lock()
+        #: Saves kernels, when those before it have done so.
+        self._saving: threading.Thread | None = None
         self._runs: Counter[tuple[int, ...]] = Counter()
         self._cache_path = kernel_cache.cache_path(path, cuda.properties(device), plan.version)
         self._cached: bytes | None = None
@@ -184,6 +199,7 @@ class _LoadedPlan:
         # NVIDIA asks for the primary context with TensorRT-RTX.
         self._context = cuda.open_context(device, primary=plan.flavour == "tensorrt_rtx")
         self.gpu = Gpu(cuda, device, self._context)
+        guard(self)
         try:
             with cuda.using(self._context):
                 try:
@@ -212,14 +228,11 @@ class _LoadedPlan:
         rtx = plan.flavour == "tensorrt_rtx"
         create_context = self._rtx_contexts(engine, trt) if rtx else engine.create_execution_context
         shared = self._shared = Engine(engine, create_context, self._log.words, info.input.name, info.output.name)
-        largest = 1
-        for size in plan.profile.max:
-            largest *= size
 
         def create() -> ExecutionSlot:
             with self._cuda.using(self._context):
                 # TensorRT-RTX captures by itself, once its kernels for a shape are compiled.
-                return ExecutionSlot(shared, self._cuda, largest, capture=graphs_wanted() and not rtx)
+                return ExecutionSlot(shared, self._cuda, capture=graphs_wanted() and not rtx)
 
         def destroy(slot: ExecutionSlot) -> None:
             with self._cuda.using(self._context):
@@ -251,11 +264,17 @@ class _LoadedPlan:
             yield slot
 
     def close(self) -> None:
-        """Everything ends in its context: slots first, then the engine, then the runtime."""
+        """Everything ends in its context: slots first, then the engine, then the runtime. In a forked child nothing does."""
+        if os.getpid() != self.gpu.process:
+            return
         try:
             with self._cuda.using(self._context):
                 try:
                     self.pool.close()
+                    with self._keeping:
+                        saving = self._saving
+                    if saving not in (None, threading.current_thread()):
+                        saving.join()
                     self._save_cache()
                 finally:
                     self._end_tensorrt()
@@ -269,6 +288,7 @@ class _LoadedPlan:
 
     def require_usable(self, stream: int) -> None:
         """Refuse a caller's stream before anything is made for it: within a capture that would spoil it."""
+        require_own_process(self.gpu.process)
         require_own_context(self.gpu)
         if self.pool.closed:
             raise ClosedError("the session is closed")
@@ -276,13 +296,28 @@ class _LoadedPlan:
             require_no_capture(self._cuda, stream)
 
     def keep_kernels(self, shape: tuple[int, ...]) -> None:
-        """Save what TensorRT-RTX has compiled for a shape, for the next process: not every session is closed."""
+        """Save what TensorRT-RTX has compiled for a shape, for the next process: not every session is closed.
+
+        Nobody waits for it, so no run takes longer.
+        """
         if self._cache is None or self._runs[shape] >= _KEPT_AFTER[-1]:
             return
         with self._keeping:
             self._runs[shape] += 1
-            if self._runs[shape] in _KEPT_AFTER:
+            if self._runs[shape] not in _KEPT_AFTER or self.pool.closed:
+                return
+            before = self._saving
+            self._saving = threading.Thread(target=self._save_after, args=(before,), name="retinexrt-kernels")
+            self._saving.start()
+
+    def _save_after(self, before: threading.Thread | None) -> None:
+        if before is not None:
+            before.join()
+        try:
+            with self._cuda.using(self._context):
                 self._save_cache()
+        except BackendError as error:
+            _log.warning("kernels are not kept: %s", error)
 
     def _save_cache(self) -> None:
         if self._cache is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from runtime.images import DeviceImages
 from runtime.options import OpenOptions
 from tests.runtime.conftest import double, make_info, write_artifact
 from tests.support.fake_cuda import FakeCuda
+from tests.support.forked import forked
 
 Images = NDArray[np.uint8]
 
@@ -198,6 +200,22 @@ def test_a_run_over_which_the_gpu_is_lost_says_so(session: OrtCudaSession, ort: 
         else:
             session.run(images, out)
     cuda.lost = None
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_in_a_forked_child_a_session_says_so_and_frees_nothing(session: OrtCudaSession, cuda: FakeCuda) -> None:
+    images = pictures(1, 32, 32)
+
+    def child() -> Iterator[object]:
+        before = list(cuda.calls)
+        for call in (lambda: session.run(images, images), lambda: session.run_device(on_device(images), on_device(images), 0)):
+            with pytest.raises(InputError, match="opened in another process"):
+                call()
+        session.close()
+        yield cuda.calls == before
+
+    assert forked(child)
+    session.run(images, np.zeros_like(images))
 
 
 def test_a_stream_that_the_caller_captures_is_refused(session: OrtCudaSession, cuda: FakeCuda) -> None:

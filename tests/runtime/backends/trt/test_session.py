@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import re
 import sys
 import threading
@@ -40,6 +41,7 @@ from runtime.errors import (
 from runtime.images import DeviceImages
 from tests.support.fake_cuda import FakeCuda, aligned, memory_at
 from tests.support.fake_tensorrt import CudaGraphStrategy, FakeTensorRT, ILogger
+from tests.support.forked import forked
 from tests.support.plans import LARGEST, write_plan
 
 Images = NDArray[np.uint8]
@@ -263,7 +265,34 @@ def test_while_something_waits_for_the_whole_gpu_nothing_is_captured(session: Te
     assert (cuda.calls.count("begin_capture"), cuda.calls.count("launch")) == (1, 1)
 
 
+def test_captures_that_kept_failing_are_tried_again_later(
+    session: TensorRTSession, cuda: FakeCuda, tensorrt: FakeTensorRT, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    """Another thread that waited for the whole GPU in a loop has ended, as a data loader does."""
+    monkeypatch.setattr(contexts, "_PAUSE", 10)
+    tensorrt.synchronizes = True
+    for _ in range(40):
+        run(session, pictures(1, 32, 48))
+    assert cuda.calls.count("begin_capture") == 3 + (40 - 4) // 11 and caplog.text.count("no CUDA graph for") == 1
+    tensorrt.synchronizes = False
+    for seed in range(12):
+        images = pictures(1, 32, 48, seed=seed)
+        assert np.array_equal(run(session, images), 255 - images)
+    assert cuda.calls.count("launch") > 0 and session.graph_error is None
+
+
 # The GPU's memory.
+
+
+def test_memory_is_what_pictures_need_and_not_the_profiles_largest(session: TensorRTSession, cuda: FakeCuda) -> None:
+    session._plan.pool._limit = 1  # pyright: ignore[reportPrivateUsage]
+    for shape in ((1, 16, 16), (1, 16, 32), (1, 16, 16)):
+        for seed in range(4):
+            images = pictures(*shape, seed=seed)
+            assert np.array_equal(run(session, images), 255 - images)
+    assert cuda.held() == 4 * 16 * 32 * 3 < np.prod(LARGEST)
+    assert cuda.leaks()["graphs"] == 1
 
 
 def test_pointers_are_handed_over_without_a_copy_or_a_wait(session: TensorRTSession, cuda: FakeCuda) -> None:
@@ -381,19 +410,20 @@ def test_the_default_stream_waits_for_what_a_failed_run_left(
         cuda.synchronize(0)
 
 
-def test_on_the_default_stream_work_lies_between_what_was_there_and_what_comes(
-    session: TensorRTSession, cuda: FakeCuda
+@pytest.mark.parametrize("stream", [0, 1, 2])
+def test_on_a_default_stream_work_lies_between_what_was_there_and_what_comes(
+    session: TensorRTSession, cuda: FakeCuda, stream: int
 ) -> None:
-    """Though it runs on another: see the fake's `execute_async_v3`."""
+    """Though it runs on another: see the fake's `execute_async_v3`. 2 is the one that each thread has of its own."""
     images, out, copy = (blank(1, 32, 48) for _ in range(3))
     for seed in range(4):
         picture = pictures(1, 32, 48, seed=seed)
-        cuda.enqueue(0, partial(np.copyto, images, picture))
-        session.run_device(on_device(images), on_device(out), 0)
-        cuda.enqueue(0, partial(np.copyto, copy, out))
-        cuda.enqueue(0, partial(out.fill, 0))
+        cuda.enqueue(stream, partial(np.copyto, images, picture))
+        session.run_device(on_device(images), on_device(out), stream)
+        cuda.enqueue(stream, partial(np.copyto, copy, out))
+        cuda.enqueue(stream, partial(out.fill, 0))
         with cuda.using(1):
-            cuda.synchronize(0)
+            cuda.synchronize(stream)
         assert np.array_equal(copy, 255 - picture)
     assert cuda.calls.count("launch") == 2
 
@@ -411,6 +441,23 @@ def test_a_new_shape_waits_for_the_replay_of_the_old_one(session: TensorRTSessio
     with cuda.using(1):
         cuda.synchronize(0)
     assert np.array_equal(out, 255 - images) and np.array_equal(result, 255 - other)
+
+
+def test_a_new_shape_waits_for_a_run_on_another_stream(session: TensorRTSession, cuda: FakeCuda) -> None:
+    """Also where nothing is replayed: that TensorRT orders the two by itself is written nowhere."""
+    session._plan.pool._limit = 1  # pyright: ignore[reportPrivateUsage]
+    shapes = [(1, 32, 48), (1, 48, 32)]
+    inputs, outputs = [pictures(*shape) for shape in shapes], [blank(*shape) for shape in shapes]
+    with cuda.using(1):
+        streams = [cuda.create_stream() for _ in shapes]
+    for images, out, stream in zip(inputs, outputs, streams, strict=True):
+        session.run_device(on_device(images), on_device(out), stream)
+    assert cuda.calls.count("synchronize_event") == 1
+    with cuda.using(1):
+        for stream in reversed(streams):
+            cuda.synchronize(stream)
+            cuda.destroy_stream(stream)
+    assert all(np.array_equal(out, 255 - images) for images, out in zip(inputs, outputs, strict=True))
 
 
 def test_a_graph_is_dropped_without_a_wait(session: TensorRTSession, cuda: FakeCuda) -> None:
@@ -803,11 +850,61 @@ def test_a_run_over_which_the_gpu_is_lost_says_so(
 
 
 def test_staging_without_memory_is_an_error(session: TensorRTSession, cuda: FakeCuda) -> None:
-    cuda.capacity = int(np.prod(LARGEST))
+    cuda.capacity = 32 * 32 * 3
     with pytest.raises(BackendError, match="OUT_OF_MEMORY"):
         run(session, pictures(1, 32, 32))
     cuda.capacity = None
     images = pictures(1, 32, 32)
+    assert np.array_equal(run(session, images), 255 - images)
+
+
+def test_without_a_gpu_nothing_is_deserialised(
+    tmp_path: Path, cuda: FakeCuda, tensorrt: FakeTensorRT, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CUDA comes first: TensorRT's lean runtime ends the process where there is no device, instead of an error."""
+
+    def no_device() -> None:
+        raise BackendUnavailableError("the NVIDIA driver doesn't start (cuInit: CUDA_ERROR_NO_DEVICE)")
+
+    cuda.devices = 0
+    monkeypatch.setattr(trt, "open_cuda", no_device)
+    with pytest.raises(BackendUnavailableError, match="NO_DEVICE"):
+        open_plan(write_plan(tmp_path), "tensorrt", 0)
+    assert tensorrt.deserialised == [] and tensorrt.loggers == []
+
+
+@pytest.mark.parametrize(("built_on", "warned"), [("Fake GPU", False), ("Another GPU", True), (None, False)])
+def test_a_plan_tuned_for_another_card_is_taken_with_a_warning(
+    tmp_path: Path, cuda: FakeCuda, tensorrt: FakeTensorRT, caplog: pytest.LogCaptureFixture, built_on: str, warned: bool
+) -> None:
+    open_plan(write_plan(tmp_path, gpu=built_on), "tensorrt", 0, cuda).close()
+    assert ("built on another GPU, Another GPU, and may be slow on this one, Fake GPU" in caplog.text) == warned
+    assert ("retinexrt build double" in caplog.text) == warned
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_in_a_forked_child_a_session_says_so_and_nothing_ends(
+    session: TensorRTSession, cuda: FakeCuda, tensorrt: FakeTensorRT, tmp_path: Path
+) -> None:
+    """TensorRT's destructors call CUDA, which in a child hangs or crashes."""
+    images = pictures(1, 32, 32)
+    run(session, images)
+    assert session.gpu is not None
+    result = result_memory.allocate((1, 16, 16, 3), session.gpu, 0)
+    forgotten = open_plan(write_plan(tmp_path), "tensorrt", 0, cuda)
+
+    def child() -> Iterator[object]:
+        nonlocal forgotten, result
+        for call in (lambda: run(session, images), lambda: session.run_device(on_device(images), on_device(images), 0)):
+            with pytest.raises(InputError, match="opened in another process"):
+                call()
+        before = list(cuda.calls)
+        session.close()
+        del forgotten, result
+        gc.collect()
+        yield tensorrt.ended == [] and cuda.calls == before
+
+    assert forked(child)
     assert np.array_equal(run(session, images), 255 - images)
 
 
@@ -862,6 +959,25 @@ def test_rtx_kernels_are_kept_beside_the_plan(tmp_path: Path, cuda: FakeCuda, rt
     assert rtx.runtime_caches[1] is not rtx.runtime_caches[0]
 
 
+def settle(session: TensorRTSession) -> None:
+    """Wait until kernels that are being saved are saved."""
+    if (saving := session._plan._saving) is not None:  # pyright: ignore[reportPrivateUsage]
+        saving.join(60)
+
+
+def test_no_run_waits_until_kernels_are_saved(tmp_path: Path, cuda: FakeCuda, rtx: FakeTensorRT) -> None:
+    plan, may_end = rtx_plan(tmp_path), threading.Event()
+    rtx.serialising = partial(may_end.wait, 60)
+    session = open_plan(plan, "tensorrt_rtx", 0, cuda)
+    for seed in range(3):
+        images = pictures(1, 32, 32, seed=seed)
+        assert np.array_equal(run(session, images), 255 - images)
+    assert not kept(plan).is_file()
+    may_end.set()
+    session.close()
+    assert kept(plan).is_file()
+
+
 def test_cards_and_versions_keep_kernels_apart() -> None:
     plan, gpu = Path("pdn_fp16.plan"), FakeCuda().properties(0)
     names = [kernel_cache.cache_path(plan, card, version).name for card, version in (
@@ -877,16 +993,20 @@ def test_rtx_kernels_are_kept_after_the_first_run_of_a_shape_and_when_more_are_c
     plan = rtx_plan(tmp_path)
     with open_closed(open_plan(plan, "tensorrt_rtx", 0, cuda)) as session:
         run(session, pictures(1, 32, 32))
+        settle(session)
         assert kept(plan).read_bytes().endswith(b"kernels for this GPU")
         rtx.kernels = b"better kernels"
         for _ in range(28):
             run(session, pictures(1, 32, 32))
+        settle(session)
         assert kept(plan).read_bytes().endswith(b"kernels for this GPU")
         run(session, pictures(1, 32, 32))
+        settle(session)
         assert kept(plan).read_bytes().endswith(b"better kernels")
         rtx.kernels = b"kernels for one more shape"
         images, out = pictures(1, 32, 48), blank(1, 32, 48)
         session.run_device(on_device(images), on_device(out), 0)
+        settle(session)
         assert kept(plan).read_bytes().endswith(b"kernels for one more shape")
 
 
@@ -897,10 +1017,12 @@ def test_rtx_kernels_are_kept_at_the_end_and_after_many_runs(
     plan = rtx_plan(tmp_path)
     session = open_plan(plan, "tensorrt_rtx", 0, cuda)
     for number in range(runs):
+        settle(session)
         if number == runs - 1:
             rtx.kernels = b"the last kernels"
             assert not kept(plan).is_file() or kept(plan).read_bytes().endswith(b"kernels for this GPU")
         run(session, pictures(1, 32, 32))
+    settle(session)
     assert kept(plan).read_bytes().endswith(b"the last kernels") == (runs == 300)
     session.close()
     assert kept(plan).read_bytes().endswith(b"the last kernels")
