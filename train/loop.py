@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from train import objectives
 from train.batches import Batches, Cut
@@ -159,7 +160,12 @@ class Trainer:
             compute_blocks(network, self._stage.blocks)
         self._parameters = select_parameters(self.network, self._stage)
         # The learning rate is set before each step.
-        self._optimiser = torch.optim.Adam(self._parameters, betas=self.recipe.betas, weight_decay=self.recipe.weight_decay)
+        self._optimiser = torch.optim.Adam(
+            self._parameters,
+            betas=self.recipe.betas,
+            weight_decay=self.recipe.weight_decay,
+            fused=self.device.type == "cuda" or None,
+        )
         self._stage_step = self.step
         return True
 
@@ -196,11 +202,11 @@ class Trainer:
     def _update_average(self) -> None:
         decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
         ours, theirs = self.average.state_dict(), self.network.state_dict()
-        for name, value in theirs.items():
-            if value.is_floating_point():
-                ours[name].lerp_(value, 1 - decay)
-            else:
-                ours[name].copy_(value)
+        moving = [name for name, value in theirs.items() if value.is_floating_point()]
+        # All at once: on a GPU hundreds of small launches would cost more than the work.
+        get_ema_multi_avg_fn(decay)([ours[name] for name in moving], [theirs[name] for name in moving], None)
+        for name in theirs.keys() - set(moving):
+            ours[name].copy_(theirs[name])
 
     # -- validation and files ---------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.harness.contenders import Contender
-from benchmarks.harness.record import ROOT
+from benchmarks.harness.record import ROOT, gpu_in_use
 
 _MEGABYTE = 2**20
 
@@ -58,13 +58,20 @@ def peak_host() -> float | None:
     return next(float(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM"))
 
 
-def _used_gpu() -> float | None:
-    query = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
+def used_gpu(uuid: str) -> float | None:
+    """Megabytes that this process uses of a GPU; where the driver lists no processes, as in containers, all that is in use."""
     try:
-        answer = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True).stdout
-        return float(answer.splitlines()[0])
+        mine = [row for row in _ask("--query-compute-apps=gpu_uuid,pid,used_memory") if row[:2] == [uuid, str(os.getpid())]]
+        rows = mine or [row for row in _ask("--query-gpu=uuid,memory.used") if row[0] == uuid]
+        return float(rows[0][-1])
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):
         return None
+
+
+def _ask(query: str) -> list[list[str]]:
+    words = ["nvidia-smi", query, "--format=csv,noheader,nounits"]
+    answer = subprocess.run(words, capture_output=True, text=True, timeout=30, check=True).stdout
+    return [[cell.strip() for cell in line.split(",")] for line in answer.splitlines() if line.strip()]
 
 
 def main() -> int:
@@ -72,11 +79,12 @@ def main() -> int:
     from benchmarks.harness.contenders import open_contender
 
     request = json.loads(sys.argv[1])
-    before = _used_gpu()
+    uuid = gpu_in_use()
+    before = used_gpu(uuid)
     opened = open_contender(Contender(**request["contender"]))
     for _ in range(request["runs"]):
         opened.run()
-    after, host = _used_gpu(), peak_host()
+    after, host = used_gpu(uuid), peak_host()
     opened.close()
     gpu = None
     if opened.device.startswith("cuda") and before is not None and after is not None:

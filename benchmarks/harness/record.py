@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from runtime.backends import BACKENDS
-from runtime.errors import ArtifactError, OutputError
+from runtime.cuda import open_cuda
+from runtime.errors import ArtifactError, BackendError, OutputError
 from runtime.files import as_typed, write_atomically
 
 #: Raised whenever a reader of the old schema would misread a new record.
@@ -33,7 +34,8 @@ RESULTS = (ROOT / "benchmarks" if (ROOT / "pyproject.toml").exists() else Path.c
 
 #: Packages whose version can change a figure.
 _PACKAGES = (
-    *("retinexrt", "numpy", "opencv-python", "torch", "onnx", "polygraphy", "cuda-python", "pycuda", "scikit-image"),
+    *("retinexrt", "numpy", "opencv-python", "opencv-python-headless", "torch", "onnx", "polygraphy", "scikit-image"),
+    *("cuda-python", "cuda-bindings", "pycuda", "tensorrt-cu13", "tensorrt-cu12", "nvidia-cudnn-cu13", "nvidia-cudnn-cu12"),
     *sorted({package for backend in BACKENDS for package in backend.packages}),
 )
 #: CPU features that decide how fast a convolution can be.
@@ -122,7 +124,7 @@ def environment() -> Environment:
         python=platform.python_version(),
         packages={name: found for name in _PACKAGES if (found := _version(name))},
         load=load(),
-        gpus=gpus(),
+        gpus=gpus(gpu_in_use()),
     )
 
 
@@ -256,12 +258,22 @@ def _memory_gb() -> float | None:
         return None
 
 
-def gpus() -> tuple[Gpu, ...]:
-    """Each GPU as nvidia-smi describes it now; empty where there is none."""
-    query = ["nvidia-smi", f"--query-gpu={','.join(_GPU_FIELDS.values())}", "--format=csv,noheader"]
+def gpus(first: str = "") -> tuple[Gpu, ...]:
+    """Each GPU as nvidia-smi describes it now, the one with the UUID `first` at the head; empty where there is none."""
+    # The UUID, which names one machine, stays out of what is found.
+    query = ["nvidia-smi", f"--query-gpu={','.join(_GPU_FIELDS.values())},uuid", "--format=csv,noheader"]
     try:
         answer = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return ()
     rows = [[cell.strip() for cell in line.split(",")] for line in answer.splitlines() if line.strip()]
-    return tuple(Gpu(**dict(zip(_GPU_FIELDS, row, strict=True))) for row in rows if len(row) == len(_GPU_FIELDS))
+    whole = sorted((row for row in rows if len(row) == len(_GPU_FIELDS) + 1), key=lambda row: row[-1] != first)
+    return tuple(Gpu(**dict(zip(_GPU_FIELDS, row[:-1], strict=True))) for row in whole)
+
+
+def gpu_in_use() -> str:
+    """UUID of CUDA's device 0, which seldom is nvidia-smi's first (CUDA_VISIBLE_DEVICES, the fastest first); or empty."""
+    try:
+        return open_cuda().properties(0).uuid
+    except BackendError:
+        return ""

@@ -11,11 +11,17 @@ import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
+from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
 
 Bytes = NDArray[np.uint8]
+
+
+def uuid_text(data: bytes) -> str:
+    """The 16 bytes of a GPU's UUID as nvidia-smi writes them."""
+    return f"GPU-{UUID(bytes=data)}"
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,8 @@ class DeviceProperties:
     memory_bytes: int
     #: The newest CUDA version that the driver supports, e.g. "13.0".
     cuda: str
+    #: As nvidia-smi writes it, "GPU-1b2c...": its order of GPUs is another than CUDA's. Empty where the driver doesn't say.
+    uuid: str = ""
 
 
 class Cuda(Protocol):

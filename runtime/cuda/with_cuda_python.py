@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from runtime.cuda.failures import failure
-from runtime.cuda.protocol import Bytes, DeviceProperties
+from runtime.cuda.protocol import Bytes, DeviceProperties, uuid_text
 from runtime.errors import BackendError, BackendUnavailableError, InputError
 
 #: cuCtxPopCurrent and others report success as 0 in every version.
@@ -82,6 +82,7 @@ class CudaPython:
             sm=f"{int(major)}.{int(minor)}",
             memory_bytes=int(self._call("cuDeviceTotalMem", handle)),
             cuda=f"{version // 1000}.{version % 1000 // 10}",
+            uuid=uuid_text(bytes(self._call("cuDeviceGetUuid", handle).bytes)),
         )
 
     def _device(self, device: int) -> Any:

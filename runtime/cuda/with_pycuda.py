@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from runtime.cuda.failures import LOST, failure, lost
-from runtime.cuda.protocol import Bytes, DeviceProperties
+from runtime.cuda.protocol import Bytes, DeviceProperties, uuid_text
 from runtime.errors import BackendError, BackendUnavailableError, GpuMemoryError, InputError
 
 STREAM_NON_BLOCKING = 1
@@ -101,7 +101,14 @@ class PyCuda:
                 sm=f"{major}.{minor}",
                 memory_bytes=int(handle.total_memory()),
                 cuda=f"{version // 1000}.{version % 1000 // 10}",
+                uuid=self._uuid(device),
             )
+
+    def _uuid(self, device: int) -> str:
+        handle, found = ctypes.c_int(), (ctypes.c_ubyte * 16)()
+        self._call("cuDeviceGet", ctypes.byref(handle), ctypes.c_int(device))
+        self._call("cuDeviceGetUuid_v2", ctypes.byref(found), handle)
+        return uuid_text(bytes(found))
 
     def _device(self, device: int) -> Any:
         count = self.device_count()

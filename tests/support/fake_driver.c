@@ -48,6 +48,7 @@ Result cuDriverGetVersion(int *version) { *version = 13000; return OK; }
 Result cuDeviceGetCount(int *count) { *count = 1; return OK; }
 Result cuDeviceGet(int *device, int index) { if (index) return INVALID_VALUE; *device = 0; return OK; }
 Result cuDeviceGetName(char *name, int size, int device) { snprintf(name, size, "Fake Driver GPU"); return OK; }
+Result cuDeviceGetUuid_v2(unsigned char *uuid, int device) { for (int i = 0; i < 16; i++) uuid[i] = i; return OK; }
 Result cuDeviceTotalMem_v2(size_t *count, int device) { *count = (size_t)6 << 30; return OK; }
 Result cuDeviceComputeCapability(int *major, int *minor, int device) { *major = 8; *minor = 9; return OK; }
 Result cuDeviceGetAttribute(int *value, int attribute, int device) {

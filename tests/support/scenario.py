@@ -31,6 +31,7 @@ def devices(cuda: Cuda, name: str) -> None:
     properties = cuda.properties(0)
     assert (properties.name, properties.sm, properties.cuda) == ("Fake Driver GPU", "8.9", "13.0")
     assert properties.memory_bytes == 6 << 30
+    assert properties.uuid == "GPU-00010203-0405-0607-0809-0a0b0c0d0e0f"
     raises(InputError, "there is no GPU 1", cuda.properties, 1)
     raises(InputError, "there is no GPU -1", cuda.open_context, -1)
 

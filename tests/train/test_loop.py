@@ -155,6 +155,15 @@ def test_the_moving_average_is_a_moving_average(pairs_folder: Path, small_recipe
     assert torch.allclose(run.average.restore.bias, before + 0.1, atol=1e-6)
 
 
+def test_the_moving_average_is_moved_at_once(
+    pairs_folder: Path, small_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by one launch for each of hundreds of tensors."""
+    run = trainer(pairs_folder, small_recipe, tmp_path)
+    monkeypatch.setattr(torch.Tensor, "lerp_", lambda *_: pytest.fail("moved one by one"))
+    run._update_average()
+
+
 def test_learning_rates(small_recipe: Recipe) -> None:
     cosine = replace(small_recipe, warmup=0)
     assert schedule(cosine, 0.0, 0) == pytest.approx(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.harness import record
+from benchmarks.harness import memory, record
 from runtime.errors import ArtifactError, OutputError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -69,7 +70,7 @@ def test_the_environment_of_this_machine() -> None:
 
 
 def test_gpus_are_read_from_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
-    line = "NVIDIA X, 580.1, 8.9, 24000 MiB, 210 MHz, 2500 MHz, 405 MHz, 300.00 W, 41\n"
+    line = "NVIDIA X, 580.1, 8.9, 24000 MiB, 210 MHz, 2500 MHz, 405 MHz, 300.00 W, 41, GPU-1\n"
 
     def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
         return subprocess.CompletedProcess(command, 0, stdout=line)
@@ -77,6 +78,25 @@ def test_gpus_are_read_from_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess, "run", run)
     (gpu,) = record.environment().gpus
     assert (gpu.name, gpu.driver, gpu.sm, gpu.sm_clock) == ("NVIDIA X", "580.1", "8.9", "210 MHz")
+    line += line.replace("X", "Y").replace("GPU-1", "GPU-2")
+    monkeypatch.setattr(record, "gpu_in_use", lambda: "GPU-2")
+    machine = record.environment()
+    assert [gpu.name for gpu in machine.gpus] == ["NVIDIA Y", "NVIDIA X"], "the one in use comes first"
+    assert "GPU-2" not in record.to_text(_record(environment=machine))
+
+
+@pytest.mark.parametrize(
+    ("processes", "megabytes"), [("GPU-1, {0}, 90\nGPU-2, {0}, 300\nGPU-2, 9, 800\n", 300.0), ("", 1500.0)]
+)
+def test_memory_is_that_of_this_process_on_its_own_gpu(
+    processes: str, megabytes: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        listed = processes.format(os.getpid()) if "compute-apps" in command[1] else "GPU-1, 7\nGPU-2, 1500\n"
+        return subprocess.CompletedProcess(command, 0, stdout=listed)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    assert memory.used_gpu("GPU-2") == megabytes
 
 
 def test_tracked_records_hold_no_path_and_no_surprise() -> None:
