@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +16,8 @@ from torch import Tensor
 from train.darkening import darken
 from train.errors import DataError
 from train.pairs import PairStore, Picture
+
+T = TypeVar("T")
 
 #: Mean of LOL's bright training pictures, of 1.
 USUAL_MEAN = 0.46
@@ -66,16 +69,8 @@ class Batches:
     def iterate(self, start: int, ahead: int = 4) -> Generator[Batch, None, None]:
         """Yield the batches of the steps from `start` on, without end."""
         workers = 4 if self._device.type == "cuda" else 1
-        with ThreadPoolExecutor(workers, thread_name_prefix="batches") as pool:
-            waiting: deque[Future[_RawBatch]] = deque(pool.submit(self._compose, start + i) for i in range(ahead))
-            try:
-                for step in range(start + ahead, 1 << 62):
-                    raw = waiting.popleft().result()
-                    waiting.append(pool.submit(self._compose, step))
-                    yield self._to_device(raw)
-            finally:
-                for future in waiting:
-                    future.cancel()
+        for raw in compose_ahead(self._compose, start, workers, ahead):
+            yield self._to_device(raw)
 
     def batch(self, step: int) -> Batch:
         """The batch of one step."""
@@ -102,7 +97,7 @@ class Batches:
             crops = _flip(crops, random)
         gain = np.float32(np.exp(random.uniform(*np.log(self._cut.exposure))))
         level = (255 * USUAL_MEAN / max(float(high.mean()), 1.0)) ** self._cut.level if self._cut.level else 1.0
-        return _expose(crops[0], gain, random), crops[1], overview * gain, np.float32(level)
+        return expose(crops[0], gain, random), crops[1], overview * gain, np.float32(level)
 
     def _window(self, height: int, width: int, random: np.random.Generator, name: str) -> tuple[slice, slice]:
         if min(height, width) < self._cut.crop:
@@ -124,7 +119,21 @@ class Batches:
         )
 
 
-def _expose(picture: Picture, gain: np.float32, random: np.random.Generator) -> Picture:
+def compose_ahead(compose: Callable[[int], T], start: int, workers: int, ahead: int) -> Generator[T, None, None]:
+    """What `compose` makes of `start`, `start` + 1 and so on, made in threads a few steps ahead."""
+    with ThreadPoolExecutor(workers, thread_name_prefix="batches") as pool:
+        waiting: deque[Future[T]] = deque(pool.submit(compose, start + i) for i in range(ahead))
+        try:
+            for step in range(start + ahead, 1 << 62):
+                made = waiting.popleft().result()
+                waiting.append(pool.submit(compose, step))
+                yield made
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def expose(picture: Picture, gain: np.float32, random: np.random.Generator) -> Picture:
     """The picture at another exposure, in codes.
 
     A factor leaves gaps between codes, or merges them: a pattern that no photograph has, and from which a network can read

@@ -6,7 +6,7 @@ import hashlib
 import json
 import platform
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,15 @@ import torch
 
 from train.loop import Trainer
 from train.networks import weights
-from train.validation import validate
+from train.validation import validate, validate_nights
 
 #: The notice that goes with all weights trained on LOL.
 LOL_NOTICE = (
     "LOL (Wei et al., Deep Retinex Decomposition, BMVC 2018): published for research; the dataset carries no licence text."
+)
+PHOTOGRAPHS_NOTICE = (
+    "BSDS500 (Arbelaez et al., 2011) and a public sample of ImageNet (Deng et al., 2009), where the folder is the project's "
+    "own: published for research; without a licence text of their own."
 )
 VGG_NOTICE = "VGG-16 features: Simonyan and Zisserman, CC BY 4.0 (torchvision's weights)."
 
@@ -54,6 +58,7 @@ def write_card(trainer: Trainer, table: str, data: Path, command: str) -> Path:
             "folder": data.name,
             "training_pairs": len(trainer.train_store),
             "validation_pairs": len(trainer.val_store),
+            **_photographs(trainer),
             "licence": LOL_NOTICE if (data / "pairs.csv").is_file() or (data / "our485").is_dir() else "that of the data used",
         },
         "validation": _final_scores(trainer, path, keywords),
@@ -63,6 +68,17 @@ def write_card(trainer: Trainer, table: str, data: Path, command: str) -> Path:
     target = path.with_suffix(".json")
     weights.write_atomically(target, (json.dumps(card, indent=2) + "\n").encode())
     return target
+
+
+def _photographs(trainer: Trainer) -> dict[str, Any]:
+    """What a card says of the photographs that were darkened."""
+    if trainer.photographs is None or trainer.val_photographs is None:
+        return {}
+    return {
+        "photographs": len(trainer.photographs),
+        "photographs_kept_from_training": len(trainer.val_photographs),
+        "photographs_licence": PHOTOGRAPHS_NOTICE,
+    }
 
 
 def read_card(path: Path) -> dict[str, Any] | None:
@@ -98,4 +114,8 @@ def _final_scores(trainer: Trainer, path: Path, keywords: dict[str, Any]) -> dic
     network = weights.load(trainer.spec, path, **keywords).network.to(trainer.device)
     store = trainer.val_store
     scores = validate(network, store, range(len(store)), trainer.spec.multiple, trainer.device, nullcontext())
-    return {name: round(value, 4) for name, value in asdict(scores).items()}
+    if (photographs := trainer.val_photographs) is not None:
+        seen = range(0, len(photographs), 3)
+        nights, plain = validate_nights(network, photographs, seen, trainer.spec.multiple, trainer.device, nullcontext())
+        scores = replace(scores, nights=nights, plain=plain)
+    return {name: round(value, 4) for name, value in scores.values().items()}

@@ -14,7 +14,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,9 @@ from train.networks import NetworkSpec
 from train.networks.weights import write_atomically
 from train.pairs import Pair, PairStore
 from train.recipes import Recipe, Stage
+from train.scenes import SceneBatches, SceneCut
 from train.strips import write_strips
-from train.validation import Scores, validate
+from train.validation import Scores, validate, validate_nights
 
 CHECKPOINT = "checkpoint.pt"
 BEST = "best.pt"
@@ -69,11 +70,14 @@ class Trainer:
         out: Path,
         device: torch.device,
         limits: Limits,
+        photographs: tuple[list[Pair], list[Pair]] | None = None,
     ) -> None:
+        """`photographs`: those to darken in training, and those kept from it, for recipes of scenes."""
         self.spec, self.recipe, self.out, self.device, self.limits = spec, recipe, out, device, limits
         self.network = network.to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.average = copy.deepcopy(self.network).eval()
         self.train_store, self.val_store = PairStore(train), PairStore(val)
+        self.photographs, self.val_photographs = (None, None) if photographs is None else map(PairStore, photographs)
         self.step = 0
         self.seconds = 0.0
         self.best: Scores | None = None
@@ -169,8 +173,11 @@ class Trainer:
         self._stage_step = self.step
         return True
 
-    def _batches(self) -> Batches:
+    def _batches(self) -> Batches | SceneBatches:
         recipe = self.recipe.of(self._stage)
+        if self._stage.data == "scenes":
+            scenes = SceneCut(recipe.batch, recipe.photographs, recipe.crop, recipe.exposure)
+            return SceneBatches(self.train_store, self.photographs, scenes, recipe.seed, self.device)
         cut = Cut(recipe.batch, recipe.crop, recipe.zoom, recipe.exposure, recipe.flips, recipe.level)
         store = self.train_store
         if self._stage.data == "synthetic":
@@ -220,7 +227,7 @@ class Trainer:
         began = time.monotonic()
         scores = self._score(self.average, indices)
         self.seconds_per_picture = (time.monotonic() - began) / scores.pictures
-        records.validation(self.step, self.seconds, asdict(scores))
+        records.validation(self.step, self.seconds, scores.values())
         write_strips(self.average, self.val_store, self.spec, self.device, self.out / f"strips_{self.step:07d}.png")
         if self.best is not None and self.best.pictures != scores.pictures:
             self.best = self._score(self.best_network(), indices)
@@ -230,12 +237,19 @@ class Trainer:
             self._write(BEST, {"network": self.spec.name, "step": self.step, "state": self.average.state_dict()})
         say(
             f"step {self.step}  {self.seconds / 60:.1f} min  val PSNR {scores.psnr:.2f} dB  SSIM {scores.ssim:.4f}"
-            f"  equal means {scores.psnr_equal_mean:.2f} dB  ({scores.pictures} pictures){'  best' if better else ''}"
+            f"  equal means {scores.psnr_equal_mean:.2f} dB  ({scores.pictures} pictures)"
+            f"{'' if scores.nights is None else f'  nights {scores.nights:.2f} dB  plain {scores.plain:.2f} dB'}"
+            f"{'  best' if better else ''}"
         )
 
     def _score(self, network: nn.Module, indices: range) -> Scores:
         context = self.autocast() if self.device.type == "cpu" else nullcontext()  # Where FP32 is cheap, it is exact.
-        return validate(network, self.val_store, indices, self.spec.multiple, self.device, context)
+        scores = validate(network, self.val_store, indices, self.spec.multiple, self.device, context)
+        if self.val_photographs is None:
+            return scores
+        seen = range(0, len(self.val_photographs), 3 * indices.step)
+        nights, plain = validate_nights(network, self.val_photographs, seen, self.spec.multiple, self.device, context)
+        return replace(scores, nights=nights, plain=plain)
 
     def best_network(self) -> nn.Module:
         """The moving average as it was at the best validation; as it is now, if there was none."""

@@ -29,6 +29,11 @@ def mean_colour(x: Tensor, y: Tensor) -> Tensor:
     return F.l1_loss(x.mean(dim=(2, 3)), y.mean(dim=(2, 3)))
 
 
+def chroma(x: Tensor, y: Tensor) -> Tensor:
+    """Mean absolute difference of R - G and B - G, the colours without their brightness."""
+    return l1(x[:, ::2] - x[:, 1:2], y[:, ::2] - y[:, 1:2])
+
+
 def summed_l2(x: Tensor, y: Tensor) -> Tensor:
     """Squared differences summed over a picture, averaged over the batch (DSN, equations 12 to 14)."""
     return (x - y).square().sum(dim=(1, 2, 3)).mean()

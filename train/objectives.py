@@ -17,11 +17,13 @@ from torch import Tensor, nn
 from train import features, losses
 from train.batches import Batch
 from train.errors import RecipeError
+from train.networks.overview import enlarge_part
+from train.scenes import SIDE, Group
 
 Terms = Mapping[str, Callable[[], Tensor]]
 Autocast = Callable[[], AbstractContextManager[Any]]
 #: Takes the network, a batch and the context in which convolutions run; returns the terms, each computed when called.
-Objective = Callable[[Any, Batch, Autocast], Terms]
+Objective = Callable[[Any, Any, Autocast], Terms]
 
 
 def weighted(terms: Terms, weights: Mapping[str, float], where: str) -> tuple[Tensor, dict[str, Tensor]]:
@@ -133,6 +135,44 @@ def _sri_synthetic(network: Any, batch: Batch, autocast: Autocast) -> Terms:
     return {"illumination": lambda: losses.l2(illumination.float(), depth)}
 
 
+def _dawn(network: Any, batch: tuple[Group, ...], autocast: Autocast) -> Terms:
+    """The light is judged on whole overviews, the result on crops, each group of scenes weighing by its number."""
+    parts = [_dawn_group(network, group, autocast) for group in batch]
+    counts = [len(group.corners) for group in batch]
+
+    def mean(name: str) -> Callable[[], Tensor]:
+        return lambda: (
+            torch.stack([part[name]() * count for part, count in zip(parts, counts, strict=True)]).sum() / sum(counts)
+        )
+
+    return {name: mean(name) for name in parts[0]}
+
+
+def _dawn_group(network: Any, group: Group, autocast: Autocast) -> Terms:
+    side = group.low.shape[2] // SIDE
+    with autocast():
+        light = network.decide(group.dark_overview)
+    curve, context = (_crops(each.float(), group.corners, side) for each in light)
+    logarithm, reflectance = network.brighten(group.low, enlarge_part(curve, SIDE))
+    with autocast():
+        enhanced = network.clean(logarithm, reflectance, enlarge_part(context, SIDE // network.cell))
+    seen = network.brighten(group.dark_overview, light.curve[:, :, 1:-1, 1:-1])[1]
+    return {
+        **_picture_terms(enhanced.float(), group.high),
+        "chroma": lambda: losses.chroma(enhanced.float(), group.high),
+        "reflectance": lambda: losses.l1(reflectance, group.high),
+        "overview": lambda: losses.l1(seen, group.bright_overview),
+        "overview_mean": lambda: losses.mean_colour(seen, group.bright_overview),
+        "overview_structure": lambda: losses.structure(seen, group.bright_overview),
+        "overview_chroma": lambda: losses.chroma(seen, group.bright_overview),
+    }
+
+
+def _crops(grid: Tensor, corners: tuple[tuple[int, int], ...], side: int) -> Tensor:
+    """The part of each crop in a map with a frame of one point, with such a frame of its own."""
+    return torch.stack([one[:, y : y + side + 2, x : x + side + 2] for one, (y, x) in zip(grid, corners, strict=True)])
+
+
 def smooth_maps(like: Tensor) -> Tensor:
     """One random smooth map per picture, N x 3 x H x W with equal channels, values in [0.02, 1]."""
     coarse = torch.rand(like.shape[0], 1, 4, 4, device=like.device) * torch.rand(like.shape[0], 1, 1, 1, device=like.device)
@@ -233,6 +273,7 @@ OBJECTIVES: dict[str, Objective] = {
     "blnet-enhancement": _blnet_enhancement,
     "blnet-joint": _blnet_joint,
     "dsn": _dsn,
+    "dawn": _dawn,
     "sri": _sri,
     "sri-synthetic": _sri_synthetic,
 }

@@ -62,6 +62,14 @@ def find_pairs(folder: Path, split: Split) -> list[Pair]:
     return pairs
 
 
+def find_photographs(folder: Path, split: Split) -> list[Pair]:
+    """List the photographs of a folder that are darkened for training, or every tenth, which is kept from it."""
+    every = [Pair(None, path) for path in pictures_in(folder)]
+    if len(every) < 10:
+        raise DataError(f"{folder} holds {len(every)} photographs, expected at least 10")
+    return [pair for index, pair in enumerate(every) if (index % 10 == 0) == (split == "val")]
+
+
 def pictures_in(folder: Path) -> list[Path]:
     """The picture files directly in a folder, by name (numbers in numerical order)."""
     if not folder.is_dir():

@@ -26,9 +26,11 @@ class Stage:
     #: Shell patterns of parameter names; everything else stays as it is.
     train: tuple[str, ...] = ("*",)
     #: "pairs": the data folder's; "synthetic": dark pictures made from its bright ones.
-    data: Literal["pairs", "synthetic"] = "pairs"
+    #: "scenes": whole pairs and darkened photographs, with a crop of each (`train.scenes`).
+    data: Literal["pairs", "synthetic", "scenes"] = "pairs"
     #: What differs from the recipe in this stage.
     batch: int | None = None
+    photographs: int | None = None
     crop: int | None = None
     zoom: tuple[float, float] | None = None
     learning_rate: float | None = None
@@ -45,6 +47,8 @@ class Recipe:
     batch: int
     crop: int
     learning_rate: float
+    #: Photographs in a batch of scenes, beside its `batch` of pairs.
+    photographs: int = 0
     #: Keywords of the network's build function.
     build: Mapping[str, Any] = field(default_factory=dict[str, Any])
     zoom: tuple[float, float] = (1.0, 1.0)
@@ -83,7 +87,7 @@ class Recipe:
 
     def of(self, stage: Stage) -> Recipe:
         """The recipe as it is in one of its stages."""
-        own = {name: getattr(stage, name) for name in ("batch", "crop", "zoom", "learning_rate")}
+        own = {name: getattr(stage, name) for name in ("batch", "photographs", "crop", "zoom", "learning_rate")}
         return replace(self, **{name: value for name, value in own.items() if value is not None})
 
     def says(self, document: Mapping[str, Any]) -> bool:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from train.loop import Trainer
     from train.networks import NetworkSpec
+    from train.pairs import Pair
     from train.recipes import Recipe
 
 
@@ -33,6 +34,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="train.py", description="Train a network on pairs of dark and bright pictures.")
     parser.add_argument("name", help="network, e.g. pdn (an unknown name lists them all)")
     parser.add_argument("--data", type=Path, help="folder of pairs or of normal photographs; default: $RETINEXRT_DATA/LOL")
+    parser.add_argument(
+        "--photographs", type=Path, help="well-lit photographs to darken, where the recipe does; default: $RETINEXRT_DATA/clean"
+    )
     parser.add_argument("--recipe", type=Path, help="TOML file; default: train/recipes/NAME.toml")
     parser.add_argument("--table", default="best", help="recipe within the file: best (default) or paper")
     parser.add_argument("--out", type=Path, help="folder of the run; default: runs/NAME")
@@ -90,7 +94,10 @@ def train(options: argparse.Namespace, command: str, started: float) -> None:
     if options.init is not None:
         print(f"started from {start_from(network, spec, options.init)}")
     limits = Limits(options.minutes, options.fit_minutes, options.validate_minutes, options.validate_nth, started)
-    trainer = Trainer(spec, network, recipe, find_pairs(data, "train"), find_pairs(data, "val"), out, device, limits)
+    photographs = choose_photographs(recipe, options.photographs)
+    trainer = Trainer(
+        spec, network, recipe, find_pairs(data, "train"), find_pairs(data, "val"), out, device, limits, photographs
+    )
     if options.init is not None:
         trainer.started_from, trainer.earlier = options.init.name, read_card(options.init)
     if options.resume and (out / CHECKPOINT).is_file():
@@ -153,6 +160,18 @@ def choose_data(folder: Path | None) -> Path:
     if not root:
         raise DataError("no data: pass --data FOLDER or set RETINEXRT_DATA")
     return Path(root) / "LOL"
+
+
+def choose_photographs(recipe: Recipe, folder: Path | None) -> tuple[list[Pair], list[Pair]] | None:
+    """The photographs to darken and those kept from training, where a recipe has any."""
+    if not any(recipe.of(stage).photographs for stage in recipe.stages):
+        return None
+    from train.pairs import find_photographs
+
+    if folder is None and not (root := os.environ.get("RETINEXRT_DATA")):
+        raise DataError("no photographs: pass --photographs FOLDER or set RETINEXRT_DATA")
+    folder = folder or Path(root) / "clean"
+    return find_photographs(folder, "train"), find_photographs(folder, "val")
 
 
 def choose_device(name: str | None, threads: int | None) -> torch.device:

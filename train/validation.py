@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from train.darkening import darken
+from train.nights import darken_plainly
 from train.pairs import PairStore, Picture
 
 
@@ -26,11 +27,18 @@ class Scores:
     #: PSNR after the output's mean level is multiplied to the truth's: what is left besides overall brightness.
     psnr_equal_mean: float
     pictures: int
+    #: PSNR of photographs that were darkened, and of photographs that need nothing; None: not looked at.
+    nights: float | None = None
+    plain: float | None = None
+
+    def values(self) -> dict[str, float]:
+        """What was looked at, by name."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
     @property
     def quality(self) -> float:
         """What the best network is chosen by: 0.01 of SSIM counts as much as 0.1 dB."""
-        return self.psnr + 10 * self.ssim
+        return self.psnr + 10 * self.ssim + (self.nights or 0.0)
 
 
 def to_tensor(image: Picture, device: torch.device) -> Tensor:
@@ -70,6 +78,29 @@ def validate(
             results.append(score(output, to_tensor(high, device)))
     psnr, similarity, levelled = np.mean(results, axis=0).tolist()
     return Scores(psnr, similarity, levelled, len(results))
+
+
+def validate_nights(
+    network: nn.Module,
+    store: PairStore,
+    indices: Iterable[int],
+    multiple: int,
+    device: torch.device,
+    autocast: AbstractContextManager[Any],
+) -> tuple[float, float]:
+    """Mean PSNR of photographs darkened to 0.02, 0.08 and 0.25 of their light, and of the photographs as they are."""
+    dark: list[float] = []
+    plain: list[float] = []
+    with torch.inference_mode():
+        for index in indices:
+            truth = store[index][1]
+            for factor, read, shot in ((0.02, 5e-4, 5e-5), (0.08, 1e-3, 2e-4), (0.25, 2e-3, 5e-4), (1.0, 0.0, 0.0)):
+                random = np.random.default_rng([2, index])
+                low = truth if factor == 1.0 else darken_plainly(truth, factor, read, shot, random)
+                with autocast:
+                    output = run_padded(network, to_tensor(low, device), multiple)
+                (plain if factor == 1.0 else dark).append(_psnr(output, to_tensor(truth, device)))
+    return float(np.mean(dark)), float(np.mean(plain))
 
 
 def validation_pair(store: PairStore, index: int) -> tuple[Picture, Picture]:

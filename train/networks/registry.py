@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 #: name -> "module:attribute" of its NetworkSpec. A new network is one file and one line here.
 NETWORKS: dict[str, str] = {
+    "dawn": "train.networks.dawn:SPEC",
     "pdn": "train.networks.pdn:SPEC",
     "pdn-global": "train.networks.pdn_global:SPEC",
     "pdn-fast": "train.networks.pdn_fast:SPEC",

@@ -1,0 +1,244 @@
+"""Dawn: illumination from an overview of the whole picture, noise from the pixels around. Our own network.
+
+A dark picture is brightened in two Retinex steps, both at full resolution: it is divided by an illumination clamped to
+[1/255, 1], and noise is subtracted from the quotient.
+
+- The illumination is decided on the overview: the picture averaged over squares of pixels, whose side follows the
+  picture's size so that the overview has about 100 x 150 points whatever the picture's. So a picture gets the same light
+  at 0.2 and at 100 megapixels. A U-Net gives each point a slope and, for each channel, an offset; both are enlarged
+  bilinearly. The logarithm of the illumination is slope x guide + offset, where the guide is the logarithm of the pixel's
+  own luma. Where the slope is 0 the illumination is smooth; where it is 1 it follows the picture, edges and all; a slope
+  of 0.55 everywhere is a gamma curve.
+- The noise is estimated in cells of 2 x 2 pixels, by a second U-Net that sees the quotient, the illumination, which says
+  how much the noise was amplified, and some features of the first. It looks at a bounded neighbourhood (`HALO`).
+
+What lies between the two, `Light`, is all that a part of a picture needs to know of the rest.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from runtime.artifact.contract import Division, NoiseSubtraction
+from train.networks.overview import enlarge, frame, overview
+from train.networks.registry import NetworkSpec, PaperFigures
+from train.networks.retinex import Clamp, Divide, Subtract
+
+#: Side of a cell of the noise U-Net, in pixels, and of the squares that a picture's sides must be multiples of.
+CELL, MULTIPLE = 2, 8
+#: Pixels of context that the noise stage looks at, to each side.
+HALO = 88
+#: Channels of the light: one slope and three offsets; and what else the noise stage is told of the overview.
+CURVE, CONTEXT = 4, 8
+#: The mean level at which the illumination U-Net sees every picture, and the level it is brought to before training.
+SEEN, BRIGHT = 0.06, 0.46
+#: Added to a luma before its logarithm, two codes; and to a mean.
+SOFT, DARKEST = 1 / 128, 1 / 1024
+LUMA = (0.299, 0.587, 0.114)
+
+
+class Light(NamedTuple):
+    """What the overview decided, a point for each square of pixels, with a frame of one point that repeats the edge.
+
+    N x 4 x (h + 2) x (w + 2) and N x 8 x (h + 2) x (w + 2).
+    """
+
+    curve: Tensor
+    context: Tensor
+
+
+class Block(nn.Module):
+    """x + conv(act(conv(x))); an identity until it is trained."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(_conv(width, width), nn.LeakyReLU(0.1), _conv(width, width))
+        nn.init.zeros_(self.body[2].weight)  # pyright: ignore[reportArgumentType]
+        nn.init.zeros_(self.body[2].bias)  # pyright: ignore[reportArgumentType]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.body(x)
+
+
+class Modulate(nn.Module):
+    """Scale and shift each channel by what the map's own mean says; an identity until it is trained."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.decide = nn.Sequential(nn.Conv2d(width, width, 1), nn.LeakyReLU(0.1), nn.Conv2d(width, 2 * width, 1))
+        nn.init.zeros_(self.decide[2].weight)  # pyright: ignore[reportArgumentType]
+        nn.init.zeros_(self.decide[2].bias)  # pyright: ignore[reportArgumentType]
+
+    def forward(self, x: Tensor) -> Tensor:
+        scale, shift = self.decide(x.mean((2, 3), keepdim=True)).chunk(2, dim=1)
+        return x + (x * scale + shift)
+
+
+class UNet(nn.Module):
+    """Levels of `widths`, each half as large as the one above, with so many residual blocks; additive skips."""
+
+    def __init__(self, channels: int, widths: Sequence[int], blocks: Sequence[int], bottom: nn.Module) -> None:
+        super().__init__()
+        self.first = _conv(channels, widths[0])
+        self.encode = nn.ModuleList(nn.Sequential(*(Block(w) for _ in range(n))) for w, n in zip(widths, blocks, strict=True))
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 2, 2) for a, b in pairwise(widths))
+        self.bottom = bottom
+        self.up = nn.ModuleList(nn.Sequential(nn.Conv2d(b, 4 * a, 1), nn.PixelShuffle(2)) for a, b in pairwise(widths))
+        self.decode = nn.ModuleList(Block(w) for w in widths[:-1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.encode[0](self.first(x))
+        skips: list[Tensor] = []
+        for down, encode in zip(self.down, list(self.encode)[1:], strict=True):
+            skips.append(x)
+            x = encode(down(x))
+        x = self.bottom(x)
+        for up, decode, skip in reversed(list(zip(self.up, self.decode, skips, strict=True))):
+            x = decode(up(x) + skip)
+        return x
+
+
+class Normalise(nn.Module):
+    """The overview at a mean level of `SEEN`, its logarithm, and how bright it was: N x 7 x h x w."""
+
+    def forward(self, grid: Tensor) -> tuple[Tensor, Tensor]:
+        # Written without Div and Sub: in the graph, those divide by illuminations and remove noise.
+        level = torch.log(grid.mean((1, 2, 3), keepdim=True) + DARKEST)
+        seen = grid * (torch.exp(-level) * SEEN)
+        logs = torch.log(seen * (255.0 / 16.0) + 1.0 / 16.0) * (4.0 / math.log(256.0))
+        plane = (level * 0.5 + 1.0).expand(-1, -1, grid.shape[2], grid.shape[3])
+        return torch.cat([seen * 4.0, logs, plane], dim=1), level
+
+
+class Guide(nn.Module):
+    """The logarithm of each pixel's luma, N x 1 x H x W."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("luma", torch.tensor(LUMA).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return torch.log(F.conv2d(image, self.get_buffer("luma")) + SOFT)
+
+
+class Curve(nn.Module):
+    """Raw slope and offsets to those of the illumination's logarithm, about the picture's own level."""
+
+    def forward(self, raw: Tensor, level: Tensor) -> Tensor:
+        slope = torch.clamp(raw[:, :1] * 0.5 + 0.3, 0.0, 1.0)
+        # At the picture's mean level the illumination brings it to BRIGHT, whatever the slope, until it is trained.
+        anchor = torch.log(torch.exp(level) + SOFT)
+        offset = raw[:, 1:] + level + -slope * anchor + -math.log(BRIGHT)
+        return torch.cat([slope, offset], dim=1)
+
+
+class Illuminate(nn.Module):
+    """Slope x guide + offset is the illumination's logarithm: N x 3 x H x W."""
+
+    def forward(self, curve: Tensor, guide: Tensor) -> Tensor:
+        return curve[:, :1] * guide + curve[:, 1:]
+
+
+class Exponential(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.exp(x)
+
+
+class Dawn(nn.Module):
+    """N x 3 x H x W in [0, 1], H and W multiples of 8, to the same shape; the output is not clipped."""
+
+    #: Side of the noise stage's cells, in pixels.
+    cell = CELL
+
+    def __init__(
+        self,
+        light_widths: Sequence[int] = (24, 32, 48, 64, 96),
+        light_blocks: Sequence[int] = (1, 1, 1, 2, 2),
+        noise_widths: Sequence[int] = (24, 40, 64),
+        noise_blocks: Sequence[int] = (1, 2, 2),
+    ) -> None:
+        super().__init__()
+        self.normalise = Normalise()
+        self.light = UNet(7, light_widths, light_blocks, Modulate(light_widths[-1]))
+        self.light_tail = _conv(light_widths[0], CURVE)
+        self.context_tail = nn.Conv2d(light_widths[0], CONTEXT, 1)
+        self.curve = Curve()
+        self.guide = Guide()
+        self.illuminate = Illuminate()
+        self.exponential = Exponential()
+        self.clamp = Clamp()
+        self.divide = Divide()
+        self.noise = UNet(3 * CELL**2 + 3 + CONTEXT, noise_widths, noise_blocks, nn.Identity())
+        self.noise_tail = _conv(noise_widths[0], 3 * CELL**2)
+        self.to_pixels = nn.PixelShuffle(CELL)
+        self.to_cells = nn.PixelUnshuffle(CELL)
+        self.subtract = Subtract()
+        for tail in (self.light_tail, self.noise_tail):
+            nn.init.zeros_(tail.weight)
+            assert tail.bias is not None
+            nn.init.zeros_(tail.bias)
+
+    def forward(self, image: Tensor) -> Tensor:
+        grid, side = overview(image)
+        return self.enhance(image, self.decide(grid), side)
+
+    def decide(self, grid: Tensor) -> Light:
+        """The light of a whole picture, from its overview N x 3 x h x w of any size."""
+        seen, level = self.normalise(grid)
+        height, width = grid.shape[2:]
+        step = 2 ** len(self.light.down)
+        padded = F.pad(seen, (0, (step - width % step) % step, 0, (step - height % step) % step), mode="replicate")
+        features = self.light(padded)[:, :, :height, :width]
+        curve = self.curve(self.light_tail(features).float(), level)
+        return Light(frame(curve), frame(self.context_tail(features)))
+
+    def enhance(self, image: Tensor, light: Light, side: Tensor) -> Tensor:
+        """Brighten and clean a picture, or a part of one whose squares are those of `light`."""
+        logarithm, reflectance = self.brighten(image, enlarge(light.curve, side, image))
+        cells = enlarge(light.context, side, image, CELL)
+        return self.clean(logarithm, reflectance, cells)
+
+    def brighten(self, image: Tensor, curve: Tensor) -> tuple[Tensor, Tensor]:
+        """The illumination's logarithm and the picture divided by the illumination; `curve` has the picture's size."""
+        logarithm = self.illuminate(curve, self.guide(image))
+        return logarithm, self.divide(image, self.clamp(self.exponential(logarithm)))
+
+    def clean(self, logarithm: Tensor, reflectance: Tensor, context: Tensor) -> Tensor:
+        """The quotient without its noise; `context` is at the cells' resolution."""
+        amplified = F.avg_pool2d(logarithm, CELL) * 0.25
+        seen = torch.cat([self.to_cells(reflectance.clamp(0.0, 1.5)), amplified, context], dim=1)
+        return self.subtract(reflectance, self.to_pixels(self.noise_tail(self.noise(seen)).float()))
+
+    def illumination(self, image: Tensor) -> Tensor:
+        """The clamped illumination, N x 3 x H x W."""
+        grid, side = overview(image)
+        curve = enlarge(self.decide(grid).curve, side, image)
+        return self.clamp(self.exponential(self.illuminate(curve, self.guide(image))))
+
+
+def _conv(channels: int, width: int) -> nn.Conv2d:
+    return nn.Conv2d(channels, width, 3, padding=1)
+
+
+SPEC = NetworkSpec(
+    name="dawn",
+    title="Dawn: illumination from an overview, noise from the pixels around",
+    build=Dawn,
+    parameters=1_109_600,
+    paper=PaperFigures(source="ours"),
+    multiple=MULTIPLE,
+    halo=None,
+    islands=("normalise", "curve", "guide", "illuminate", "exponential", "clamp", "divide", "subtract"),
+    contract=(
+        Division(count=1),
+        NoiseSubtraction(count=1),
+    ),
+    weights="dawn",
+)
