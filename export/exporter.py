@@ -93,6 +93,7 @@ def _module(network: nn.Module, spec: NetworkSpec, options: Options) -> nn.Modul
 def _export_graph(module: nn.Module, spec: NetworkSpec, options: Options) -> onnx.ModelProto:
     import torch
 
+    from export.operators import translations
     from export.tidy import tidy
 
     # A batch of two, so that the exporter does not take the batch for a constant; sizes that no test uses.
@@ -121,6 +122,7 @@ def _export_graph(module: nn.Module, spec: NetworkSpec, options: Options) -> onn
             external_data=False,
             dynamic_shapes=(shapes,),
             verbose=False,
+            custom_translation_table=dict(translations()),
         )
     assert program is not None
     return tidy(program.model_proto)

@@ -195,7 +195,9 @@ class Trainer:
         self._scaler.scale(loss).backward()
         if self.recipe.clip_norm is not None:
             self._scaler.unscale_(self._optimiser)
-            nn.utils.clip_grad_norm_(self._parameters, self.recipe.clip_norm)
+            norm = nn.utils.clip_grad_norm_(self._parameters, self.recipe.clip_norm)
+            if not bool(torch.isfinite(norm)):  # One picture in a million; its step would spoil every weight.
+                self._optimiser.zero_grad(set_to_none=True)
         self._scaler.step(self._optimiser)
         self._scaler.update()
         self._update_average()

@@ -29,6 +29,11 @@ def mean_colour(x: Tensor, y: Tensor) -> Tensor:
     return F.l1_loss(x.mean(dim=(2, 3)), y.mean(dim=(2, 3)))
 
 
+def displayed(x: Tensor, slope: float = 0.05) -> Tensor:
+    """What a screen shows of an unclipped result: beyond [0, 1] a difference counts for `slope` of itself."""
+    return x.clamp(0.0, 1.0) * (1 - slope) + x * slope
+
+
 def chroma(x: Tensor, y: Tensor) -> Tensor:
     """Mean absolute difference of R - G and B - G, the colours without their brightness."""
     return l1(x[:, ::2] - x[:, 1:2], y[:, ::2] - y[:, 1:2])

@@ -152,20 +152,27 @@ def _dawn_group(network: Any, group: Group, autocast: Autocast) -> Terms:
     side = group.low.shape[2] // SIDE
     with autocast():
         light = network.decide(group.dark_overview)
-    curve, context = (_crops(each.float(), group.corners, side) for each in light)
-    logarithm, reflectance = network.brighten(group.low, enlarge_part(curve, SIDE))
+    squares = SIDE // network.cell
+    curve, context = (enlarge_part(_crops(each.float(), group.corners, side), squares) for each in light[:2])
+    logarithm, reflectance = network.brighten(network.to_cells(group.low), curve, light.level)
     with autocast():
-        enhanced = network.clean(logarithm, reflectance, enlarge_part(context, SIDE // network.cell))
-    seen = network.brighten(group.dark_overview, light.curve[:, :, 1:-1, 1:-1])[1]
+        clean = network.clean(logarithm, reflectance, context)
+    enhanced = losses.displayed(network.to_pixels(clean.float()))
+    seen = losses.displayed(_brighten_overview(network, group.dark_overview, light))
     return {
-        **_picture_terms(enhanced.float(), group.high),
-        "chroma": lambda: losses.chroma(enhanced.float(), group.high),
-        "reflectance": lambda: losses.l1(reflectance, group.high),
+        **_picture_terms(enhanced, group.high),
+        "chroma": lambda: losses.chroma(enhanced, group.high),
         "overview": lambda: losses.l1(seen, group.bright_overview),
         "overview_mean": lambda: losses.mean_colour(seen, group.bright_overview),
         "overview_structure": lambda: losses.structure(seen, group.bright_overview),
         "overview_chroma": lambda: losses.chroma(seen, group.bright_overview),
     }
+
+
+def _brighten_overview(network: Any, overview: Tensor, light: Any) -> Tensor:
+    """The overview divided by its illumination: each point as a cell of equal pixels."""
+    cells = overview.repeat_interleave(network.cell**2, dim=1)
+    return network.brighten(cells, light.curve[:, :, 1:-1, 1:-1], light.level)[1][:, :: network.cell**2]
 
 
 def _crops(grid: Tensor, corners: tuple[tuple[int, int], ...], side: int) -> Tensor:

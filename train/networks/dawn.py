@@ -45,13 +45,14 @@ LUMA = (0.299, 0.587, 0.114)
 
 
 class Light(NamedTuple):
-    """What the overview decided, a point for each square of pixels, with a frame of one point that repeats the edge.
+    """What the overview decided; the maps have a point for each square of pixels, and a frame that repeats the edge."""
 
-    N x 4 x (h + 2) x (w + 2) and N x 8 x (h + 2) x (w + 2).
-    """
-
+    #: N x 4 x (h + 2) x (w + 2): a slope and three offsets.
     curve: Tensor
+    #: N x 8 x (h + 2) x (w + 2).
     context: Tensor
+    #: N x 1 x 1 x 1: the logarithm of the picture's mean.
+    level: Tensor
 
 
 class Block(nn.Module):
@@ -118,32 +119,36 @@ class Normalise(nn.Module):
 
 
 class Guide(nn.Module):
-    """The logarithm of each pixel's luma, N x 1 x H x W."""
+    """The logarithm of each pixel's luma: N x 12 x h x w, cells, to N x 4 x h x w."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("luma", torch.tensor(LUMA).view(1, 3, 1, 1), persistent=False)
+        weight = torch.tensor(LUMA)[None, :, None] * torch.eye(CELL**2)[:, None, :]
+        self.register_buffer("luma", weight.reshape(CELL**2, 3 * CELL**2, 1, 1), persistent=False)
 
-    def forward(self, image: Tensor) -> Tensor:
-        return torch.log(F.conv2d(image, self.get_buffer("luma")) + SOFT)
+    def forward(self, cells: Tensor) -> Tensor:
+        return torch.log(F.conv2d(cells, self.get_buffer("luma")) + SOFT)
 
 
 class Curve(nn.Module):
-    """Raw slope and offsets to those of the illumination's logarithm, about the picture's own level."""
+    """The convolution's output as a slope in [0, 1] and an offset for each channel."""
 
-    def forward(self, raw: Tensor, level: Tensor) -> Tensor:
-        slope = torch.clamp(raw[:, :1] * 0.5 + 0.3, 0.0, 1.0)
-        # At the picture's mean level the illumination brings it to BRIGHT, whatever the slope, until it is trained.
-        anchor = torch.log(torch.exp(level) + SOFT)
-        offset = raw[:, 1:] + level + -slope * anchor + -math.log(BRIGHT)
-        return torch.cat([slope, offset], dim=1)
+    def forward(self, raw: Tensor) -> Tensor:
+        return torch.cat([torch.clamp(raw[:, :1] * 0.5 + 0.3, 0.0, 1.0), raw[:, 1:]], dim=1)
 
 
 class Illuminate(nn.Module):
-    """Slope x guide + offset is the illumination's logarithm: N x 3 x H x W."""
+    """The illumination's logarithm, N x 12 x h x w: slope x guide + offset, about the picture's own level.
 
-    def forward(self, curve: Tensor, guide: Tensor) -> Tensor:
-        return curve[:, :1] * guide + curve[:, 1:]
+    At its mean level a picture is brought to BRIGHT, whatever the slope, until the offsets are trained.
+    """
+
+    def forward(self, curve: Tensor, guide: Tensor, level: Tensor) -> Tensor:
+        count, _, height, width = guide.shape
+        anchored = guide + -torch.log(torch.exp(level) + SOFT)
+        pixels = (curve[:, :1] * anchored).reshape(count, 1, CELL**2, height, width)
+        offsets = (curve[:, 1:] + (level + -math.log(BRIGHT))).reshape(count, 3, 1, height, width)
+        return (pixels + offsets).contiguous().flatten(1, 2)
 
 
 class Exponential(nn.Module):
@@ -196,31 +201,32 @@ class Dawn(nn.Module):
         step = 2 ** len(self.light.down)
         padded = F.pad(seen, (0, (step - width % step) % step, 0, (step - height % step) % step), mode="replicate")
         features = self.light(padded)[:, :, :height, :width]
-        curve = self.curve(self.light_tail(features).float(), level)
-        return Light(frame(curve), frame(self.context_tail(features)))
+        curve = self.curve(self.light_tail(features).float())
+        return Light(frame(curve), frame(self.context_tail(features)), level)
 
     def enhance(self, image: Tensor, light: Light, side: Tensor) -> Tensor:
         """Brighten and clean a picture, or a part of one whose squares are those of `light`."""
-        logarithm, reflectance = self.brighten(image, enlarge(light.curve, side, image))
-        cells = enlarge(light.context, side, image, CELL)
-        return self.clean(logarithm, reflectance, cells)
+        curve, context = (enlarge(each, side, image, CELL) for each in (light.curve, light.context))
+        logarithm, reflectance = self.brighten(self.to_cells(image), curve, light.level)
+        return self.to_pixels(self.clean(logarithm, reflectance, context))
 
-    def brighten(self, image: Tensor, curve: Tensor) -> tuple[Tensor, Tensor]:
-        """The illumination's logarithm and the picture divided by the illumination; `curve` has the picture's size."""
-        logarithm = self.illuminate(curve, self.guide(image))
-        return logarithm, self.divide(image, self.clamp(self.exponential(logarithm)))
+    def brighten(self, cells: Tensor, curve: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
+        """The illumination's logarithm and the picture divided by the illumination, all in cells."""
+        logarithm = self.illuminate(curve, self.guide(cells), level)
+        return logarithm, self.divide(cells, self.clamp(self.exponential(logarithm)))
 
     def clean(self, logarithm: Tensor, reflectance: Tensor, context: Tensor) -> Tensor:
-        """The quotient without its noise; `context` is at the cells' resolution."""
-        amplified = F.avg_pool2d(logarithm, CELL) * 0.25
-        seen = torch.cat([self.to_cells(reflectance.clamp(0.0, 1.5)), amplified, context], dim=1)
-        return self.subtract(reflectance, self.to_pixels(self.noise_tail(self.noise(seen)).float()))
+        """The quotient without its noise, all in cells."""
+        amplified = logarithm.unflatten(1, (3, CELL**2)).mean(2) * 0.25
+        seen = torch.cat([reflectance.clamp(0.0, 1.5), amplified, context], dim=1)
+        return self.subtract(reflectance, self.noise_tail(self.noise(seen)).float())
 
     def illumination(self, image: Tensor) -> Tensor:
         """The clamped illumination, N x 3 x H x W."""
         grid, side = overview(image)
-        curve = enlarge(self.decide(grid).curve, side, image)
-        return self.clamp(self.exponential(self.illuminate(curve, self.guide(image))))
+        light = self.decide(grid)
+        logarithm = self.illuminate(enlarge(light.curve, side, image, CELL), self.guide(self.to_cells(image)), light.level)
+        return self.to_pixels(self.clamp(self.exponential(logarithm)))
 
 
 def _conv(channels: int, width: int) -> nn.Conv2d:

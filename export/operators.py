@@ -1,0 +1,67 @@
+"""The ONNX form of the project's own operators, those whose work depends on the picture's size.
+
+Everything is said in shapes of tensors, so that the part of a graph behind the overview also works on a part of a picture:
+there, the light and the side of a square come from outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from onnxscript import opset20 as op
+
+from train.networks import overview as definitions
+
+
+def translations() -> Mapping[Callable[..., Any], Callable[..., Any]]:
+    """What `torch.onnx.export` is told about the operators."""
+    assert definitions.POINTS > 0  # the module registers the operators
+    return {
+        torch.ops.retinexrt.overview.default: _overview,
+        torch.ops.retinexrt.enlarge.default: _enlarge,
+    }
+
+
+def _ints(*values: int) -> Any:
+    return op.Constant(value_ints=list(values))
+
+
+def _part(vector: Any, start: int, stop: int) -> Any:
+    """Elements of a vector."""
+    return op.Slice(vector, _ints(start), _ints(stop), _ints(0))
+
+
+def _join(*vectors: Any) -> Any:
+    return op.Concat(*vectors, axis=0)
+
+
+def _overview(image: Any) -> tuple[Any, Any]:
+    """Pad to whole squares by repeating the edge, then average over the rows and columns of each square."""
+    sides = _part(op.Shape(image), 2, 4)
+    points = _ints(2 * definitions.POINTS)
+    total = op.ReduceSum(sides, _ints(0), keepdims=1)
+    side = op.Mul(op.Div(op.Add(total, op.Sub(points, _ints(1))), points), _ints(2))
+    counts = op.Div(op.Add(sides, op.Sub(side, _ints(1))), side)
+    missing = op.Sub(op.Mul(counts, side), sides)
+    padded = op.Pad(image, _join(_ints(0, 0, 0, 0, 0, 0), missing), mode="edge")
+    rows, columns = _part(counts, 0, 1), _part(counts, 1, 2)
+    # Rows first: sums of whole lines are what memory likes best.
+    banded = op.Reshape(padded, _join(_ints(0, 3), rows, side, _ints(-1)))
+    averaged = op.ReduceMean(banded, _ints(3), keepdims=0)
+    squared = op.Reshape(averaged, _join(_ints(0, 3), rows, columns, side))
+    return op.ReduceMean(squared, _ints(4), keepdims=0), side
+
+
+def _enlarge(grid: Any, side: Any, like: Any, cell: int) -> Any:
+    """Enlarge by the side of a square, and cut the frame and what lies beyond the picture off."""
+    step = op.Div(side, _ints(cell))
+    shape = op.Shape(grid)
+    size = op.Mul(_part(shape, 2, 4), step)
+    large = op.Resize(
+        grid, None, None, _join(_part(shape, 0, 2), size), mode="linear", coordinate_transformation_mode="half_pixel"
+    )
+    wanted = op.Div(_part(op.Shape(like), 2, 4), _ints(cell))
+    start = _join(step, step)
+    return op.Slice(large, start, op.Add(start, wanted), _ints(2, 3))
