@@ -29,7 +29,7 @@ def mean_colour(x: Tensor, y: Tensor) -> Tensor:
     return F.l1_loss(x.mean(dim=(2, 3)), y.mean(dim=(2, 3)))
 
 
-def displayed(x: Tensor, slope: float = 0.05) -> Tensor:
+def displayed(x: Tensor, slope: float) -> Tensor:
     """What a screen shows of an unclipped result: beyond [0, 1] a difference counts for `slope` of itself."""
     return x.clamp(0.0, 1.0) * (1 - slope) + x * slope
 

@@ -5,7 +5,7 @@ An objective runs the network under the trainer's precision and computes its ter
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from itertools import pairwise
@@ -136,35 +136,57 @@ def _sri_synthetic(network: Any, batch: Batch, autocast: Autocast) -> Terms:
 
 
 def _dawn(network: Any, batch: tuple[Group, ...], autocast: Autocast) -> Terms:
-    """The light is judged on whole overviews, the result on crops, each group of scenes weighing by its number."""
-    parts = [_dawn_group(network, group, autocast) for group in batch]
+    """The light is judged on whole overviews, the result on crops."""
+    return _mean_over_groups([_dawn_group(network, group, autocast) for group in batch], batch)
+
+
+def _dawn_light(network: Any, batch: tuple[Group, ...], autocast: Autocast) -> Terms:
+    """The light alone, on whole overviews: a fraction of the work."""
+    return _mean_over_groups([_overview_terms(network, group, _decide(network, group, autocast)) for group in batch], batch)
+
+
+def _mean_over_groups(parts: Sequence[Terms], batch: tuple[Group, ...]) -> Terms:
+    """Each group of scenes weighs by its number."""
     counts = [len(group.corners) for group in batch]
 
     def mean(name: str) -> Callable[[], Tensor]:
-        return lambda: (
-            torch.stack([part[name]() * count for part, count in zip(parts, counts, strict=True)]).sum() / sum(counts)
-        )
+        weighed = zip(parts, counts, strict=True)
+        return lambda: torch.stack([part[name]() * (count / sum(counts)) for part, count in weighed]).sum()
 
     return {name: mean(name) for name in parts[0]}
 
 
-def _dawn_group(network: Any, group: Group, autocast: Autocast) -> Terms:
-    side = group.low.shape[2] // SIDE
+def _decide(network: Any, group: Group, autocast: Autocast) -> Any:
     with autocast():
         light = network.decide(group.dark_overview)
-    squares = SIDE // network.cell
-    curve, context = (enlarge_part(_crops(each.float(), group.corners, side), squares) for each in light[:2])
+    return type(light)(*(each.float() for each in light))
+
+
+def _dawn_group(network: Any, group: Group, autocast: Autocast) -> Terms:
+    side = group.low.shape[2] // SIDE
+    light = _decide(network, group, autocast)
+    curve, context = (enlarge_part(_crops(each, group.corners, side), SIDE // network.cell) for each in light[:2])
     logarithm, reflectance = network.brighten(network.to_cells(group.low), curve, light.level)
     with autocast():
         clean = network.clean(logarithm, reflectance, context)
-    enhanced = losses.displayed(network.to_pixels(clean.float()))
-    seen = losses.displayed(_brighten_overview(network, group.dark_overview, light))
+    result = network.to_pixels(clean.float())
+    # A screen shows what is beyond white as white: half of the difference counts, so that it does not run away.
+    enhanced, shown = losses.displayed(result, slope=0.5), losses.displayed(result, slope=0.05)
     return {
         **_picture_terms(enhanced, group.high),
+        "structure": lambda: losses.structure(shown, group.high),
         "chroma": lambda: losses.chroma(enhanced, group.high),
+        # Brightness is the light's to decide: noise has no mean.
+        "noise_mean": lambda: nn.functional.avg_pool2d(reflectance - clean.float(), 8).abs().mean(),
+        **_overview_terms(network, group, light),
+    }
+
+
+def _overview_terms(network: Any, group: Group, light: Any) -> Terms:
+    seen = losses.displayed(_brighten_overview(network, group.dark_overview, light), slope=0.5)
+    return {
         "overview": lambda: losses.l1(seen, group.bright_overview),
         "overview_mean": lambda: losses.mean_colour(seen, group.bright_overview),
-        "overview_structure": lambda: losses.structure(seen, group.bright_overview),
         "overview_chroma": lambda: losses.chroma(seen, group.bright_overview),
     }
 
@@ -281,6 +303,7 @@ OBJECTIVES: dict[str, Objective] = {
     "blnet-joint": _blnet_joint,
     "dsn": _dsn,
     "dawn": _dawn,
+    "dawn-light": _dawn_light,
     "sri": _sri,
     "sri-synthetic": _sri_synthetic,
 }

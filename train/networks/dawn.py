@@ -131,10 +131,10 @@ class Guide(nn.Module):
 
 
 class Curve(nn.Module):
-    """The convolution's output as a slope in [0, 1] and an offset for each channel."""
+    """The convolution's output as a slope in [0, 1] and an offset in [-4, 4] for each channel."""
 
     def forward(self, raw: Tensor) -> Tensor:
-        return torch.cat([torch.clamp(raw[:, :1] * 0.5 + 0.3, 0.0, 1.0), raw[:, 1:]], dim=1)
+        return torch.cat([torch.clamp(raw[:, :1] * 0.5 + 0.3, 0.0, 1.0), torch.clamp(raw[:, 1:], -4.0, 4.0)], dim=1)
 
 
 class Illuminate(nn.Module):
