@@ -106,7 +106,9 @@ def _check_division(rule: Division, edges: Edges) -> None:
             if not _is_constant(edges, bound, wanted):
                 raise ContractError(f"division: {clip.name} has {key} {edges.constant(bound)}, expected {wanted:.7}")
         light = edges.source(clip.input[0], through=("Cast", "Mul", "Sigmoid", "DepthToSpace"))
-        if light is None or light.op_type != "Conv":
+        if rule.guided:
+            _check_guided(rule, edges, clip)
+        elif light is None or light.op_type != "Conv":
             raise ContractError(f"division: {node.name} does not divide by what a convolution makes")
         if not _is_picture(edges, node.input[0]):
             average = edges.source(node.input[0])
@@ -117,6 +119,26 @@ def _check_division(rule: Division, edges: Edges) -> None:
         _require_fp32(edges, clip, rule)
     if reduced != rule.reduced:
         raise ContractError(f"division: {reduced} of the divisions are of a reduced picture, expected {rule.reduced}")
+
+
+def _check_guided(rule: Division, edges: Edges, clip: onnx.NodeProto) -> None:
+    """The clamp is of exp(slope x guide + offset): both enlarged from a convolution's output, the guide a log of the picture."""
+    around = ("Cast", "Reshape", "Slice", "Mul", "Add")
+    exponential = _operand(edges, clip.input[0], "Exp")
+    total = exponential and edges.source(exponential.input[0], through=("Cast", "Reshape", "Transpose"))
+    if total is None or total.op_type != "Add":
+        raise ContractError(f"division: {clip.name} does not clamp the exponential of slope x guide + offset")
+    maps = [edges.source(name, through=around) for name in total.input]
+    if maps[0] is None or maps[0] is not maps[1] or maps[0].op_type != "Resize":
+        raise ContractError(f"division: slope and offset of {total.name} are not enlarged from one map")
+    if not any(node.op_type == "Conv" for node in edges.ancestors(maps[0].input[0], stop=("Conv",))):
+        raise ContractError(f"division: {maps[0].name} does not enlarge what a convolution makes")
+    logs = [node for node in edges.ancestors(total.input[0], stop=("Log", "Resize")) if node.op_type == "Log"]
+    guides = [edges.source(node.input[0], through=("Cast", "Add")) for node in logs]
+    if not any(guide is not None and guide.op_type == "Conv" and _is_picture(edges, guide.input[0]) for guide in guides):
+        raise ContractError(f"division: {total.name} is not guided by the logarithm of the picture")
+    _require_fp32(edges, exponential, rule)  # pyright: ignore[reportArgumentType]
+    _require_fp32(edges, total, rule)
 
 
 def _is_average(edges: Edges, node: onnx.NodeProto) -> bool:

@@ -69,7 +69,7 @@ def export_network(name: str, options: Options = Options()) -> tuple[Export, Exp
     for precision, model in graphs:
         steps = check(model, spec.contract)
         verified = verify(model, module, exports[0].model if exports else None, spec, options.size)
-        exports.append(Export(model, _describe(spec, loaded, options, precision), (*steps, *verified)))
+        exports.append(Export(model, _describe(model, spec, loaded, options, precision), (*steps, *verified)))
     return exports[0], exports[1]
 
 
@@ -142,10 +142,14 @@ def _quiet():  # noqa: ANN202
         logger.setLevel(level)
 
 
-def _describe(spec: NetworkSpec, loaded: LoadedNetwork, options: Options, precision: Precision) -> ArtifactInfo:
+def _describe(
+    model: onnx.ModelProto, spec: NetworkSpec, loaded: LoadedNetwork, options: Options, precision: Precision
+) -> ArtifactInfo:
     import onnx
     import onnxscript
     import torch
+
+    from export.parts import find_parts
 
     sides: tuple[int | str, int | str] = options.size or ("H", "W")
     if options.tensor_io:
@@ -170,6 +174,7 @@ def _describe(spec: NetworkSpec, loaded: LoadedNetwork, options: Options, precis
         contract=spec.contract,
         opset=options.opset,
         cpu_precision=spec.cpu_precision,
+        parts=None if options.tensor_io else find_parts(model, spec),
         tools={"torch": torch.__version__.split("+")[0], "onnx": onnx.__version__, "onnxscript": onnxscript.__version__},
     )
 

@@ -21,6 +21,8 @@ def translations() -> Mapping[Callable[..., Any], Callable[..., Any]]:
     return {
         torch.ops.retinexrt.overview.default: _overview,
         torch.ops.retinexrt.enlarge.default: _enlarge,
+        torch.ops.retinexrt.pad_to.default: _pad_to,
+        torch.ops.retinexrt.cut_like.default: _cut_like,
     }
 
 
@@ -29,12 +31,21 @@ def _ints(*values: int) -> Any:
 
 
 def _part(vector: Any, start: int, stop: int) -> Any:
-    """Elements of a vector."""
-    return op.Slice(vector, _ints(start), _ints(stop), _ints(0))
+    """Elements of a vector. (Of two slices, the exporter's optimiser makes a Split, which it puts behind its users.)"""
+    return op.Gather(vector, _ints(*range(start, stop)), axis=0)
 
 
 def _join(*vectors: Any) -> Any:
     return op.Concat(*vectors, axis=0)
+
+
+def _divide_up(value: Any, by: Any) -> Any:
+    return op.Div(op.Add(value, op.Sub(by, _ints(1))), by)
+
+
+def _at_least(value: Any, bound: int) -> Any:
+    """1 where a value is at least the bound, else 0, in integers alone."""
+    return op.Sub(_ints(1), op.Div(_ints(1), op.Add(_ints(1), op.Div(value, _ints(bound)))))
 
 
 def _overview(image: Any) -> tuple[Any, Any]:
@@ -42,8 +53,10 @@ def _overview(image: Any) -> tuple[Any, Any]:
     sides = _part(op.Shape(image), 2, 4)
     points = _ints(2 * definitions.POINTS)
     total = op.ReduceSum(sides, _ints(0), keepdims=1)
-    side = op.Mul(op.Div(op.Add(total, op.Sub(points, _ints(1))), points), _ints(2))
-    counts = op.Div(op.Add(sides, op.Sub(side, _ints(1))), side)
+    even = op.Mul(_divide_up(total, points), _ints(2))
+    unit = op.Add(op.Add(_ints(2), op.Mul(_at_least(even, 18), _ints(2))), op.Mul(_at_least(even, 34), _ints(4)))
+    side = op.Mul(_divide_up(even, unit), unit)
+    counts = _divide_up(sides, side)
     missing = op.Sub(op.Mul(counts, side), sides)
     padded = op.Pad(image, _join(_ints(0, 0, 0, 0, 0, 0), missing), mode="edge")
     rows, columns = _part(counts, 0, 1), _part(counts, 1, 2)
@@ -65,3 +78,14 @@ def _enlarge(grid: Any, side: Any, like: Any, cell: int) -> Any:
     wanted = op.Div(_part(op.Shape(like), 2, 4), _ints(cell))
     start = _join(step, step)
     return op.Slice(large, start, op.Add(start, wanted), _ints(2, 3))
+
+
+def _pad_to(x: Any, multiple: int) -> Any:
+    sides = _part(op.Shape(x), 2, 4)
+    step = _ints(multiple)
+    missing = op.Sub(op.Mul(_divide_up(sides, step), step), sides)
+    return op.Pad(x, _join(_ints(0, 0, 0, 0, 0, 0), missing), mode="edge")
+
+
+def _cut_like(x: Any, like: Any) -> Any:
+    return op.Slice(x, _ints(0, 0), _part(op.Shape(like), 2, 4), _ints(2, 3))

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 from runtime.artifact.decode import decode, decode_fields
 from runtime.errors import ArtifactError
 
-Document = dict[str, "int | float | str"]
+Document = dict[str, "int | float | str | bool"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Rule:
     @classmethod
     def from_document(cls, document: Any, where: str) -> Rule:
         """Read any rule of a file; `where` names it in errors. A rule of a later version becomes an UnknownRule."""
-        fields = decode(Mapping[str, int | float | str], document, where)
+        fields = decode(Mapping[str, int | float | str | bool], document, where)
         if not isinstance(name := fields.pop("rule", None), str):
             raise ArtifactError(f"{where}: the name of the rule is missing")
         if name in RULES:
@@ -51,12 +51,15 @@ class Division(Rule):
     maximum: float = 1.0
     #: How many of the divisions are of the picture averaged down.
     reduced: int = 0
+    #: The convolutions make a slope and an offset of the illumination's logarithm, which is slope x guide + offset.
+    guided: bool = False
     has_illumination = True
 
     def document(self) -> Document:
         document = super().document()
-        if self.reduced == 0:  # The first readers do not know the field.
-            del document["reduced"]
+        for name in ("reduced", "guided"):  # The first readers do not know the fields.
+            if not document[name]:
+                del document[name]
         return document
 
 
@@ -102,7 +105,7 @@ class UnknownRule(Rule):
     """A rule of a later version: such a file can be run, but its contract cannot be checked."""
 
     title: str
-    fields: Mapping[str, int | float | str]
+    fields: Mapping[str, int | float | str | bool]
 
     @property
     def name(self) -> str:

@@ -97,6 +97,24 @@ class ParityInfo:
 
 
 @dataclass(frozen=True)
+class Parts:
+    """Where a graph comes apart, by names of values: what is decided on an overview, and what is done to each part.
+
+    The overview is the picture, padded to `multiple`, averaged over squares of 2 x ceil((H + W) / (2 x points)) pixels.
+    """
+
+    #: float32, N x 3 x h x w.
+    overview: str
+    #: int64, one number: the side of a square.
+    side: str
+    #: float32; those with more than one point have one for each square, and a frame of one more that repeats the edge.
+    light: tuple[str, ...]
+    points: int
+    #: Pixels of context that a part needs to each side.
+    halo: int
+
+
+@dataclass(frozen=True)
 class ArtifactInfo:
     """Everything that the runtime must know about an artifact."""
 
@@ -123,6 +141,8 @@ class ArtifactInfo:
     plan: PlanInfo | None = None
     #: "bf16": measured to lose next to nothing, so CPU backends that can do so compute convolutions in bfloat16.
     cpu_precision: CpuPrecision = "fp32"
+    #: How large pictures are done in parts; None: they are not, or `halo` says how.
+    parts: Parts | None = None
 
     @property
     def image_io(self) -> bool:
@@ -141,8 +161,11 @@ class ArtifactInfo:
     def to_json(self, indent: int | None = None) -> str:
         """One JSON document, the same bytes for the same content."""
         document = self.document()
-        if self.cpu_precision == "fp32":  # readers from before the field was there refuse what they don't know
+        # Readers from before a field was there refuse what they don't know.
+        if self.cpu_precision == "fp32":
             del document["cpu_precision"]
+        if self.parts is None:
+            del document["parts"]
         return json.dumps(document, sort_keys=True, indent=indent)
 
     @classmethod

@@ -27,8 +27,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from runtime.artifact.contract import Division, NoiseSubtraction
-from train.networks.overview import enlarge, frame, overview
-from train.networks.registry import NetworkSpec, PaperFigures
+from train.networks.overview import POINTS, cut_like, enlarge, frame, overview, pad_to
+from train.networks.registry import NetworkSpec, PaperFigures, PartsSpec
 from train.networks.retinex import Clamp, Divide, Subtract
 
 #: Side of a cell of the noise U-Net, in pixels, and of the squares that a picture's sides must be multiples of.
@@ -106,16 +106,36 @@ class UNet(nn.Module):
         return x
 
 
+class Overview(nn.Module):
+    """N x 3 x H x W averaged over squares, and the side of a square."""
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        return overview(image)
+
+
+class Frame(nn.Module):
+    """A map with a frame of one point that repeats its edge."""
+
+    def forward(self, grid: Tensor) -> Tensor:
+        return frame(grid)
+
+
+class Level(nn.Module):
+    """The logarithm of a picture's mean, N x 1 x 1 x 1."""
+
+    def forward(self, grid: Tensor) -> Tensor:
+        return torch.log(grid.mean((1, 2, 3), keepdim=True) + DARKEST)
+
+
 class Normalise(nn.Module):
     """The overview at a mean level of `SEEN`, its logarithm, and how bright it was: N x 7 x h x w."""
 
-    def forward(self, grid: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, grid: Tensor, level: Tensor) -> Tensor:
         # Written without Div and Sub: in the graph, those divide by illuminations and remove noise.
-        level = torch.log(grid.mean((1, 2, 3), keepdim=True) + DARKEST)
         seen = grid * (torch.exp(-level) * SEEN)
         logs = torch.log(seen * (255.0 / 16.0) + 1.0 / 16.0) * (4.0 / math.log(256.0))
-        plane = (level * 0.5 + 1.0).expand(-1, -1, grid.shape[2], grid.shape[3])
-        return torch.cat([seen * 4.0, logs, plane], dim=1), level
+        plane = logs[:, :1] * 0.0 + (level * 0.5 + 1.0)
+        return torch.cat([seen * 4.0, logs, plane], dim=1)
 
 
 class Guide(nn.Module):
@@ -170,11 +190,15 @@ class Dawn(nn.Module):
         noise_blocks: Sequence[int] = (1, 2, 2),
     ) -> None:
         super().__init__()
+        self.overview = Overview()
+        self.level = Level()
         self.normalise = Normalise()
         self.light = UNet(7, light_widths, light_blocks, Modulate(light_widths[-1]))
         self.light_tail = _conv(light_widths[0], CURVE)
         self.context_tail = nn.Conv2d(light_widths[0], CONTEXT, 1)
         self.curve = Curve()
+        self.frame_curve = Frame()
+        self.frame_context = Frame()
         self.guide = Guide()
         self.illuminate = Illuminate()
         self.exponential = Exponential()
@@ -191,18 +215,16 @@ class Dawn(nn.Module):
             nn.init.zeros_(tail.bias)
 
     def forward(self, image: Tensor) -> Tensor:
-        grid, side = overview(image)
+        grid, side = self.overview(image)
         return self.enhance(image, self.decide(grid), side)
 
     def decide(self, grid: Tensor) -> Light:
         """The light of a whole picture, from its overview N x 3 x h x w of any size."""
-        seen, level = self.normalise(grid)
-        height, width = grid.shape[2:]
-        step = 2 ** len(self.light.down)
-        padded = F.pad(seen, (0, (step - width % step) % step, 0, (step - height % step) % step), mode="replicate")
-        features = self.light(padded)[:, :, :height, :width]
+        level = self.level(grid)
+        seen = self.normalise(grid, level)
+        features = cut_like(self.light(pad_to(seen, 2 ** len(self.light.down))), grid)
         curve = self.curve(self.light_tail(features).float())
-        return Light(frame(curve), frame(self.context_tail(features)), level)
+        return Light(self.frame_curve(curve), self.frame_context(self.context_tail(features).float()), level)
 
     def enhance(self, image: Tensor, light: Light, side: Tensor) -> Tensor:
         """Brighten and clean a picture, or a part of one whose squares are those of `light`."""
@@ -223,7 +245,7 @@ class Dawn(nn.Module):
 
     def illumination(self, image: Tensor) -> Tensor:
         """The clamped illumination, N x 3 x H x W."""
-        grid, side = overview(image)
+        grid, side = self.overview(image)
         light = self.decide(grid)
         logarithm = self.illuminate(enlarge(light.curve, side, image, CELL), self.guide(self.to_cells(image)), light.level)
         return self.to_pixels(self.clamp(self.exponential(logarithm)))
@@ -241,10 +263,13 @@ SPEC = NetworkSpec(
     paper=PaperFigures(source="ours"),
     multiple=MULTIPLE,
     halo=None,
-    islands=("normalise", "curve", "guide", "illuminate", "exponential", "clamp", "divide", "subtract"),
+    islands=(
+        "overview", "level", "normalise", "curve", "frame_*", "guide", "illuminate", "exponential", "clamp", "divide", "subtract",
+    ),  # fmt: skip
     contract=(
-        Division(count=1),
+        Division(count=1, guided=True),
         NoiseSubtraction(count=1),
     ),
+    parts=PartsSpec(overview="overview", light=("frame_curve", "frame_context", "level"), points=POINTS, halo=HALO),
     weights="dawn",
 )

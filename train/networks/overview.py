@@ -1,8 +1,9 @@
 """The overview of a picture and back: means over squares of pixels, and bilinear enlargement.
 
 The side of a square follows the picture's size: 2 x ceil((H + W) / 500) pixels, so that the overview of a picture of any
-size has between 125 and 250 points along height and width together. These two steps depend on the picture's size, so
-they're operators of their own, whose ONNX form `export.operators` writes.
+size has between 125 and 250 points along height and width together. Sides over 16 are multiples of 4, those over 32 of 8,
+so that large pictures can be cut into parts of whole squares. What depends on the picture's size here is an operator of
+its own, whose ONNX form `export.operators` writes.
 """
 
 from __future__ import annotations
@@ -17,15 +18,21 @@ POINTS = 250
 
 def square_side(height: int, width: int) -> int:
     """The side of the squares that a picture of this size is averaged over, in pixels; even."""
-    return 2 * ((height + width + 2 * POINTS - 1) // (2 * POINTS))
+    side = 2 * ((height + width + 2 * POINTS - 1) // (2 * POINTS))
+    # Written without comparisons, which would make the exporter take the side for a constant.
+    unit = 2 + 2 * _at_least(side, 18) + 4 * _at_least(side, 34)
+    return (side + unit - 1) // unit * unit
+
+
+def _at_least(value: int, bound: int) -> int:
+    """1 where a value is at least the bound, else 0."""
+    return 1 - 1 // (1 + value // bound)
 
 
 @torch.library.custom_op("retinexrt::overview", mutates_args=())
 def _overview(image: Tensor) -> tuple[Tensor, Tensor]:
     side = square_side(image.shape[2], image.shape[3])
-    height, width = image.shape[2:]
-    padded = F.pad(image, (0, -width % side, 0, -height % side), mode="replicate")
-    return F.avg_pool2d(padded, side).contiguous(), torch.tensor([side])
+    return F.avg_pool2d(_padded(image, side), side).contiguous(), torch.tensor([side], device=image.device)
 
 
 @_overview.register_fake
@@ -44,6 +51,41 @@ def _enlarge(grid: Tensor, side: Tensor, like: Tensor, cell: int) -> Tensor:
 @_enlarge.register_fake
 def _(grid: Tensor, side: Tensor, like: Tensor, cell: int) -> Tensor:
     return grid.new_empty(grid.shape[0], grid.shape[1], like.shape[2] // cell, like.shape[3] // cell)
+
+
+@torch.library.custom_op("retinexrt::pad_to", mutates_args=())
+def _pad_to(x: Tensor, multiple: int) -> Tensor:
+    return _padded(x, multiple).clone()
+
+
+@_pad_to.register_fake
+def _(x: Tensor, multiple: int) -> Tensor:
+    rows, columns = ((extent + multiple - 1) // multiple * multiple for extent in x.shape[2:])
+    return x.new_empty(x.shape[0], x.shape[1], rows, columns)
+
+
+@torch.library.custom_op("retinexrt::cut_like", mutates_args=())
+def _cut_like(x: Tensor, like: Tensor) -> Tensor:
+    return x[:, :, : like.shape[2], : like.shape[3]].clone()
+
+
+@_cut_like.register_fake
+def _(x: Tensor, like: Tensor) -> Tensor:
+    return x.new_empty(x.shape[0], x.shape[1], like.shape[2], like.shape[3])
+
+
+def _padded(x: Tensor, multiple: int) -> Tensor:
+    return F.pad(x, (0, -x.shape[3] % multiple, 0, -x.shape[2] % multiple), mode="replicate")
+
+
+def pad_to(x: Tensor, multiple: int) -> Tensor:
+    """A map whose last row and column are repeated until its sides are multiples."""
+    return _pad_to(x, multiple) if torch.compiler.is_exporting() else _padded(x, multiple)
+
+
+def cut_like(x: Tensor, like: Tensor) -> Tensor:
+    """The upper left part of a map that is as large as another."""
+    return _cut_like(x, like) if torch.compiler.is_exporting() else x[:, :, : like.shape[2], : like.shape[3]]
 
 
 def overview(image: Tensor) -> tuple[Tensor, Tensor]:

@@ -44,6 +44,20 @@ class PaperFigures:
 
 
 @dataclass(frozen=True)
+class PartsSpec:
+    """Modules at which a network comes apart: what is decided on an overview, and what is done to each part of a picture."""
+
+    #: The module that makes the overview and the side of its squares, from `train.networks.overview`.
+    overview: str
+    #: The modules whose outputs are all that a part must know of the rest.
+    light: tuple[str, ...]
+    #: Height and width of an overview together are at most this.
+    points: int
+    #: Pixels of context that a part needs to each side.
+    halo: int
+
+
+@dataclass(frozen=True)
 class NetworkSpec:
     """Everything in which one network differs from another."""
 
@@ -64,6 +78,8 @@ class NetworkSpec:
     contract: tuple[Rule, ...] = ()
     #: Precision of convolutions on CPU backends that have the choice.
     cpu_precision: Literal["fp32", "bf16"] = "fp32"
+    #: How large pictures are done in parts, where the network decides on an overview.
+    parts: PartsSpec | None = None
     #: Stem of the file in train/weights/; None for a network without weights.
     weights: str | None = None
 

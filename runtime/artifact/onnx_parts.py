@@ -1,0 +1,157 @@
+"""Cut an ONNX file in two: what is decided on the overview of a picture, and what is done to each part of it.
+
+A large picture is enhanced in parts that all share one light. The file holds one graph, which does both for a picture in
+one piece; its `Parts` name the values at which it comes apart. The halves are made from the file's bytes, without the
+package onnx: nodes and weights are copied as they are, and only inputs and outputs are written anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from runtime.artifact.info import ArtifactInfo
+from runtime.errors import ArtifactError
+
+#: Field numbers of onnx.ModelProto, GraphProto, NodeProto, TensorProto and ValueInfoProto.
+_GRAPH = 7
+_NODE, _INITIALIZER, _INPUT, _OUTPUT, _VALUE_INFO = 1, 5, 11, 12, 13
+_NODE_INPUT, _NODE_OUTPUT = 1, 2
+_TENSOR_NAME, _VALUE_NAME = 8, 1
+_FLOAT, _INT64 = 1, 7
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+
+
+@dataclass(frozen=True)
+class Halves:
+    """Two ONNX models, as bytes."""
+
+    #: The overview, float32 N x 3 x h x w, to the light.
+    decide: bytes
+    #: A part of the picture, the side of a square, and the part's share of the light, to the enhanced part.
+    render: bytes
+
+
+def cut(content: bytes, info: ArtifactInfo) -> Halves:
+    """Cut a file whose `info` has `parts`."""
+    parts = info.parts
+    assert parts is not None
+    try:
+        graph = _Graph(content)
+        maps = [_value(name, _FLOAT, 4) for name in parts.light]
+        decide = graph.between([_value(parts.overview, _FLOAT, 4)], maps, parts.light)
+        inputs = [graph.inputs[info.input.name], _value(parts.side, _INT64, 1), *maps]
+        render = graph.between(inputs, [graph.outputs[info.output.name]], [info.output.name])
+    except (IndexError, KeyError, ValueError) as error:
+        raise ArtifactError(f"{info.network}: the file does not come apart where it says ({error}); export it again") from error
+    return Halves(decide, render)
+
+
+class _Graph:
+    """The pieces of a model's graph, each as the bytes of its field."""
+
+    def __init__(self, content: bytes) -> None:
+        fields = list(_fields(content))
+        self._rest = b"".join(raw for number, raw, _ in fields if number != _GRAPH)
+        (graph,) = (payload for number, _, payload in fields if number == _GRAPH)
+        self._nodes: list[tuple[bytes, list[str], list[str]]] = []
+        self._weights: dict[str, bytes] = {}
+        self.inputs: dict[str, bytes] = {}
+        self.outputs: dict[str, bytes] = {}
+        self._others: list[bytes] = []
+        for number, raw, payload in _fields(graph):
+            if number == _NODE:
+                self._nodes.append((raw, _strings(payload, _NODE_INPUT), _strings(payload, _NODE_OUTPUT)))
+            elif number == _INITIALIZER:
+                self._weights[_strings(payload, _TENSOR_NAME)[0]] = raw
+            elif number in (_INPUT, _OUTPUT):
+                target = self.inputs if number == _INPUT else self.outputs
+                target[_strings(payload, _VALUE_NAME)[0]] = payload
+            elif number != _VALUE_INFO:
+                self._others.append(raw)
+
+    def between(self, inputs: Iterable[bytes], outputs: Iterable[bytes], wanted: Iterable[str]) -> bytes:
+        """The model that computes `wanted` from `inputs`."""
+        given = {_strings(value, _VALUE_NAME)[0] for value in inputs}
+        producer = {name: index for index, (_, _, made) in enumerate(self._nodes) for name in made}
+        waiting, nodes, weights = list(wanted), set[int](), set[str]()
+        seen = set(waiting)
+        while waiting:
+            name = waiting.pop()
+            if name in given or not name:
+                continue
+            if name in self._weights:
+                weights.add(name)
+                continue
+            if name not in producer:
+                raise ValueError(f"nothing makes {name}")
+            if producer[name] in nodes:
+                continue
+            nodes.add(producer[name])
+            new = [source for source in self._nodes[producer[name]][1] if source not in seen]
+            seen.update(new)
+            waiting.extend(new)
+        pieces = [
+            *(self._nodes[index][0] for index in sorted(nodes)),
+            *(raw for name, raw in self._weights.items() if name in weights),
+            *(_field(_INPUT, value) for value in inputs),
+            *(_field(_OUTPUT, value) for value in outputs),
+            *self._others,
+        ]
+        return self._rest + _field(_GRAPH, b"".join(pieces))
+
+
+def _value(name: str, kind: int, rank: int) -> bytes:
+    """A ValueInfoProto of `rank` free dimensions."""
+    shape = b"".join(_field(1, _field(2, f"{name}.{axis}".encode())) for axis in range(rank))
+    tensor = _number(1 << 3 | _VARINT) + _number(kind) + _field(2, shape)
+    return _field(_VALUE_NAME, name.encode()) + _field(2, _field(1, tensor))
+
+
+def _strings(message: bytes, wanted: int) -> list[str]:
+    return [payload.decode() for number, _, payload in _fields(message) if number == wanted]
+
+
+def _field(number: int, payload: bytes) -> bytes:
+    return _number(number << 3 | _BYTES) + _number(len(payload)) + payload
+
+
+def _number(value: int) -> bytes:
+    made = bytearray()
+    while value > 0x7F:
+        made.append(value & 0x7F | 0x80)
+        value >>= 7
+    made.append(value)
+    return bytes(made)
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, bytes, bytes]]:
+    """Each field's number, its bytes, and its payload; of numbers, no payload."""
+    at = 0
+    while at < len(message):
+        start = at
+        tag, at = _read_number(message, at)
+        number, kind = tag >> 3, tag & 7
+        payload = b""
+        if kind == _VARINT:
+            _, at = _read_number(message, at)
+        elif kind in (_FIXED64, _FIXED32):
+            at += 8 if kind == _FIXED64 else 4
+        elif kind == _BYTES:
+            length, at = _read_number(message, at)
+            payload, at = message[at : at + length], at + length
+        else:
+            raise ValueError(f"wire type {kind}")
+        if at > len(message):
+            raise ValueError("it ends in the middle of a field")
+        yield number, message[start:at], payload
+
+
+def _read_number(message: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = message[at]
+        value |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            return value, at
