@@ -122,7 +122,7 @@ def _check_division(rule: Division, edges: Edges) -> None:
 
 
 def _check_guided(rule: Division, edges: Edges, clip: onnx.NodeProto) -> None:
-    """The clamp is of exp(slope x guide + offset): both enlarged from a convolution's output, the guide a log of the picture."""
+    """The clamp is of exp(slope x guide + offset): maps enlarged from a convolution, and the logarithm of the picture."""
     around = ("Cast", "Reshape", "Slice", "Mul", "Add")
     exponential = _operand(edges, clip.input[0], "Exp")
     total = exponential and edges.source(exponential.input[0], through=("Cast", "Reshape", "Transpose"))

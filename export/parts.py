@@ -28,10 +28,7 @@ def find_parts(model: onnx.ModelProto, spec: NetworkSpec) -> Parts | None:
 def _leaving(edges: Edges, module: str, made_by: str | None = None) -> str:
     """The one value that is made in a module, by a node of a type, and used outside of it."""
     made = {
-        name
-        for node in edges.nodes
-        if module_path(node) == module and made_by in (None, node.op_type)
-        for name in node.output
+        name for node in edges.nodes if module_path(node) == module and made_by in (None, node.op_type) for name in node.output
     }
     used = {name for node in edges.nodes if module_path(node) != module for name in node.input}
     found = sorted(made & used)

@@ -91,7 +91,16 @@ class Enhancer:
         """The channel order of pictures, in and out."""
         return self._options.color
 
-    def __call__(self, image: Any, out: Any = None, *, strength: float = 1.0, gate: bool = False, tile: Tile = "auto") -> Any:
+    def __call__(
+        self,
+        image: Any,
+        out: Any = None,
+        *,
+        strength: float = 1.0,
+        gate: bool = False,
+        tile: Tile = "auto",
+        progress: tiling.Progress | None = None,
+    ) -> Any:
         """Enhance a picture, H x W x 3 and uint8, or a batch, N x H x W x 3. Returns `out`, or a new one of the same kind.
 
         `image` may also be grey, H x W or H x W x 1; have alpha, H x W x 4, which stays as it is; hold floats in [0, 1]; be
@@ -106,7 +115,7 @@ class Enhancer:
         or overlap it, where they are numpy arrays; on the GPU they must lie apart.
         `strength` is 0 (the input, to the byte) to 1 (the network). `gate` leaves pictures alone that are bright enough.
         `tile`: "auto" cuts pictures that are too large into tiles where that gives the same result and refuses the
-        others; "approximate" cuts those too; "off" never cuts.
+        others; "off" never cuts. `progress` is called after each tile with how many of how many are done.
         """
         session = self._open()
         options = CallOptions(strength, gate, tile)
@@ -125,7 +134,7 @@ class Enhancer:
             raise InputError(f"out must be an array of the image's shape {image.shape}, found {_describe(out)}")
         elif not out.flags.writeable:
             raise InputError("out is read-only")
-        self._enhance(session, images, _as_batch(out, "out"), options)
+        self._enhance(session, images, _as_batch(out, "out"), options, progress or _silent)
         return out
 
     def enhance_device(self, pointer: int, shape: tuple[int, ...], stream: int = 0, *, out: int | None = None) -> DeviceImages:
@@ -216,7 +225,7 @@ class Enhancer:
         session.run_device(source, target, stream)
         return result
 
-    def _enhance(self, session: Session, images: Images, out: Images, options: CallOptions) -> None:
+    def _enhance(self, session: Session, images: Images, out: Images, options: CallOptions, progress: tiling.Progress) -> None:
         """Enhance a batch on the host; any strides."""
         strength = options.strength
         if strength == 0.0:
@@ -227,10 +236,10 @@ class Enhancer:
         target = out if direct else self._buffer("target", out.shape)
         strengths = [strength * exposure.gate(exposure.exposure(one)) if options.gate else strength for one in source]
         if all(strengths) or self._limits.smallest[0] > 1:
-            self._run(session, source, target, options.tile)
+            self._run(session, source, target, options.tile, progress)
         else:
             for number in np.flatnonzero(strengths):
-                self._run(session, source[number : number + 1], target[number : number + 1], options.tile)
+                self._run(session, source[number : number + 1], target[number : number + 1], options.tile, progress)
         for one, enhanced, share in zip(source, target, strengths, strict=True):
             exposure.blend(one, enhanced, share, self._geometric)
         if self.color == "bgr":
@@ -249,16 +258,14 @@ class Enhancer:
             np.copyto(source, images)
         return source
 
-    def _run(self, session: Session, source: Images, target: Images, tile: Tile) -> None:
+    def _run(self, session: Session, source: Images, target: Images, tile: Tile, progress: tiling.Progress) -> None:
         """Enhance contiguous RGB, in as few runs as memory and the artifact's limits allow."""
         count, height, width, _ = source.shape
         whole = self._limits.admit((self._limits.smallest[0], height, width))
         if self._info.plan is None and height * width > tiling.whole_pixels(self._info) and tile != "off":
             whole = False
         if not whole:
-            cut = self._tiler(tile, height, width)
-            for one, enhanced in zip(source, target, strict=True):
-                cut(session.run, one, enhanced, self._info)
+            self._run_tiles(session, source, target, tile, progress)
             return
         most = self._limits.largest[0] or count
         if session.device == "cpu":
@@ -271,21 +278,28 @@ class Enhancer:
         for first in range(0, count, most):
             session.run(source[first : first + most], target[first : first + most])
 
-    def _tiler(self, tile: Tile, height: int, width: int) -> Any:
-        """How to cut a picture that is too large for one run."""
-        if self._info.halo is not None and tile != "off":
-            return tiling.run_exact
-        if tile == "approximate":
-            return tiling.run_approximate
+    def _run_tiles(self, session: Session, source: Images, target: Images, tile: Tile, progress: tiling.Progress) -> None:
+        """Enhance pictures that are too large for one run."""
+        exact = self._info.halo is not None
+        parts = session.open_parts() if tile == "auto" and not exact else None
+        for one, enhanced in zip(source, target, strict=True):
+            if tile == "auto" and exact:
+                tiling.run_exact(session.run, one, enhanced, self._info, progress)
+            elif parts is not None:
+                tiling.run_parts(parts, one, enhanced, self._info, progress)
+            else:
+                raise InputError(self._too_large(tile, *source.shape[1:3]))
+
+    def _too_large(self, tile: Tile, height: int, width: int) -> str:
         tallest, widest = self._limits.largest[1:]
         fits = (
             f"at most {tallest}x{widest} (HxW)" if tallest and widest else f"at most {tiling.whole_pixels(self._info):,} pixels"
         )
         if tile == "off":
-            raise InputError(f"the picture is {height}x{width} (HxW), without tiles {fits} fit")
-        raise InputError(
-            f"the picture is {height}x{width} (HxW), and {self._info.network} looks at the whole picture, so that tiles "
-            f'would change the result: {fits} fit; make it smaller, or pass tile="approximate" (or "off", if memory suffices)'
+            return f"the picture is {height}x{width} (HxW), without tiles {fits} fit"
+        return (
+            f"the picture is {height}x{width} (HxW), and {self._info.network} looks at the whole picture, so that tiles would "
+            f"change the result: {fits} fit; make it smaller, or use dawn, which takes any size"
         )
 
     def _buffer(self, name: str, shape: tuple[int, ...]) -> Images:
@@ -296,6 +310,10 @@ class Enhancer:
             flat = np.empty(size, np.uint8)
             setattr(self._scratch, name, flat)
         return flat[:size].reshape(shape)
+
+
+def _silent(done: int, total: int) -> None:
+    """No progress is told."""
 
 
 def _reopen(source: str, options: dict[str, Any]) -> Enhancer:

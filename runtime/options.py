@@ -12,7 +12,7 @@ from runtime.artifact.info import CpuPrecision
 from runtime.errors import InputError
 
 Color = Literal["rgb", "bgr"]
-Tile = Literal["auto", "off", "approximate"]
+Tile = Literal["auto", "off"]
 
 
 class _Options:
@@ -64,7 +64,7 @@ class CallOptions(_Options):
             raise InputError(f"strength lies between 0 and 1, found {strength!r}")
         if type(self.gate).__name__ not in ("bool", "bool_"):  # NumPy's is known by name: this module needs no other
             raise InputError(f"gate is True or False, found {self.gate!r}")
-        _one_of("tile", self.tile, ("auto", "off", "approximate"))
+        _one_of("tile", self.tile, ("auto", "off"))
         _set(self, strength=float(strength), gate=bool(self.gate))
 
 
@@ -84,9 +84,7 @@ def add_call_arguments(parser: ArgumentParser) -> None:
     """The options of `CallOptions` on a command line."""
     parser.add_argument("--strength", type=float, default=1.0, metavar="S", help="0: the input, 1: the network")
     parser.add_argument("--gate", action="store_true", help="leave pictures alone that are bright enough")
-    parser.add_argument(
-        "--tile", choices=("auto", "off", "approximate"), default="auto", help="how pictures too large for one run are cut"
-    )
+    parser.add_argument("--tile", choices=("auto", "off"), default="auto", help="how pictures too large for one run are cut")
 
 
 def _set(options: Any, **values: Any) -> None:

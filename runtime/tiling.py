@@ -2,6 +2,7 @@
 
 An output pixel depends on `halo` pixels to each side. A tile that is enhanced with that much context around it, and that
 begins on a multiple of the network's stride, holds the same values as the whole picture would; the context is cut off.
+A network that decides on an overview of the whole picture does so once, and its tiles share the decision.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
+from numpy.typing import NDArray
 
 from runtime.artifact import MINIMUM_SIZE, ArtifactInfo
+from runtime.backends.session import PartsSession
 from runtime.errors import InputError
 from runtime.images import Images
 
@@ -25,11 +28,11 @@ _WHOLE_PIXELS_LIGHT = 16 * WHOLE_PIXELS
 #: A tile's side without its context, and the least multiple of the context that it has: the context is work done twice.
 _CORE, _CONTEXTS = 512, 8
 
-#: Overlap of approximate tiles, over which neighbours are faded into one another.
-_FADE = 64
-
 #: Enhances one contiguous 1 x H x W x 3 picture into another.
 Run = Callable[[Images, Images], None]
+
+#: Is told how many tiles of how many are done.
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -110,46 +113,63 @@ def spans(size: int, halo: int, multiple: int, smallest: int, largest: int | Non
     return result
 
 
-def run_exact(run: Run, image: Images, out: Images, info: ArtifactInfo) -> None:
+def run_exact(run: Run, image: Images, out: Images, info: ArtifactInfo, progress: Progress) -> None:
     """Enhance an H x W x 3 picture tile by tile: the same values as in one piece. Needs a network with a finite halo."""
     assert info.halo is not None
     rows, columns = _grid(image, info.halo, info)
     # One shape after the other: a backend may have to prepare for each.
-    for row, column in sorted(product(rows, columns), key=lambda tile: (tile[0].size, tile[1].size)):
+    tiles = sorted(product(rows, columns), key=lambda tile: (tile[0].size, tile[1].size))
+    for done, (row, column) in enumerate(tiles):
         tile = np.ascontiguousarray(image[row.start : row.stop, column.start : column.stop])[None]
         enhanced = np.empty_like(tile)
         run(tile, enhanced)
         out[row.core_start : row.core_stop, column.core_start : column.core_stop] = enhanced[0, row.kept, column.kept]
+        progress(done + 1, len(tiles))
 
 
-def run_approximate(run: Run, image: Images, out: Images, info: ArtifactInfo) -> None:
-    """Enhance tile by tile with a network that looks at the whole picture: each tile sees only itself.
+def run_parts(parts: PartsSession, image: Images, out: Images, info: ArtifactInfo, progress: Progress) -> None:
+    """Enhance an H x W x 3 picture part by part under one light, decided on its overview: as in one piece, within a code."""
+    assert info.parts is not None
+    height, width = (math.ceil(extent / info.multiple) * info.multiple for extent in image.shape[:2])
+    side = square_side(height, width, info.parts.points)
+    light = parts.decide(overview(image, side, height, width))
+    # A part begins with a whole square and with a whole cell of the noise stage.
+    step = math.lcm(side, info.multiple)
+    rows, columns = (spans(extent, info.parts.halo, step, MINIMUM_SIZE, None) for extent in image.shape[:2])
+    tiles = sorted(product(rows, columns), key=lambda tile: (tile[0].size, tile[1].size))
+    for done, (row, column) in enumerate(tiles):
+        tile = np.ascontiguousarray(image[row.start : row.stop, column.start : column.stop])[None]
+        inside = tuple(_squares(span, side, info.multiple) for span in (row, column))
+        share = [np.ascontiguousarray(each[:, :, *inside]) if each.shape[2] > 1 else each for each in light]
+        enhanced = parts.render(tile, side, share)
+        out[row.core_start : row.core_stop, column.core_start : column.core_stop] = enhanced[0, row.kept, column.kept]
+        progress(done + 1, len(tiles))
 
-    Neighbours overlap and are faded into one another, first along the rows of tiles, then between them.
-    """
-    rows, columns = _grid(image, _FADE, info)
-    written = 0
-    for row in rows:
-        band = np.empty((row.stop - row.start, *image.shape[1:]), np.uint8)
-        done = 0
-        for column in columns:
-            tile = np.ascontiguousarray(image[row.start : row.stop, column.start : column.stop])[None]
-            enhanced = np.empty_like(tile)
-            run(tile, enhanced)
-            _fade(band, enhanced[0], column.start, done, axis=1)
-            done = column.stop
-        _fade(out, band, row.start, written, axis=0)
-        written = row.stop
+
+def _squares(span: Span, side: int, multiple: int) -> slice:
+    """The squares of a tile, with one more to each side, in a map that has a frame of one."""
+    padded = math.ceil(span.size / multiple) * multiple
+    first = span.start // side
+    return slice(first, first + math.ceil(padded / side) + 2)
 
 
-def _fade(target: Images, piece: Images, start: int, done: int, axis: int) -> None:
-    """Write `piece` into `target` from `start` on along `axis`; up to `done` it is mixed with what is there."""
-    target, piece = np.moveaxis(target, axis, 0), np.moveaxis(piece, axis, 0)
-    overlap = max(0, done - start)
-    weight = ((np.arange(overlap, dtype=np.float32) + 0.5) / max(overlap, 1)).reshape(-1, *[1] * (piece.ndim - 1))
-    mixed = target[start:done] * (1 - weight) + piece[:overlap] * weight
-    target[start:done] = np.rint(mixed)
-    target[done : start + len(piece)] = piece[overlap:]
+def square_side(height: int, width: int, points: int) -> int:
+    """The side of an overview's squares: even, over 16 a multiple of 4, over 32 of 8."""
+    side = 2 * math.ceil((height + width) / (2 * points))
+    unit = 2 if side <= 16 else 4 if side <= 32 else 8
+    return math.ceil(side / unit) * unit
+
+
+def overview(image: Images, side: int, height: int, width: int) -> NDArray[np.float32]:
+    """1 x 3 x h x w in [0, 1]: means over squares of the picture, whose edge is repeated up to a height and width and on."""
+    rows, columns = math.ceil(height / side), math.ceil(width / side)
+    result = np.empty((rows, columns, 3), np.float32)
+    right = columns * side - image.shape[1]
+    for row in range(rows):  # one band after the other: a picture in floats would take four times its memory
+        band = image[np.minimum(np.arange(row * side, (row + 1) * side), image.shape[0] - 1)].sum(axis=0, dtype=np.uint32)
+        band = np.pad(band, ((0, right), (0, 0)), "edge").reshape(columns, side, 3)
+        result[row] = band.sum(axis=1, dtype=np.uint64) / (255 * side * side)
+    return np.ascontiguousarray(result.transpose(2, 0, 1)[None])
 
 
 def _grid(image: Images, halo: int, info: ArtifactInfo) -> tuple[list[Span], list[Span]]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from runtime.artifact import ArtifactInfo
 from runtime.artifact.onnx_metadata import read_info
+from runtime.artifact.onnx_parts import cut
 from runtime.backends.backend import Backend
-from runtime.backends.session import Probe
+from runtime.backends.session import Floats, PartsSession, Probe
 from runtime.cuda.protocol import Gpu
 from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, ClosedError, InputError
 from runtime.images import DeviceImages, Images
@@ -80,6 +83,8 @@ class OrtSession:
         settings.log_severity_level = 4  # what goes wrong is raised, and nothing is printed
         if options.threads is not None:
             settings.intra_op_num_threads = options.threads
+        self._path, self._settings = path, settings
+        self._parts: _Parts | None = None
         try:
             self._session: Any = self._ort.InferenceSession(str(path), settings, providers=[_PROVIDER])
         except Exception as error:  # ONNX Runtime's exceptions share no base of their own
@@ -102,9 +107,49 @@ class OrtSession:
         """Refused: this session runs on the CPU."""
         raise InputError(f"the backend {self.backend} runs on the CPU and takes no GPU memory; pass a numpy array")
 
+    def open_parts(self) -> PartsSession | None:
+        """The artifact's halves; see the protocol."""
+        if self._session is None:
+            raise ClosedError("the session is closed")
+        if self._parts is None and self.info.parts is not None:
+            halves = cut(self._path.read_bytes(), self.info)
+            sessions = [
+                self._ort.InferenceSession(half, self._settings, providers=[_PROVIDER])
+                for half in (halves.decide, halves.render)
+            ]
+            self._parts = _Parts(self.info, *sessions)
+        return self._parts
+
     def close(self) -> None:
         """Free the session once the runs in progress are done; calling it again does nothing."""
-        self._session = None
+        self._session = self._parts = None
+
+
+class _Parts:
+    """The halves of an artifact, each a session; see the protocol `PartsSession`."""
+
+    def __init__(self, info: ArtifactInfo, decide: Any, render: Any) -> None:
+        assert info.parts is not None
+        self._info, self._names, self._decide, self._render = info, info.parts, decide, render
+
+    def decide(self, overview: Floats) -> tuple[Floats, ...]:
+        return tuple(_run(self._decide, self._names.light, {self._names.overview: overview}))
+
+    def render(self, image: Images, side: int, light: Sequence[Floats]) -> Images:
+        given = {
+            self._info.input.name: image,
+            self._names.side: np.array([side]),
+            **dict(zip(self._names.light, light, strict=True)),
+        }
+        return _run(self._render, [self._info.output.name], given)[0]
+
+
+def _run(session: Any, wanted: Sequence[str], given: dict[str, Any]) -> list[Any]:
+    try:
+        return session.run(list(wanted), given)
+    except Exception as error:
+        shapes = ", ".join(f"{name} {value.shape}" for name, value in given.items())
+        raise BackendError(f"ONNX Runtime failed on {shapes}: {_first_line(error)}") from error
 
 
 def _first_line(error: Exception) -> str:

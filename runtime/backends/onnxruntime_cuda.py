@@ -118,6 +118,9 @@ class OrtCudaSession:
         _same_shape(images.shape, out.shape)
         self._graph.run_device(images, out, stream)
 
+    def open_parts(self) -> None:
+        """None: a GPU enhances a picture in one piece; see the protocol."""
+
     def close(self) -> None:
         """Wait for a running call and free everything; calling it again does nothing."""
         self._finalizer()

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from runtime.artifact import CpuPrecision
+import numpy as np
+
+from runtime.artifact import ArtifactInfo, CpuPrecision
 from runtime.artifact.onnx_metadata import read_info
+from runtime.artifact.onnx_parts import cut
 from runtime.backends import specialisation
 from runtime.backends.backend import Backend
-from runtime.backends.session import Probe
+from runtime.backends.session import Floats, PartsSession, Probe
 from runtime.backends.specialisation import SpecialisationPolicy
 from runtime.cuda.protocol import Gpu
 from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, ClosedError, InputError
@@ -98,6 +102,7 @@ class OvSession:
             self._source: Any = self._core.read_model(str(path))
         except RuntimeError as error:
             raise ArtifactError(f"OpenVINO cannot load {path}: {_last_line(error)}") from error
+        self._parts: _Parts | None = None
         self._closed = False
         self._changing = threading.Lock()
         #: Held while a model is made, which takes longer than anyone may wait for what is guarded by the other lock.
@@ -129,9 +134,21 @@ class OvSession:
         """Refused: this session runs on the CPU."""
         raise InputError(f"the backend {self.backend} runs on the CPU and takes no GPU memory; pass a numpy array")
 
+    def open_parts(self) -> PartsSession | None:
+        """The artifact's halves; see the protocol."""
+        if self._closed:
+            raise ClosedError("the session is closed")
+        with self._compiling:
+            if self._parts is None and self.info.parts is not None:
+                halves = cut(self._path.read_bytes(), self.info)
+                models = [self._compile(self._core.read_model(half)) for half in (halves.decide, halves.render)]
+                self._parts = _Parts(self.info, self._ov.Tensor, *models)
+        return self._parts
+
     def close(self) -> None:
         """Free the models once the runs in progress are done; calling it again does nothing."""
         self._closed = True
+        self._parts = None
         with self._changing:
             if self._any is not None:
                 self._any.drop_idle()
@@ -196,6 +213,38 @@ class OvSession:
             if shape is not None:  # the file was loaded before: it is this run that fails
                 raise BackendError(f"OpenVINO failed on {shape}: {_last_line(error)}") from error
             raise ArtifactError(f"OpenVINO cannot load {self._path}: {_last_line(error)}") from error
+
+
+class _Parts:
+    """The halves of an artifact, each compiled for all shapes; see the protocol `PartsSession`."""
+
+    def __init__(self, info: ArtifactInfo, tensor: Any, decide: _Compiled, render: _Compiled) -> None:
+        assert info.parts is not None
+        self._info, self._names, self._tensor, self._decide, self._render = info, info.parts, tensor, decide, render
+
+    def decide(self, overview: Floats) -> tuple[Floats, ...]:
+        return self._run(self._decide, {self._names.overview: overview}, self._names.light)
+
+    def render(self, image: Images, side: int, light: Sequence[Floats]) -> Images:
+        given = {
+            self._info.input.name: image,
+            self._names.side: np.array([side]),
+            **dict(zip(self._names.light, light, strict=True)),
+        }
+        return self._run(self._render, given, [self._info.output.name])[0]
+
+    def _run(self, model: _Compiled, given: dict[str, Any], wanted: Sequence[str]) -> tuple[Any, ...]:
+        request = model.take()
+        try:
+            for name, value in given.items():
+                request.set_tensor(name, self._tensor(value))
+            request.infer()
+            results = tuple(np.array(request.get_tensor(name).data) for name in wanted)
+        except RuntimeError as error:
+            shapes = ", ".join(f"{name} {value.shape}" for name, value in given.items())
+            raise BackendError(f"OpenVINO failed on {shapes}: {_last_line(error)}") from error
+        model.give_back(request)
+        return results
 
 
 def _last_line(error: Exception) -> str:

@@ -145,7 +145,7 @@ def test_memory_is_bounded_wherever_no_plan_bounds_it(
     assert np.array_equal(open_enhancer()(batch), double(batch))
     assert [shape[0] for shape in seen] == [2, 2, 1]
     large = np.tile(dark, (2, 2, 1))
-    with pytest.raises(InputError, match=r'at most 3,102 pixels fit.*tile="approximate"'):
+    with pytest.raises(InputError, match=r"at most 3,102 pixels fit.*dawn"):
         session.info = make_info(halo=None, contract=())
         open_enhancer()(large)
     seen.clear()

@@ -1,6 +1,6 @@
 """Weights for tests: the trained ones where there are any, else random ones that use every part of a network.
 
-A seeded initialisation would not do: DSN's starts as the identity, and batch statistics start at 0 and 1.
+A seeded initialisation would not do: DSN's and Dawn's blocks start as identities, and batch statistics start at 0 and 1.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from train.networks.weights import build_seeded, default_path, save
 def randomise(network: nn.Module, seed: int = 1) -> nn.Module:
     """Give every layer something to do, in place."""
     generator = torch.Generator().manual_seed(seed)
-    for name, layer in network.named_modules():
+    for layer in network.modules():
         if isinstance(layer, nn.BatchNorm2d):
             assert layer.running_mean is not None and layer.running_var is not None
             layer.running_mean.normal_(0.0, 0.1, generator=generator)
             layer.running_var.uniform_(0.5, 1.5, generator=generator)
-        if name.endswith("narrow") and isinstance(layer, nn.Conv2d):
+        if isinstance(layer, nn.Conv2d) and not layer.weight.any():  # born as zeros
             layer.weight.data.normal_(0.0, 0.02, generator=generator)
     return network.eval()
 

@@ -34,7 +34,7 @@ from train.networks.retinex import Clamp, Divide, Subtract
 #: Side of a cell of the noise U-Net, in pixels, and of the squares that a picture's sides must be multiples of.
 CELL, MULTIPLE = 2, 8
 #: Pixels of context that the noise stage looks at, to each side.
-HALO = 88
+HALO = 75
 #: Channels of the light: one slope and three offsets; and what else the noise stage is told of the overview.
 CURVE, CONTEXT = 4, 8
 #: The mean level at which the illumination U-Net sees every picture, and the level it is brought to before training.
@@ -264,8 +264,18 @@ SPEC = NetworkSpec(
     multiple=MULTIPLE,
     halo=None,
     islands=(
-        "overview", "level", "normalise", "curve", "frame_*", "guide", "illuminate", "exponential", "clamp", "divide", "subtract",
-    ),  # fmt: skip
+        "overview",
+        "level",
+        "normalise",
+        "curve",
+        "frame_*",
+        "guide",
+        "illuminate",
+        "exponential",
+        "clamp",
+        "divide",
+        "subtract",
+    ),
     contract=(
         Division(count=1, guided=True),
         NoiseSubtraction(count=1),

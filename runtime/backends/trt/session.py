@@ -156,6 +156,9 @@ class TensorRTSession:
             slot.run_device(images, out, stream)
         self._plan.keep_kernels(images.shape)
 
+    def open_parts(self) -> None:
+        """None: a GPU enhances a picture in one piece; see the protocol."""
+
     def close(self) -> None:
         """Wait for running calls and free everything; calling it again does nothing."""
         self._finalizer()
