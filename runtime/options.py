@@ -14,6 +14,9 @@ from runtime.errors import InputError
 Color = Literal["rgb", "bgr"]
 Tile = Literal["auto", "off"]
 
+#: What is used where no network is named.
+DEFAULT_NETWORK = "pdn"
+
 
 class _Options:
     """What both kinds of options share."""

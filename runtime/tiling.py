@@ -8,15 +8,15 @@ A network that decides on an overview of the whole picture does so once, and its
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtime.artifact import MINIMUM_SIZE, ArtifactInfo
-from runtime.backends.session import PartsSession
 from runtime.errors import InputError
 from runtime.images import Images
 
@@ -33,6 +33,21 @@ Run = Callable[[Images, Images], None]
 
 #: Is told how many tiles of how many are done.
 Progress = Callable[[int, int], None]
+
+
+Floats = NDArray[np.float32]
+
+
+class PartsSession(Protocol):
+    """The two halves of an artifact that has `parts`: large pictures are decided on as a whole and enhanced in parts."""
+
+    def decide(self, overview: Floats) -> tuple[Floats, ...]:
+        """The light of a picture, from its overview 1 x 3 x h x w."""
+        ...
+
+    def render(self, image: Images, side: int, light: Sequence[Floats]) -> Images:
+        """Enhance a part, 1 x H x W x 3, whose squares of `side` pixels have this light."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -160,7 +175,7 @@ def square_side(height: int, width: int, points: int) -> int:
     return math.ceil(side / unit) * unit
 
 
-def overview(image: Images, side: int, height: int, width: int) -> NDArray[np.float32]:
+def overview(image: Images, side: int, height: int, width: int) -> Floats:
     """1 x 3 x h x w in [0, 1]: means over squares of the picture, whose edge is repeated up to a height and width and on."""
     rows, columns = math.ceil(height / side), math.ceil(width / side)
     result = np.empty((rows, columns, 3), np.float32)

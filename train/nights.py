@@ -156,4 +156,6 @@ def _expose_sensor(light: Linear, random: np.random.Generator, coarse: bool) -> 
 def _jpeg(codes: Picture, random: np.random.Generator) -> Picture:
     done, data = cv2.imencode(".jpg", codes, [cv2.IMWRITE_JPEG_QUALITY, int(random.integers(65, 98))])
     assert done
-    return cv2.imdecode(data, cv2.IMREAD_UNCHANGED).astype(np.uint8, copy=False)
+    decoded = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    assert decoded is not None
+    return decoded.astype(np.uint8, copy=False)

@@ -156,10 +156,14 @@ def choose_recipe(options: argparse.Namespace) -> Recipe:
 def choose_data(folder: Path | None) -> Path:
     if folder is not None:
         return folder
+    return _data_root("data", "--data") / "LOL"
+
+
+def _data_root(what: str, option: str) -> Path:
     root = os.environ.get("RETINEXRT_DATA")
     if not root:
-        raise DataError("no data: pass --data FOLDER or set RETINEXRT_DATA")
-    return Path(root) / "LOL"
+        raise DataError(f"no {what}: pass {option} FOLDER or set RETINEXRT_DATA")
+    return Path(root)
 
 
 def choose_photographs(recipe: Recipe, folder: Path | None) -> tuple[list[Pair], list[Pair]] | None:
@@ -168,9 +172,8 @@ def choose_photographs(recipe: Recipe, folder: Path | None) -> tuple[list[Pair],
         return None
     from train.pairs import find_photographs
 
-    if folder is None and not (root := os.environ.get("RETINEXRT_DATA")):
-        raise DataError("no photographs: pass --photographs FOLDER or set RETINEXRT_DATA")
-    folder = folder or Path(root) / "clean"
+    if folder is None:
+        folder = _data_root("photographs", "--photographs") / "clean"
     return find_photographs(folder, "train"), find_photographs(folder, "val")
 
 

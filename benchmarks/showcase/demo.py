@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from benchmarks.harness.timing import spread, timed
 from runtime import command_line
 from runtime.errors import BackendError, InputError, RetinexError
+from runtime.options import DEFAULT_NETWORK
 
 if TYPE_CHECKING:
     from benchmarks.parity import Measurement
@@ -227,7 +228,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
         prog="demo.py", description="Export a network, enhance photographs, write one page about it."
     )
     parser.add_argument("images", nargs="*", type=Path, metavar="IMAGE", help="photographs of yours")
-    parser.add_argument("--network", default="pdn", help="default: %(default)s")
+    parser.add_argument("--network", default=DEFAULT_NETWORK, help="default: %(default)s")
     parser.add_argument("--out", type=Path, default=Path("out"), metavar="DIR", help="default: %(default)s/")
     return command_line.run(_run, parser, argv, "cpu,export,quality", prog)
 

@@ -13,11 +13,12 @@ from runtime.artifact import ArtifactInfo
 from runtime.artifact.onnx_metadata import read_info
 from runtime.artifact.onnx_parts import cut
 from runtime.backends.backend import Backend
-from runtime.backends.session import Floats, PartsSession, Probe
+from runtime.backends.session import Probe
 from runtime.cuda.protocol import Gpu
 from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, ClosedError, InputError
 from runtime.images import DeviceImages, Images
 from runtime.options import OpenOptions
+from runtime.tiling import Floats, PartsSession
 
 _PROVIDER = "CPUExecutionProvider"
 

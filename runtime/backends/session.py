@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
-
-import numpy as np
-from numpy.typing import NDArray
 
 from runtime.artifact import ArtifactInfo
 from runtime.cuda.protocol import Gpu
 from runtime.images import DeviceImages, Images
+from runtime.tiling import PartsSession
 
 
 @dataclass(frozen=True)
@@ -25,21 +22,6 @@ class Probe:
     reason: str
     #: The command that makes it usable; empty where none can, as without a GPU.
     install: str
-
-
-Floats = NDArray[np.float32]
-
-
-class PartsSession(Protocol):
-    """The two halves of an artifact that has `parts`: large pictures are decided on as a whole and enhanced in parts."""
-
-    def decide(self, overview: Floats) -> tuple[Floats, ...]:
-        """The light of a picture, from its overview 1 x 3 x h x w."""
-        ...
-
-    def render(self, image: Images, side: int, light: Sequence[Floats]) -> Images:
-        """Enhance a part, 1 x H x W x 3, whose squares of `side` pixels have this light."""
-        ...
 
 
 class Session(Protocol):

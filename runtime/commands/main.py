@@ -11,7 +11,7 @@ from pathlib import Path
 
 from runtime.command_line import OK, USAGE, guarded
 from runtime.errors import RetinexError
-from runtime.options import add_call_arguments, add_open_arguments
+from runtime.options import DEFAULT_NETWORK, add_call_arguments, add_open_arguments
 
 #: Subcommands that have a module of their own, most of them in other packages.
 _SCRIPTS = {
@@ -73,7 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     networks = commands.add_parser("networks", help="the networks that can be used here")
     networks.set_defaults(run=_networks)
     doctor = commands.add_parser("doctor", help="what was found, what is used and why, and what to install next")
-    doctor.add_argument("source", nargs="?", default="pdn", help="network or artifact that is to run (default: pdn)")
+    doctor.add_argument(
+        "source", nargs="?", default=DEFAULT_NETWORK, help="network or artifact that is to run (default: %(default)s)"
+    )
     doctor.set_defaults(run=_doctor)
     for name, (_, text) in _SCRIPTS.items():
         commands.add_parser(name, help=text, add_help=False)
@@ -84,7 +86,7 @@ def _add_enhance(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("inputs", nargs="*", metavar="INPUT", help="pictures, videos, folders, or - for stdin")
     parser.add_argument("-o", "--out", metavar="OUT", help="folder, or a file for a single input; - is stdout")
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--network", default="pdn", help="name of a network (default: %(default)s)")
+    source.add_argument("--network", default=DEFAULT_NETWORK, help="name of a network (default: %(default)s)")
     source.add_argument("--engine", metavar="FILE", help="an artifact: .onnx or .plan")
     add_open_arguments(parser)
     add_call_arguments(parser)

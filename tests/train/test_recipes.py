@@ -17,9 +17,10 @@ from train.errors import RecipeError
 from train.loop import select_parameters
 from train.networks import get_spec
 from train.recipes import FOLDER, load_recipe
+from train.scenes import Group
 
 ALL = [(path.stem, table) for path in sorted(FOLDER.glob("*.toml")) for table in tomllib.loads(path.read_text())]
-OURS = ("pdn-fast", "pdn-global", "pdn-global-fast")  # there is no paper
+OURS = ("dawn", "pdn-fast", "pdn-global", "pdn-global-fast")  # there is no paper
 
 VALID = (
     "[best]\nlearning_rate = 1e-3\nbatch = 2\ncrop = 16\n"
@@ -49,6 +50,8 @@ def test_every_stage_gives_every_parameter_a_gradient(name: str, table: str, mon
     side = 176 if any("structure" in s.loss or "removal" in s.loss for s in recipe.stages) and table == "paper" else 32
     torch.manual_seed(0)
     batch = Batch(torch.rand(2, 3, side, side) * 0.2, torch.rand(2, 3, side, side), torch.rand(2, 3, 10, 12) * 0.2)
+    overviews = torch.rand(2, 3, 20, 24) * 0.2, torch.rand(2, 3, 20, 24)
+    scenes = (Group(*overviews, batch.low, batch.high, ((0, 1), (5, 9))),)
     network = get_spec(name).build()
     network.train()
     with torch.no_grad():
@@ -56,7 +59,8 @@ def test_every_stage_gives_every_parameter_a_gradient(name: str, table: str, mon
             parameter.add_(0.01 * torch.randn_like(parameter))
     for stage in recipe.stages:
         parameters = select_parameters(network, stage)
-        terms = objectives.find(stage.objective)(network, batch, lambda: torch.autocast("cpu", enabled=False))
+        given = scenes if stage.data == "scenes" else batch
+        terms = objectives.find(stage.objective)(network, given, lambda: torch.autocast("cpu", enabled=False))
         loss, _ = objectives.weighted(terms, stage.loss, stage.objective)
         loss.backward()
         assert torch.isfinite(loss)
