@@ -124,7 +124,7 @@ class Enhancer:
                 if options.strength != 1.0 or options.gate:
                     raise InputError("strength and gate work on numpy arrays, not on GPU memory")
                 return self._enhance_resident(session, image, out)
-            result = conversions.enhance(partial(self, **asdict(options)), image, self.color)
+            result = conversions.enhance(partial(self, **asdict(options), progress=progress), image, self.color)
             return result if out is None else conversions.fill(out, result)
         images = _as_batch(image, "the image")
         self._check_size(images.shape)
