@@ -31,6 +31,7 @@ from benchmarks.harness import command, record
 from benchmarks.harness.record import ROOT
 from benchmarks.pictures.parity_set import COSTLY
 from runtime import command_line, shapes
+from runtime.artifact import locate
 from runtime.backends import get_backend
 from runtime.cuda import driver_found
 from runtime.errors import BackendUnavailableError
@@ -44,8 +45,8 @@ NETWORKS = tuple(sorted(REGISTERED, key=lambda name: name in COSTLY))
 FLAVOURS = tuple(name for name in BACKENDS if name.startswith("tensorrt"))
 #: Shapes that a plan has to hold: the pictures of the comparison, from the smallest to the batches.
 _PROFILE = ("--min", "1x16x16", "--max", "4x512x640")
-#: Lines kept of a step that failed.
-_LINES = 12
+#: Last lines kept of a step that failed; of the tests enough for every traceback.
+_LINES, _LINES_OF_TESTS = 12, 400
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,21 @@ class Step:
     needs: tuple[str, ...] = ()
     #: Written by the step, read into the record.
     result: Path | None = None
+    lines: int = _LINES
 
+
+#: Starts a step, and ends its group when the process that wants it is gone, even killed.
+_GUARD = """
+import os, signal, subprocess, sys, threading, time
+wanted = int(sys.argv[1])
+def watch():
+    while os.getppid() == wanted:
+        time.sleep(0.2)
+    os.killpg(0, signal.SIGKILL)
+threading.Thread(target=watch, daemon=True).start()
+code = subprocess.call(sys.argv[2:])
+sys.exit(code if code >= 0 else 128 - code)
+"""
 
 Status = Literal["ok", "failed", "timed out", "no time left", "needs another step"]
 
@@ -80,11 +95,30 @@ class Outcome:
 
 
 def steps(networks: Sequence[str], size: str, work: Path, flavours: Sequence[str] = FLAVOURS) -> Iterator[Step]:
-    """All steps in order. Of flavours that are not among `flavours`, the first network's plan is tried."""
+    """All steps: the tests, then the runtime's backends, torch, and at last what torch compiles, which takes longest.
+
+    Of flavours that are not among `flavours`, the first network's plan is tried.
+    """
     python = sys.executable
-    yield Step("tests", (python, "-m", "pytest", "-q", "-rsfE", "-m", "gpu", "-p", "no:cacheprovider", "tests/gpu"), 420)
+    tests = (python, "-m", "pytest", "-q", "-rsfE", "-m", "gpu", "-p", "no:cacheprovider", "tests/gpu")
+    yield Step("tests", tests, 420, lines=_LINES_OF_TESTS)
+    planned = list(_of_networks(networks, size, work, flavours))
+    yield from sorted(planned, key=lambda step: 2 if step.name.endswith("torch-compile") else ": torch" in step.name)
+
+
+def _exported(network: str) -> tuple[Path, Path]:
+    """The ONNX files in FP32 and FP16: those in engines/, else those that are shipped, else where an export puts them."""
+    names = (f"{network}.onnx", f"{network}_fp16.onnx")
+    for folder in (_ENGINES, locate.SHIPPED):
+        if all((folder / name).is_file() for name in names):
+            return folder / names[0], folder / names[1]
+    return _ENGINES / names[0], _ENGINES / names[1]
+
+
+def _of_networks(networks: Sequence[str], size: str, work: Path, flavours: Sequence[str]) -> Iterator[Step]:
+    python = sys.executable
     for network in networks:
-        exported = (_ENGINES / f"{network}.onnx", _ENGINES / f"{network}_fp16.onnx")
+        exported = _exported(network)
         export = f"{network}: export"
         needs: tuple[str, ...] = ()
         if not all(path.is_file() for path in exported):
@@ -113,8 +147,8 @@ def _of_network(network: str, size: str, work: Path, needs: tuple[str, ...], fla
         return Step(name, tuple(command), limit, network, needs, result)
 
     reference = f"{network}: reference"
-    yield step(reference, "reference", 240, needs, _ENGINES / f"{network}.onnx")
-    typed = _ENGINES / f"{network}_fp16.onnx"
+    full, typed = _exported(network)
+    yield step(reference, "reference", 240, needs, full)
     for flavour in flavours:
         out, built = work / flavour, f"{network}: build with {flavour}"
         command = (sys.executable, "engines/build.py", str(typed), "--flavour", flavour, "--out", str(out))
@@ -129,24 +163,27 @@ def _of_network(network: str, size: str, work: Path, needs: tuple[str, ...], fla
 
 
 def run(step: Step, seconds_left: float) -> Outcome:
-    """Run a step in a session of its own; at its limit the whole of it is killed."""
+    """Run a step in a group of processes of its own; at its limit, and with this process, the whole of it is killed."""
     outcome = Outcome(step.name, step.network, "ok", 0.0)
     limit = min(step.limit, seconds_left)
     if limit < 5:
         return replace(outcome, status="no time left")
     started = time.monotonic()
     with tempfile.TemporaryFile("w+", errors="replace") as output:
-        process = subprocess.Popen(step.command, cwd=ROOT, stdout=output, stderr=output, start_new_session=True)
+        command = (sys.executable, "-c", _GUARD, str(os.getpid()), *step.command)
+        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output, process_group=0)
+        code = None
         try:
             code = process.wait(limit)
         except subprocess.TimeoutExpired:
+            pass
+        finally:  # Also where this process is told to end: what it leaves would disturb whoever uses the GPU next.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            code = None
         seconds = round(time.monotonic() - started, 1)
         output.seek(0)
-        lines = tuple(_clean(line) for line in output.read().splitlines() if line.strip())[-_LINES:]
+        lines = tuple(_clean(line) for line in output.read().splitlines() if line.strip())[-step.lines :]
     if code is None:
         return replace(outcome, status="timed out", seconds=seconds, words=lines)
     if code != 0:
@@ -209,6 +246,7 @@ def _run(arguments: argparse.Namespace) -> int:
         get_spec(name)
     if not driver_found():
         raise BackendUnavailableError("there is no NVIDIA driver here; run this on a machine with an NVIDIA GPU")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # and so through `finally`
     environment = record.environment()
     gpu = environment.gpus[0].name if environment.gpus else "gpu"
     size = shapes.to_text(arguments.size)

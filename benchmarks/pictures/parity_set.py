@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.errors import InputError
 from train.pairs import EXTENSIONS, listed_pairs, read_picture
 
 Images = NDArray[np.uint8]
@@ -107,6 +108,8 @@ def _real(count: int, data: Path) -> list[tuple[str, Images]]:
     unpaired = sorted(path for path in (data / "unpaired").rglob("*") if path.suffix.lower() in EXTENSIONS)
     half = (count + 1) // 2 if unpaired else count
     chosen = [*_spread(paired, half), *_spread(unpaired, count - min(half, len(paired)))]
+    if not chosen:
+        raise InputError(f"RETINEXRT_DATA names {data}, which holds no photographs: expected LOL/pairs.csv or unpaired/")
     pictures: list[tuple[str, Images]] = []
     for path in chosen:
         pictures.append((f"{path.parent.parent.name}/{path.parent.name}/{path.name}", read_picture(path)))

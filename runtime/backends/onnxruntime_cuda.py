@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import io
 import logging
 import os
@@ -80,8 +81,13 @@ def probe(backend: Backend, device: int) -> Probe:
     return Probe(backend.name, True, f"onnxruntime {ort.__version__} on {properties.name} ({properties.sm})", backend.install)
 
 
+#: Parts of the names of CUDA's libraries that the provider needs, each before those that need it.
+_LIBRARIES = ("libcudart", "libnvrtc", "libcublasLt", "libcublas", "libcurand", "libnvJitLink", "libcufft", "libcudnn")
+
+
 def preload(ort: Any) -> None:
     """Load the libraries of CUDA that pip installed. What can't be loaded is printed there, and logged here."""
+    _load_from_other_folders(ort)
     if not hasattr(ort, "preload_dlls"):
         return
     printed = io.StringIO()
@@ -89,6 +95,21 @@ def preload(ort: Any) -> None:
         ort.preload_dlls()
     if printed.getvalue():
         _log.info("%s", " ".join(printed.getvalue().split()))
+
+
+def _load_from_other_folders(ort: Any) -> None:
+    """Load those that don't lie beside ONNX Runtime, where alone it looks: as torch's do, of another site or --target."""
+    beside = Path(str(ort.__file__)).resolve().parents[1] / "nvidia"
+    spec = find_spec("nvidia")
+    if beside.is_dir() or spec is None:
+        return
+    folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
+    for name in _LIBRARIES:
+        for path in sorted(path for folder in folders for path in folder.glob(f"*/lib/{name}.so.*")):
+            try:
+                ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
+            except OSError as error:
+                _log.info("%s can't be loaded: %s", path.name, error)
 
 
 def _one_line(error: Exception) -> str:

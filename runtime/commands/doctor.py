@@ -9,6 +9,7 @@ from pathlib import Path
 from runtime import backends
 from runtime.artifact import ArtifactInfo, locate, read_info, remedies
 from runtime.backends.session import Probe
+from runtime.cuda import gpu_found
 from runtime.errors import ArtifactError, RetinexError
 from runtime.options import OpenOptions
 
@@ -80,6 +81,8 @@ def _next_faster(taken: backends.Choice, probes: dict[str, Probe]) -> list[str]:
     """The backends before the one in use, the nearest first, with the command that installs each."""
     names = list(probes)
     faster = [probes[name] for name in reversed(names[: names.index(taken.backend.name)])]
+    if not gpu_found():  # nothing to install makes up for it
+        faster = [probe for probe in faster if backends.get_backend(probe.name).device == "cpu"]
     missing = [probe for probe in faster if not probe.usable and probe.install]
     if not missing:
         return []

@@ -22,13 +22,15 @@ from importlib import import_module
 from runtime.cuda.protocol import Cuda, DeviceProperties, Gpu
 from runtime.errors import BackendUnavailableError, InputError
 
-__all__ = ["Cuda", "DeviceProperties", "Gpu", "driver_found", "open_cuda", "require_own_context"]
+__all__ = ["Cuda", "DeviceProperties", "Gpu", "driver_found", "gpu_found", "open_cuda", "require_own_context"]
 
 #: name -> module with an `open_implementation` function, and the command that installs what it needs.
 IMPLEMENTATIONS = {
     "cuda-python": ("runtime.cuda.with_cuda_python", "pip install 'cuda-python>=13'"),
     "pycuda": ("runtime.cuda.with_pycuda", "pip install pycuda"),
 }
+
+_LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 
 #: By name, with the process that opened it.
 _opened: dict[str, tuple[int, Cuda]] = {}
@@ -43,10 +45,20 @@ def _order() -> list[str]:
 def driver_found() -> bool:
     """Is the NVIDIA driver's library there? Without it no package can help. Nothing is initialised."""
     try:
-        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+        ctypes.CDLL(_LIBRARY)
     except OSError:
         return False
     return True
+
+
+def gpu_found() -> bool:
+    """Does the driver find a GPU? This starts CUDA in the process, so that children forked later can't use it."""
+    count = ctypes.c_int()
+    try:
+        library = ctypes.CDLL(_LIBRARY)
+    except OSError:
+        return False
+    return library.cuInit(0) == 0 and library.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
 
 
 def open_cuda(implementation: str | None = None) -> Cuda:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -21,6 +23,7 @@ from benchmarks.harness.timing import Sample
 from benchmarks.latency import Method
 from benchmarks.pictures import parity_set
 from runtime.artifact import locate
+from runtime.errors import InputError
 from train.networks import get_spec
 from train.networks.registry import NETWORKS
 
@@ -52,6 +55,62 @@ def test_a_hang_is_killed_with_its_children() -> None:
     outcome = run(python("hang", code, limit=5), 60)
     assert outcome.status == "timed out"
     assert time.monotonic() - started < 60
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_step_ends_with_whoever_wanted_it(how: signal.Signals, tmp_path: Path) -> None:
+    """Else it lives on, on the GPU, and disturbs what comes next."""
+    mark = tmp_path / "running"
+    step = f"import os, pathlib, time; pathlib.Path({str(mark)!r}).write_text(str(os.getpid())); time.sleep(600)"
+    code = (
+        "import signal, sys; from benchmarks import gpu; signal.signal(signal.SIGTERM, lambda *_: sys.exit(1));"
+        f"gpu.run(gpu.Step('x', (sys.executable, '-c', {step!r}), 600), 600)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=record.ROOT)
+    assert _within(60, lambda: mark.is_file() and mark.read_text())
+    process.send_signal(how)
+    process.wait(60)
+    assert _within(20, lambda: not _alive(int(mark.read_text())))
+
+
+def _within(seconds: float, condition: Callable[[], object]) -> bool:
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def _alive(process: int) -> bool:
+    """Zombies, whose parent has yet to ask, are not."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_of_failing_tests_every_traceback_is_kept() -> None:
+    (tests,) = (step for step in steps((), "400x600", Path()) if step.name == "tests")
+    outcome = run(replace(tests, command=(sys.executable, "-c", "for i in range(300): print(i)\nraise SystemExit(1)")), 60)
+    assert len(outcome.words) == 300
+
+
+def test_what_is_shipped_is_not_exported_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "_ENGINES", tmp_path)
+    names = [step.name for step in steps(("pdn", "blnet"), "400x600", tmp_path)]
+    assert "pdn: export" not in names and "blnet: export" in names
+
+
+def test_what_takes_longest_comes_last(tmp_path: Path) -> None:
+    names = [step.name for step in steps(("pdn", "msr"), "400x600", tmp_path)]
+    assert names.index("msr: onnxruntime-cuda") < names.index("pdn: torch") < names.index("pdn: torch-compile")
+    assert names.index("msr: torch") < names.index("pdn: torch-compile")
+
+
+def test_a_data_folder_without_photographs_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no photographs: expected LOL"):
+        parity_set.photographs(3, (100, 100), tmp_path)
 
 
 def test_without_time_nothing_is_started() -> None:

@@ -7,10 +7,11 @@ from importlib.util import find_spec
 
 import pytest
 
-from runtime.cuda import Cuda, driver_found, open_cuda
+from runtime.cuda import Cuda, open_cuda
+from tests.gpu.marks import needs_gpu
 from tests.support import scenario
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not driver_found(), reason="there is no NVIDIA driver here")]
+pytestmark = [pytest.mark.gpu, needs_gpu]
 
 MODULES = {"cuda-python": "cuda", "pycuda": "pycuda"}
 

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from runtime import Enhancer, backends
-from runtime.cuda import driver_found
+from tests.gpu.marks import needs_gpu
 from tests.gpu.plans import build_plan
 from tests.runtime.cpp.conftest import Programs, read_ppm, write_ppm
 
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.slow,
-    pytest.mark.skipif(not driver_found(), reason="there is no NVIDIA driver here"),
+    needs_gpu,
 ]
 
 

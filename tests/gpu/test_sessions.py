@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 
 from runtime import backends
 from runtime.backends.session import Session
-from runtime.cuda import Cuda, driver_found, open_cuda
+from runtime.cuda import Cuda, open_cuda
 from runtime.cuda.interop import allocate_like, as_device_images, current_stream
 from runtime.cuda.staging import Staging
 from runtime.errors import InputError
 from runtime.images import DeviceImages
+from tests.gpu.marks import needs_gpu
 from tests.gpu.plans import build_plan
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not driver_found(), reason="there is no NVIDIA driver here")]
+pytestmark = [pytest.mark.gpu, needs_gpu]
 
 Images = NDArray[np.uint8]
 GPU = ("tensorrt", "tensorrt_rtx", "onnxruntime-cuda")

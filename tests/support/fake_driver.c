@@ -12,7 +12,7 @@
 
 typedef int Result;
 typedef unsigned long long Pointer;
-enum { OK = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_CONTEXT = 201, INVALID_HANDLE = 400, NOT_FOUND = 500,
+enum { OK = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, INVALID_CONTEXT = 201, INVALID_HANDLE = 400, NOT_FOUND = 500,
        ILLEGAL_ADDRESS = 700, UNSUPPORTED = 900, INVALIDATED = 901 };
 
 typedef struct { void *to; const void *from; size_t count; } Copy;
@@ -43,7 +43,8 @@ void fake_lose(int yes) { lost = yes; }
 
 #define NEED_CONTEXT if (!depth) return INVALID_CONTEXT; if (lost) return ILLEGAL_ADDRESS
 
-Result cuInit(unsigned flags) { return OK; }
+/* An image for GPUs on a machine without one has the driver's library and no device. */
+Result cuInit(unsigned flags) { return getenv("FAKE_DRIVER_NO_DEVICE") ? NO_DEVICE : OK; }
 Result cuDriverGetVersion(int *version) { *version = 13000; return OK; }
 Result cuDeviceGetCount(int *count) { *count = 1; return OK; }
 Result cuDeviceGet(int *device, int index) { if (index) return INVALID_VALUE; *device = 0; return OK; }
@@ -193,6 +194,7 @@ Result cuGetErrorName(Result error, const char **name) {
   *name = error == OUT_OF_MEMORY     ? "CUDA_ERROR_OUT_OF_MEMORY"
           : error == INVALID_CONTEXT ? "CUDA_ERROR_INVALID_CONTEXT"
           : error == ILLEGAL_ADDRESS ? "CUDA_ERROR_ILLEGAL_ADDRESS"
+          : error == NO_DEVICE       ? "CUDA_ERROR_NO_DEVICE"
           : error == UNSUPPORTED     ? "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED"
           : error == INVALIDATED     ? "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED"
                                      : "CUDA_ERROR_INVALID_VALUE";

@@ -51,6 +51,7 @@ class FakeOrt:
     """The onnxruntime module with a CUDA provider that runs on the fake's streams."""
 
     __version__ = onnxruntime.__version__
+    __file__ = str(onnxruntime.__file__)
     RunOptions = onnxruntime.RunOptions
     SessionOptions = onnxruntime.SessionOptions
 
@@ -275,6 +276,25 @@ def test_a_provider_that_does_not_start_is_an_error_and_nothing_is_printed(
     assert capfd.readouterr() == ("", "")
     assert "Failed to load libcudnn.so.9" in caplog.text
     assert cuda.leaks() == {}
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_libraries_of_cuda_are_found_where_another_folder_holds_them(
+    ort: FakeOrt, artifacts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beside: bool
+) -> None:
+    """As torch's, where ONNX Runtime was installed with --target: it looks beside itself alone."""
+    for name in ("cudnn/lib/libcudnn.so.9", "cu13/lib/libcublas.so.13", "cu13/lib/libcublasLt.so.13", "cu13/lib/libother.so.1"):
+        library = tmp_path / "site" / "nvidia" / name
+        library.parent.mkdir(parents=True, exist_ok=True)
+        library.touch()
+    ort.__file__ = str(tmp_path / ("site" if beside else "target") / "onnxruntime" / "__init__.py")
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "site"), *sys.path])
+    for module in [name for name in sys.modules if name.partition(".")[0] == "nvidia"]:
+        monkeypatch.delitem(sys.modules, module)
+    loaded: list[str] = []
+    monkeypatch.setattr(onnxruntime_cuda.ctypes, "CDLL", lambda path, mode: loaded.append(Path(path).name))
+    onnxruntime_cuda.preload(ort)
+    assert loaded == ([] if beside else ["libcublasLt.so.13", "libcublas.so.13", "libcudnn.so.9"])
 
 
 def test_it_works_in_the_primary_context_whichever_is_current(ort: FakeOrt, cuda: FakeCuda, artifacts: Path) -> None:

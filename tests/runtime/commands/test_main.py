@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import cv2
@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import runtime.cuda
 from runtime.commands.main import _SCRIPTS, main  # pyright: ignore[reportPrivateUsage]
 from runtime.media import pictures
 from runtime.media.inputs import Failure, find
@@ -278,6 +279,27 @@ def test_doctor_explains_and_names_the_next_faster(
     assert "no  openvino" in report and "it is not installed" in report
     assert "used: onnxruntime" in report
     assert "openvino          pip install openvino-x" in report.split("faster, if you install it:")[1]
+
+
+@pytest.mark.parametrize(("init", "count", "advised"), [(100, 0, False), (0, 0, False), (0, 1, True)])
+def test_doctor_advises_no_package_where_a_driver_finds_no_gpu(
+    init: int, count: int, advised: bool, capsys: pytest.CaptureFixture[str], artifacts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in an image for GPUs on a machine without one: the driver's library is there, cuInit answers NO_DEVICE."""
+    import runtime.backends.trt.session as trt
+    from runtime.backends.session import Probe
+
+    def counted(found: Any) -> int:
+        found._obj.value = count
+        return 0
+
+    driver = SimpleNamespace(cuInit=lambda flags: init, cuDeviceGetCount=counted)
+    monkeypatch.setattr(runtime.cuda.ctypes, "CDLL", lambda name: driver)
+    monkeypatch.setattr(
+        trt, "probe", lambda backend, device: Probe(backend.name, False, "the package is not installed", "pip install trt-x")
+    )
+    assert main(["doctor", str(artifacts / "double.onnx")]) == 0
+    assert ("pip install trt-x" in capsys.readouterr().out) == advised
 
 
 @pytest.mark.parametrize("name", _SCRIPTS)

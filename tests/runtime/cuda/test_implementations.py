@@ -70,6 +70,17 @@ def test_every_operation(driver: Path, name: str) -> None:
     assert done.stderr == ""
 
 
+def test_a_driver_without_a_gpu_is_said_and_the_gpus_tests_are_skipped(driver: Path) -> None:
+    environment = {**os.environ, "LD_LIBRARY_PATH": str(driver.parent), "PYTHONPATH": str(SUPPORT.parents[1])}
+    environment["FAKE_DRIVER_NO_DEVICE"] = "1"
+    for code, words in (
+        ("import runtime.cuda as c; print(c.driver_found(), c.gpu_found())", "True False"),
+        ("from tests.gpu.marks import problem; print(problem())", "CUDA_ERROR_NO_DEVICE"),
+    ):
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        assert words in done.stdout
+
+
 def _without_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     def load(name: str) -> None:
         raise OSError(f"{name}: cannot open shared object file")
