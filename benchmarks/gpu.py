@@ -31,14 +31,13 @@ from benchmarks.harness import command, record
 from benchmarks.harness.record import ROOT
 from benchmarks.pictures.parity_set import COSTLY
 from runtime import command_line, shapes
-from runtime.artifact import locate
 from runtime.backends import get_backend
 from runtime.cuda import driver_found
 from runtime.errors import BackendUnavailableError
 from train.networks.registry import NETWORKS as REGISTERED
 from train.networks.registry import get_spec
 
-_ENGINES = ROOT / "engines"
+_ENGINES, _SHIPPED = ROOT / "engines", ROOT / "runtime" / "models"
 
 #: All of the registry; the costly ones last, so that a short budget still measures most of them.
 NETWORKS = tuple(sorted(REGISTERED, key=lambda name: name in COSTLY))
@@ -109,7 +108,7 @@ def steps(networks: Sequence[str], size: str, work: Path, flavours: Sequence[str
 def _exported(network: str) -> tuple[Path, Path]:
     """The ONNX files in FP32 and FP16: those in engines/, else those that are shipped, else where an export puts them."""
     names = (f"{network}.onnx", f"{network}_fp16.onnx")
-    for folder in (_ENGINES, locate.SHIPPED):
+    for folder in (_ENGINES, _SHIPPED):
         if all((folder / name).is_file() for name in names):
             return folder / names[0], folder / names[1]
     return _ENGINES / names[0], _ENGINES / names[1]

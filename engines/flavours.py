@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from runtime.artifact import remedies
-from runtime.artifact.manifest import Flavour
+from runtime.artifact.manifest import RTX_TARGETS, Flavour
 from runtime.errors import BackendUnavailableError, InputError
 
 
@@ -40,9 +40,9 @@ TENSORRT_RTX = FlavourFacts(
     module="tensorrt_rtx",
     install=remedies.install("rtx"),
     needs_gpu=False,
-    sms=("7.5", "8.0", "8.6", "8.9", "12.0", "12.1"),
+    sms=RTX_TARGETS,
     # Turing shares no plan with newer GPUs: 7.5 is built alone.
-    default_sms=("8.0", "8.6", "8.9", "12.0", "12.1"),
+    default_sms=tuple(sm for sm in RTX_TARGETS if sm != "7.5"),
 )
 FLAVOURS: dict[str, FlavourFacts] = {facts.name: facts for facts in (TENSORRT, TENSORRT_RTX)}
 

@@ -9,13 +9,11 @@ from runtime.artifact import remedies
 from runtime.errors import ArtifactError
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-#: The artifacts that come with the package.
-SHIPPED = _PACKAGE / "models"
 
 
 def search_folders() -> list[Path]:
     """Shipped with the package first, then ./engines, then the project's engines folder; only those that exist."""
-    folders = [SHIPPED, Path.cwd() / "engines", _PACKAGE.parent / "engines"]
+    folders = [_PACKAGE / "models", Path.cwd() / "engines", _PACKAGE.parent / "engines"]
     return list(dict.fromkeys(folder for folder in folders if folder.is_dir()))
 
 
@@ -24,7 +22,7 @@ def plan_folders() -> list[Path]:
 
     A plan is executable code, and the working folder may be a stranger's: a plan that lies there needs its path given.
     """
-    own = (SHIPPED, _PACKAGE.parent / "engines")
+    own = (_PACKAGE / "models", _PACKAGE.parent / "engines")
     return [folder for folder in search_folders() if folder in own]
 
 

@@ -26,6 +26,9 @@ from runtime.files import write_atomically
 
 Flavour = Literal["tensorrt", "tensorrt_rtx"]
 
+#: Compute capabilities that TensorRT-RTX builds for. Newer GPUs run its plans too, not at their best; others don't.
+RTX_TARGETS = ("7.5", "8.0", "8.6", "8.9", "12.0", "12.1")
+
 
 @dataclass(frozen=True)
 class Host:
@@ -40,6 +43,29 @@ class Host:
 def this_platform() -> str:
     """For example "linux-x86_64"."""
     return f"{sys.platform}-{platform.machine()}"
+
+
+def is_suboptimal(plan: PlanInfo, sm: str) -> bool:
+    """Whether a GPU is newer than all targets of TensorRT-RTX, so that it runs the plan, but not at its best."""
+    shared = plan.sms != ("7.5",)  # Turing shares no plan with newer GPUs.
+    return plan.flavour == "tensorrt_rtx" and shared and is_newer_than_rtx(sm)
+
+
+def is_newer_than_rtx(sm: str) -> bool:
+    """Whether a compute capability is above the newest target of TensorRT-RTX."""
+    return _number(sm) > _number(RTX_TARGETS[-1])
+
+
+def _number(sm: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in sm.split("."))
+
+
+def rtx_refusal(sm: str) -> str:
+    """Why TensorRT-RTX doesn't run on a GPU of this compute capability, and what does; empty where it runs."""
+    if sm in RTX_TARGETS or is_newer_than_rtx(sm):
+        return ""
+    name = " (Jetson Orin)" if sm == "8.7" else ""
+    return f"TensorRT-RTX does not support compute capability {sm}{name}; TensorRT and ONNX Runtime CUDA do"
 
 
 def manifest_path(plan: Path) -> Path:
@@ -147,7 +173,11 @@ def _check_host(path: Path, info: ArtifactInfo, host: Host) -> None:
     # TensorRT-RTX's plans are portable between operating systems.
     if plan.flavour == "tensorrt" and plan.platform != host.platform:
         raise IncompatiblePlanError(f"{path} was built for {plan.platform}, this is {host.platform}{mend}")
-    if host.sm not in plan.sms:
+    if host.sm not in plan.sms and not is_suboptimal(plan, host.sm):
+        if plan.flavour == "tensorrt_rtx" and (refusal := rtx_refusal(host.sm)):
+            raise IncompatiblePlanError(
+                f"{path} can't run here: {refusal}; build it with: {remedies.rebuild(info, 'tensorrt')}"
+            )
         built = ", ".join(plan.sms)
         raise IncompatiblePlanError(f"{path} was built for compute capability {built}, the GPU here has {host.sm}{mend}")
 

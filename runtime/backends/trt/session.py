@@ -23,7 +23,7 @@ from runtime.backends.backend import Backend, get_backend
 from runtime.backends.session import Probe
 from runtime.backends.trt import kernel_cache, logger
 from runtime.backends.trt.contexts import ContextPool, Engine, ExecutionSlot
-from runtime.cuda import Cuda, Gpu, driver_found, open_cuda, require_own_context
+from runtime.cuda import Cuda, DeviceProperties, Gpu, driver_found, open_cuda, require_own_context
 from runtime.cuda.capture import require_no_capture
 from runtime.cuda.fork import guard, require_own_process
 from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, ClosedError, InputError
@@ -65,20 +65,24 @@ def open_plan(path: Path, flavour: Flavour, device: int, cuda: Cuda | None = Non
         return Host(flavour, str(trt.__version__), opened.properties(device).sm, manifest.this_platform())
 
     info, data = manifest.verify(path, find_host)
-    _warn_of_another_gpu(path, info, found[0][1].properties(device).name)
+    _warn_of_another_gpu(path, info, found[0][1].properties(device))
     if not info.image_io:
         raise ArtifactError(f"{path} takes tensors, not pictures; build the picture graph with: {remedies.rebuild(info)}")
     trt, opened = found[0]
     return TensorRTSession(path, info, data, trt, opened, device)
 
 
-def _warn_of_another_gpu(path: Path, info: ArtifactInfo, here: str) -> None:
+def _warn_of_another_gpu(path: Path, info: ArtifactInfo, here: DeviceProperties) -> None:
     """TensorRT takes a plan of another card with the same compute capability; it was tuned for the other one."""
     plan = info.plan
-    if plan is not None and plan.gpu not in (None, here):
+    if plan is None:
+        return
+    if here.sm not in plan.sms:
+        _log.warning("%s has no target for compute capability %s, which is newer, and does not run at its best", path, here.sm)
+    elif plan.gpu not in (None, here.name):
         _log.warning(
             "%s was built on another GPU, %s, and may be slow on this one, %s; build it here with: %s",
-            path, plan.gpu, here, remedies.rebuild(info),
+            path, plan.gpu, here.name, remedies.rebuild(info),
         )  # fmt: skip
 
 
@@ -109,11 +113,13 @@ def probe(backend: Backend, device: int) -> Probe:
         return answer(False, f"{flavour} can't be imported ({error})")
     except BackendError as error:
         return answer(False, str(error))
-    # The targets of TensorRT-RTX. TensorRT builds for the GPU at hand, so its list of targets is not consulted.
-    supported = getattr(trt, "ComputeCapability", None) if flavour == "tensorrt_rtx" else None
-    if supported is not None and f"SM{properties.sm.replace('.', '')}" not in supported.__members__:
-        # Nothing to install: another GPU, or another backend, is what helps.
-        return Probe(flavour, False, f"{flavour} {trt.__version__} doesn't support compute capability {properties.sm}", "")
+    # TensorRT builds for the GPU at hand, and a later TensorRT-RTX may have more targets than are known here.
+    targets = getattr(getattr(trt, "ComputeCapability", None), "__members__", {})
+    if flavour == "tensorrt_rtx" and f"SM{properties.sm.replace('.', '')}" not in targets:
+        if refusal := manifest.rtx_refusal(properties.sm):
+            return Probe(flavour, False, refusal, "")  # Nothing to install helps.
+        suboptimal = ", not at its best" if manifest.is_newer_than_rtx(properties.sm) else ""
+        return answer(True, f"{flavour} {trt.__version__} on {properties.name} ({properties.sm}){suboptimal}")
     return answer(True, f"{flavour} {trt.__version__} on {properties.name} ({properties.sm})")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,23 @@ def test_another_host_is_incompatible(tmp_path: Path, host: Host, words: tuple[s
 def test_rtx_plans_are_portable_between_systems(tmp_path: Path) -> None:
     plan = write_plan(tmp_path, flavour="tensorrt_rtx", version="1.7.1.116", sms=("8.6", "8.9"))
     verify(plan, Host("tensorrt_rtx", "1.7.1.116", "8.6", "win32-AMD64"))
+
+
+@pytest.mark.parametrize("sm", ["12.2", "13.0"])
+def test_rtx_plans_run_on_gpus_newer_than_its_targets(tmp_path: Path, sm: str) -> None:
+    """TensorRT-RTX calls them suboptimal; TensorRT's plans and those for Turing it is not so with."""
+    host = Host("tensorrt_rtx", "1.7.1.116", sm, HERE.platform)
+    verify(write_plan(tmp_path, flavour="tensorrt_rtx", version="1.7.1.116", sms=("8.9", "12.0")), host)
+    turing = write_plan(tmp_path, "turing_fp16", flavour="tensorrt_rtx", version="1.7.1.116", sms=("7.5",))
+    refused(turing, IncompatiblePlanError, BUILD, "built for compute capability 7.5", host=host)
+    refused(write_plan(tmp_path), IncompatiblePlanError, BUILD, f"has {sm}", host=replace(HERE, sm=sm))
+
+
+@pytest.mark.parametrize(("sm", "words"), [("8.7", "8.7 (Jetson Orin)"), ("9.0", "9.0"), ("10.0", "10.0")])
+def test_what_rtx_cannot_run_on_is_sent_to_tensorrt(tmp_path: Path, sm: str, words: str) -> None:
+    plan = write_plan(tmp_path, flavour="tensorrt_rtx", version="1.7.1.116", sms=("8.6", "8.9"))
+    words = f"does not support compute capability {words}; TensorRT and ONNX Runtime CUDA do"
+    refused(plan, IncompatiblePlanError, words, "--flavour tensorrt", host=Host("tensorrt_rtx", "1.7.1.116", sm, HERE.platform))
 
 
 def test_the_host_is_looked_for_last(tmp_path: Path) -> None:

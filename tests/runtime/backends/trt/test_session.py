@@ -882,6 +882,16 @@ def test_a_plan_tuned_for_another_card_is_taken_with_a_warning(
     assert ("retinexrt build double" in caplog.text) == warned
 
 
+def test_a_gpu_newer_than_rtxs_targets_runs_a_plan_with_a_warning(
+    tmp_path: Path, cuda: FakeCuda, rtx: FakeTensorRT, caplog: pytest.LogCaptureFixture
+) -> None:
+    cuda.sm = "13.0"
+    with open_closed(open_plan(rtx_plan(tmp_path), "tensorrt_rtx", 0, cuda)) as session:
+        images = pictures(1, 32, 32)
+        assert np.array_equal(run(session, images), 255 - images)
+    assert "has no target for compute capability 13.0, which is newer" in caplog.text
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_in_a_forked_child_a_session_says_so_and_nothing_ends(
     session: TensorRTSession, cuda: FakeCuda, tensorrt: FakeTensorRT, tmp_path: Path
@@ -1115,7 +1125,9 @@ def test_probes_say_what_was_found(
     tensorrt.ComputeCapability = rtx.ComputeCapability
     assert TENSORRT.probe().usable, "TensorRT builds for the GPU at hand"
     assert not RTX.probe().usable
-    assert "doesn't support compute capability 9.0" in RTX.probe().reason
+    assert "does not support compute capability 9.0" in RTX.probe().reason
+    cuda.sm = "13.0"
+    assert RTX.probe().usable and RTX.probe().reason.endswith("(13.0), not at its best")
 
 
 def test_probes_look_at_the_gpu_that_is_asked_for(
