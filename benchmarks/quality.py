@@ -5,10 +5,13 @@ FOLDER holds `low` and `high` with files of equal names (png, jpg, webp and othe
 columns low, high and split, or LOL as it is distributed (`our485` and `eval15`). Unless a split is named, that is `val` of
 pairs.csv, `eval15` of LOL, and every pair of low and high.
 
-The source is the name of a network, the path of an artifact, or `input`: the dark picture itself, which shows what doing
-nothing scores. Every measure is computed per picture, after the artifact's own rounding to 8 bits, and averaged over the
-pictures; no output is ever corrected with the truth. The PSNR of an output that equals its truth is infinite: `inf` in the
-table, null in a record.
+`--photographs FOLDER` instead of `--data` measures on photographs that training did not see, darkened, well-lit, as films
+and at several sizes; see `benchmarks.measures.photographs`.
+
+The source is the name of a network, the path of an artifact, or a method without a network: `gamma` (1/2.2), `clahe`, or
+`input`, the dark picture itself, which shows what doing nothing scores. Every measure is computed per picture, after the
+artifact's own rounding to 8 bits, and averaged over the pictures; no output is ever corrected with the truth. The PSNR of an
+output that equals its truth is infinite: `inf` in the table, null in a record.
 """
 
 from __future__ import annotations
@@ -28,15 +31,17 @@ if __package__ in (None, ""):  # run as a script: its folder is on the path, the
 
 from benchmarks.harness import record, tables
 from benchmarks.harness.contenders import precision_of
+from benchmarks.measures import photographs
+from benchmarks.measures.plain_methods import METHODS
 from benchmarks.measures.quality import MEASURES, Picture, lpips_file
+from benchmarks.pages import photographs as photographs_page
+from benchmarks.pictures.nights import kept_photographs
 from benchmarks.pictures.pairs import choose_split, find
 from runtime import command_line
 from runtime.artifact import CpuPrecision
 from runtime.errors import InputError
 from train.errors import DataError
 from train.pairs import Pair, read_picture
-
-INPUT = "input"
 
 
 @dataclass(frozen=True)
@@ -113,6 +118,27 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> None:
+    if arguments.photographs is None:
+        _run_pairs(arguments)
+    else:
+        _run_photographs(arguments)
+
+
+def _run_photographs(arguments: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    pairs = kept_photographs(arguments.photographs, arguments.first)
+    machine = record.environment()
+    enhance, described = _open(arguments.source, arguments.backend, arguments.precision)
+    bar = tqdm(pairs, desc=described["network"], unit="photographs", disable=not sys.stderr.isatty())
+    outcome = finite(photographs.measure(enhance, [pair.high for pair in pairs], bar))
+    bar.close()
+    configuration = {**described, "photographs": arguments.photographs.name, "pictures": len(pairs)}
+    found = record.make("photographs", configuration, outcome, machine)
+    _deliver(found, "photographs", arguments, photographs_page.text({"": found}))
+
+
+def _run_pairs(arguments: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     split = choose_split(arguments.data, arguments.split)
@@ -138,17 +164,22 @@ def _run(arguments: argparse.Namespace) -> None:
         }
     )
     found = record.make("quality", configuration, outcome, machine)
+    _deliver(found, "quality", arguments, table(summary), f"-{split}" if split else "")
+
+
+def _deliver(found: record.Record, kind: str, arguments: argparse.Namespace, table: str, suffix: str = "") -> None:
+    """Print what was found, and write its record if asked."""
+    settings = found.configuration
     if arguments.record:
-        suffix = f"-{split}" if split else ""
-        precision = f"_{described['precision']}" if described.get("precision") in ("fp16", "bf16") else ""
-        print(record.write(found, f"quality_{described['network']}{precision}{suffix}"), file=sys.stderr)
-    print(record.to_text(found) if arguments.json else table(summary), end="" if arguments.json else "\n")
+        precision = f"_{settings['precision']}" if settings.get("precision") in ("fp16", "bf16") else ""
+        print(record.write(found, f"{kind}_{settings['network']}{precision}{suffix}"), file=sys.stderr)
+    print(record.to_text(found) if arguments.json else table, end="" if arguments.json else "\n")
 
 
 def _open(source: str, backend: str, precision: CpuPrecision | None) -> tuple[Callable[[Picture], Picture], dict[str, Any]]:
     """The function to score, and its description for the record."""
-    if source == INPUT:
-        return (lambda picture: picture), {"network": INPUT, "artifact": None}
+    if source in METHODS:
+        return METHODS[source], {"network": source, "artifact": None}
     from runtime import Enhancer
 
     enhancer = Enhancer(source, backend=backend, precision=precision)
@@ -181,15 +212,19 @@ def _chosen(wanted: list[str] | None) -> list[str]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="quality.py", description="Score the pictures that an artifact makes.")
-    parser.add_argument("source", help="network, .onnx or .plan file, or 'input' for the dark pictures themselves")
-    parser.add_argument("--data", type=Path, required=True, help="folder with low/ and high/, with pairs.csv, or LOL's")
+    parser.add_argument("source", help=f"network, .onnx or .plan file, or a method: {', '.join(METHODS)}")
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--data", type=Path, help="folder with low/ and high/, with pairs.csv, or LOL's")
+    where.add_argument("--photographs", type=Path, metavar="DIR", help="folder of well-lit photographs, every 20th is used")
     parser.add_argument("--split", help="train, val, eval15 or all; default: val of pairs.csv, eval15 of LOL, else every pair")
     parser.add_argument("--measures", nargs="+", metavar="M", help=f"some of: {', '.join(MEASURES)} (default: all)")
-    parser.add_argument("--first", type=int, metavar="N", help="only the first N pairs")
+    parser.add_argument("--first", type=int, metavar="N", help="only the first N pairs or photographs")
     parser.add_argument("--backend", default="auto", help="as `retinexrt doctor` names them (default: auto)")
     parser.add_argument("--precision", choices=("fp32", "bf16"), help="of convolutions on the CPU (default: the artifact's)")
     parser.add_argument("--json", action="store_true", help="the whole record on stdout instead of a table")
-    parser.add_argument("--record", action="store_true", help="also write benchmarks/results/quality_NETWORK*.json")
+    parser.add_argument(
+        "--record", action="store_true", help="also write benchmarks/results/quality_NETWORK*.json, or photographs_*"
+    )
     return parser
 
 

@@ -65,7 +65,7 @@ def of_other_weights(records: Mapping[str, Record], weights: Path | None = None)
     lines: list[str] = []
     for name, found in records.items():
         network = str(found.configuration.get("network", ""))
-        if found.kind not in ("quality", "parity") or network not in NETWORKS:
+        if found.kind not in ("quality", "photographs", "parity") or network not in NETWORKS:
             continue
         path = folder / f"{get_spec(network).weights}.safetensors"
         if path.is_file() and sha256(path) != found.configuration.get("weights_sha256"):

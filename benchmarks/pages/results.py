@@ -10,7 +10,7 @@ from benchmarks.harness import claims, timings
 from benchmarks.harness.record import Environment, Record, by_kind
 from benchmarks.harness.tables import markdown, or_dash
 from benchmarks.harness.timing import DRIFT, slope
-from benchmarks.pages import charts, gpu
+from benchmarks.pages import charts, gpu, photographs
 from benchmarks.pages.readme import FAST
 
 _HEAD = """# Results
@@ -44,6 +44,7 @@ def generate(records: Mapping[str, Record]) -> dict[str, str]:
         *_latency(records, of["latency"], plots),
         *gpu.section(of["gpu"]),
         *_quality(of["quality"], records, plots),
+        *photographs.section(of["photographs"], origin),
         *_parity(of["parity"], plots),
         *_scaling(of["scaling"], plots),
         *_machines([found for of_kind in of.values() for found in of_kind.values()]),
