@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from benchmarks.measures.plain_methods import gamma
 from benchmarks.measures.quality import psnr, ssim
-from benchmarks.pictures.nights import FILMS, MEGAPIXELS, NIGHTS, NOISES, enlarge
+from benchmarks.pictures.nights import FILMS, MEGAPIXELS, NIGHTS, night_of_size
 from runtime.errors import InputError
 from train.pairs import Picture, read_picture
 
@@ -155,8 +155,7 @@ def apart(enhance: Enhance, photograph: Picture, seed: int) -> dict[str, float |
     """PSNR of each larger size against the smallest; None where the picture is refused as too large."""
     results: dict[float, Picture | None] = {}
     for megapixels in MEGAPIXELS:
-        random = np.random.default_rng([seed, 5])
-        dark = _darken(enlarge(photograph, megapixels), random)
+        dark = night_of_size(photograph, megapixels, seed)
         try:
             results[megapixels] = _checked(enhance, dark)
         except InputError:
@@ -170,12 +169,6 @@ def apart(enhance: Enhance, photograph: Picture, seed: int) -> dict[str, float |
         else psnr(cv2.resize(result, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False), small)
         for megapixels, result in results.items()
     }
-
-
-def _darken(photograph: Picture, random: np.random.Generator) -> Picture:
-    from train.nights import darken_plainly
-
-    return darken_plainly(photograph, 0.08, *NOISES["low"], random)
 
 
 def _flicker(enhance: Enhance, paths: Sequence[Path]) -> dict[str, float]:

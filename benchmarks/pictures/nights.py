@@ -77,9 +77,10 @@ def panning_film(photograph: Picture) -> Iterator[Picture]:
 FILMS = {"still": (still_film, 0), "exposure": (jittering_film, 0), "pan": (panning_film, _PAN)}
 
 
-def enlarge(photograph: Picture, megapixels: float) -> Picture:
-    """The photograph with this many megapixels, enlarged smoothly."""
+def night_of_size(photograph: Picture, megapixels: float, seed: int) -> Picture:
+    """The photograph enlarged smoothly to this many megapixels, at 0.08 of its light, with weak noise of that size."""
     height, width = photograph.shape[:2]
     scale = math.sqrt(megapixels * 1e6 / (height * width))
     size = (round(width * scale), round(height * scale))
-    return cv2.resize(photograph, size, interpolation=cv2.INTER_CUBIC).astype(np.uint8, copy=False)
+    large = cv2.resize(photograph, size, interpolation=cv2.INTER_CUBIC).astype(np.uint8, copy=False)
+    return darken_plainly(large, 0.08, *NOISES["low"], np.random.default_rng([seed, 5]))

@@ -126,7 +126,7 @@ def test_flicker_of_the_identity_is_one_and_gammas_is_less(folder: Path) -> None
 def test_a_network_that_depends_on_the_size_is_found_out(folder: Path) -> None:
     photograph = scene()
     same = photographs.apart(gamma, photograph, 0)
-    limit = max(nights.enlarge(photograph, photographs.MEGAPIXELS[0]).shape)
+    limit = max(nights.night_of_size(photograph, photographs.MEGAPIXELS[0], 0).shape)
     other = photographs.apart(lambda x: gamma(x) if max(x.shape) <= limit else x, photograph, 0)
     for name, value in same.items():
         worse = other[name]
