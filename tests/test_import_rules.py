@@ -43,8 +43,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "shapes"),
     ("files", "images"),
-    ("artifact", "cuda", "media"),
-    ("command_line", "exposure", "options", "tiling"),
+    ("artifact", "cuda"),
+    ("command_line", "exposure", "media", "options", "tiling"),
     ("backends", "conversions"),
     ("enhancer",),
     ("ray_cluster", "triton"),

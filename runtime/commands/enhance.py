@@ -121,8 +121,9 @@ def _read_frame(stream: BinaryIO, shape: tuple[int, int, int]) -> Images | None:
 
 def _enhance_files(enhancer: Enhancer, inputs: list[str], out: str, options: dict[str, Any], quiet: bool) -> int:
     todo = find(inputs, out)
+    replaced = [job.source for job in todo.jobs if job.target.exists()]
     failures = list(todo.failures)
-    done = 0
+    done: list[Path] = []
     interrupted = False
     hidden = True if quiet else None  # None: shown on a terminal only
     try:
@@ -132,12 +133,15 @@ def _enhance_files(enhancer: Enhancer, inputs: list[str], out: str, options: dic
                 if isinstance(outcome, Exception):
                     failures.append(Failure(str(job.source), reason(outcome)))
                     continue
-                done += 1
+                done.append(job.source)
                 if outcome and not quiet:
                     progress.write(f"retinexrt: {job.source}: {outcome}", file=sys.stderr)
     except KeyboardInterrupt:
         interrupted = True
-    _summarise(done, failures, todo.ignored, quiet)
+    over = len({*done} & {*replaced})
+    _summarise(
+        f"{len(done)} enhanced" + (f" ({over} over files that were there)" if over else ""), failures, todo.ignored, quiet
+    )
     if interrupted:
         _say("interrupted; what was finished is whole, and nothing else was written")
         return 130
@@ -152,7 +156,7 @@ def _outcomes(
         [job for job in jobs if not job.is_video],
         lambda job: pictures.read(job.source),
         lambda picture: pictures.enhance(enhancer, picture, **options),
-        lambda job, picture: pictures.write(job.target, picture) or "",
+        lambda job, picture: pictures.write(job.target, picture),
     )
     for job in jobs:
         if job.is_video:
@@ -162,10 +166,10 @@ def _outcomes(
                 yield job, error
 
 
-def _summarise(done: int, failures: list[Failure], ignored: list[Path], quiet: bool) -> None:
+def _summarise(done: str, failures: list[Failure], ignored: list[Path], quiet: bool) -> None:
     if not quiet:
         others = f", {_passed_over(ignored)}" if ignored else ""
-        _say(f"{done} enhanced, {len(failures)} failed{others}")
+        _say(f"{done}, {len(failures)} failed{others}")
     for failure in failures:
         _say(f"{failure.name}: {failure.reason}")
 

@@ -7,8 +7,15 @@ from pathlib import Path
 #: Pictures that can be written.
 WRITABLE = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".ppm")
 
+#: Photographs that an extra is needed for: of telephones, and of cameras as their sensor saw them.
+HEIC = (".heic", ".heif")
+RAW = (".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".pef", ".srw")
+
 #: Pictures that are picked up in a folder.
-READABLE = (*WRITABLE, ".pgm", ".pnm", ".jp2", ".avif", ".gif")
+READABLE = (*WRITABLE, ".jfif", ".jpe", ".pgm", ".pnm", ".jp2", ".avif", ".gif", *HEIC, *RAW)
+
+#: Pictures that are written as JPEG, which they are or are like.
+_AS_JPEG = (".jfif", ".jpe", *HEIC)
 
 FILMS = (".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".wmv", ".ts", ".mts")
 
@@ -24,5 +31,7 @@ def is_file_name(path: Path) -> bool:
 
 
 def written_as(name: Path) -> Path:
-    """The name of the output: the input's, or .png where the input's format is read but not written."""
-    return name if is_file_name(name) else name.with_suffix(".png")
+    """The name of the output: the input's, or .jpg or .png where the input's format is read but not written."""
+    if is_file_name(name):
+        return name
+    return name.with_suffix(".jpg" if name.suffix.lower() in _AS_JPEG else ".png")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import io
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -11,18 +11,24 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.artifact import remedies
 from runtime.errors import InputError, OutputError
 from runtime.files import write_atomically
 from runtime.images import Enhance, Images
-from runtime.media.exif import orientation, turn_upright
-from runtime.media.formats import WRITABLE
+from runtime.media import jpeg, metadata, tiff
+from runtime.media.exif import orientation, turn_upright, upright
+from runtime.media.formats import RAW, WRITABLE
+from runtime.media.metadata import NONE, Metadata
 
 _WITH_ALPHA = (".png", ".webp", ".tif", ".tiff")
 _WITH_16_BITS = (".png", ".tif", ".tiff", ".ppm")
-_JPEG_QUALITY = 95
+_JPEG_QUALITY, _WEBP_QUALITY = 95, 90
 
-#: A marker, as opposed to a byte 0xFF among the pixels (0x00 follows), a restart between them, and padding.
-_JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+#: The kinds of metadata that OpenCV knows, by number.
+_EXIF, _ICC = 0, 2
+
+#: Brands of HEIC files, beyond those of AVIF, which are alike.
+_HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,9 @@ class Picture:
     alpha: NDArray[Any] | None = None
     #: The file had one channel of brightness; the three of `rgb` are equal.
     grey: bool = False
+    #: The file was a WebP file that had lost something, and is written as one again.
+    lossy: bool = False
+    metadata: Metadata = NONE
 
 
 def read(path: Path) -> Picture:
@@ -58,13 +67,68 @@ def decode(data: bytes, name: str) -> Picture:
         raise InputError(f"{name} is empty")
     if _is_cut_off(data):
         raise InputError(f"{name} is truncated: the file ends in the middle of the picture")
+    if Path(name).suffix.lower() in RAW:
+        return _decode_raw(data, name)
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS:
+        return _decode_heic(data, name)
+    if (count := metadata.frames(data)) > 1:
+        raise InputError(f"{name} holds {count} {'pages' if tiff.is_tiff(data) else 'frames'}, {_SPLIT}")
+    pixels, found = _decode(data, name)
+    picture = _to_picture(turn_upright(pixels, orientation(data)), name)
+    return replace(picture, metadata=found, lossy=data[8:12] == b"WEBP" and b"VP8 " in data[12:4096])
+
+
+_SPLIT = "and one picture would be left of them: split it first (with ImageMagick: magick FILE PAGE-%d.png)"
+
+
+def _decode(data: bytes, name: str) -> tuple[NDArray[Any], Metadata]:
+    """Pixels as OpenCV reads them, and the metadata."""
+    buffer = np.frombuffer(data, np.uint8)
     try:
-        pixels: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        if jpeg.is_jpeg(data):
+            (pixels, kinds, blocks), damage = jpeg.decode(lambda: cv2.imdecodeWithMetadata(buffer, flags=cv2.IMREAD_UNCHANGED))
+            if damage:
+                raise InputError(f"{name} is damaged ({damage}); saved again by an image editor, what is left of it is read")
+        else:
+            pixels, kinds, blocks = cv2.imdecodeWithMetadata(buffer, flags=cv2.IMREAD_UNCHANGED)
     except (cv2.error, MemoryError) as error:
         raise InputError(f"{name} cannot be decoded: {_reason(error)}") from error
     if pixels is None:
         raise InputError(f"{name} is not a picture, is damaged, or is of a kind that OpenCV does not read")
-    return _to_picture(turn_upright(pixels, orientation(data)), name)
+    icc = next((block.tobytes() for kind, block in zip(kinds, blocks, strict=True) if kind == _ICC), None)
+    if tiff.is_tiff(data):
+        icc = tiff.profile(data)
+    return pixels, Metadata(icc, upright(data))
+
+
+def _decode_heic(data: bytes, name: str) -> Picture:
+    """A photograph of a telephone, upright already."""
+    try:
+        import pillow_heif
+    except ImportError:
+        raise InputError(f"{name} is a HEIC photograph; to read it: {remedies.install('heic')}") from None
+    try:
+        image = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True)
+        pixels = np.asarray(image)
+    except Exception as error:  # its errors share no base
+        raise InputError(f"{name} cannot be decoded: {_reason(error)}") from error
+    if pixels.ndim == 2:
+        pixels = np.repeat(pixels[..., None], 3, axis=-1)
+    alpha = np.ascontiguousarray(pixels[..., 3]) if pixels.shape[2] == 4 else None
+    return Picture(np.ascontiguousarray(pixels[..., :3]), alpha, metadata=Metadata(icc=image.info.get("icc_profile")))
+
+
+def _decode_raw(data: bytes, name: str) -> Picture:
+    """A photograph as the sensor saw it, with the white balance of the camera and not brightened; 16 bits."""
+    try:
+        import rawpy
+    except ImportError:
+        raise InputError(f"{name} is a raw photograph; to read it: {remedies.install('raw')}") from None
+    try:
+        with rawpy.imread(io.BytesIO(data)) as raw:
+            return Picture(raw.postprocess(use_camera_wb=True, no_auto_bright=True, output_bps=16))
+    except Exception as error:  # its errors share no base
+        raise InputError(f"{name} cannot be decoded: {_reason(error)}") from error
 
 
 def _to_picture(pixels: NDArray[Any], name: str) -> Picture:
@@ -83,28 +147,49 @@ def _to_picture(pixels: NDArray[Any], name: str) -> Picture:
     return Picture(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
 
 
-def write(path: Path, picture: Picture) -> None:
-    """Write a picture in the format that the ending of `path` names; whole or not at all."""
-    write_atomically(path, encode(picture, path.suffix.lower()))
+def write(path: Path, picture: Picture) -> str:
+    """Write a picture in the format that the ending of `path` names; whole or not at all. Returns what could not be kept."""
+    data, lost = _encode(picture, path.suffix.lower())
+    write_atomically(path, data)
+    return lost
 
 
 def encode(picture: Picture, suffix: Literal[".png"] | str = ".png") -> bytes:
     """Encode a picture. Formats without 16 bits get 8; formats without alpha refuse a picture that has it."""
+    return _encode(picture, suffix)[0]
+
+
+def _encode(picture: Picture, suffix: str) -> tuple[bytes, str]:
     if suffix not in WRITABLE:
         raise OutputError(f"cannot write {suffix or 'a file without an ending'}; known: {', '.join(WRITABLE)}")
     if picture.alpha is not None and suffix not in _WITH_ALPHA:
         raise OutputError(f"{suffix} holds no alpha channel, and the picture has one; use {', '.join(_WITH_ALPHA)}")
     pixels = _to_pixels(picture)
-    if suffix not in _WITH_16_BITS:
+    kept, notes = picture.metadata.kept_in(suffix, grey=pixels.ndim == 2)
+    if suffix not in _WITH_16_BITS and pixels.dtype != np.uint8:
         pixels = to_8_bits(pixels)
+        notes.append(f"with 8 of its 16 bits, {suffix} holds no more")
+    data = _with_metadata(pixels, suffix, kept, picture.lossy)
+    return data, "; ".join(notes)
+
+
+def _with_metadata(pixels: NDArray[Any], suffix: str, kept: Metadata, lossy: bool) -> bytes:
     parameters = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if suffix in (".jpg", ".jpeg") else []
+    if suffix == ".webp" and lossy:
+        parameters = [cv2.IMWRITE_WEBP_QUALITY, _WEBP_QUALITY]
+    in_tiff = suffix in (".tif", ".tiff")
+    found = {_EXIF: kept.exif, _ICC: None if in_tiff else kept.icc}
+    blocks = {kind: np.frombuffer(block, np.uint8) for kind, block in found.items() if block}
     try:
-        done, data = cv2.imencode(suffix, pixels, parameters)
+        if blocks:
+            done, data = cv2.imencodeWithMetadata(suffix, pixels, list(blocks), list(blocks.values()), parameters)
+        else:
+            done, data = cv2.imencode(suffix, pixels, parameters)
     except cv2.error as error:
         raise OutputError(f"cannot encode {suffix}: {_reason(error)}") from error
     if not done:
         raise OutputError(f"cannot encode {suffix}")
-    return data.tobytes()
+    return tiff.with_profile(data.tobytes(), kept.icc) if in_tiff and kept.icc else data.tobytes()
 
 
 def _to_pixels(picture: Picture) -> NDArray[Any]:
@@ -147,22 +232,13 @@ def enhance(enhancer: Enhance, picture: Picture, **options: Any) -> Picture:
 
 def _is_cut_off(data: bytes) -> bool:
     """Whether a JPEG, PNG or WebP file lacks its end; decoders make grey of what is missing and say nothing."""
-    if data[:2] == b"\xff\xd8":
-        return not _jpeg_ends(data)
+    if jpeg.is_jpeg(data):
+        return not jpeg.ends(data)
     if data[:8] == b"\x89PNG\r\n\x1a\n":
         return b"IEND" not in data
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return len(data) < int.from_bytes(data[4:8], "little") + 8
     return False
-
-
-def _jpeg_ends(data: bytes) -> bool:
-    """Whether a JPEG file has the marker of its end. Segments are stepped over: a thumbnail in one has an end of its own."""
-    marker = _JPEG_MARKER.search(data, 2)
-    while marker and marker[0] != b"\xff\xd9":
-        length = int.from_bytes(data[marker.end() : marker.end() + 2], "big")
-        marker = _JPEG_MARKER.search(data, marker.end() + length)
-    return marker is not None
 
 
 def _reason(error: Exception) -> str:

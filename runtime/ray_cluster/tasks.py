@@ -142,8 +142,8 @@ def _below(url: str, out: str) -> Found:
 
 
 def written_as(name: str) -> str:
-    """The name of the output: the input's, or .png where the input's format is read but not written."""
-    return name if formats.is_file_name(Path(name)) else str(Path(name).with_suffix(".png"))
+    """The name of the output: the input's, or another ending where the input's format is read but not written."""
+    return name if formats.is_file_name(Path(name)) else str(formats.written_as(Path(name)))
 
 
 def _possible(pairs: Iterable[InputOutput]) -> tuple[list[InputOutput], list[Failure]]:

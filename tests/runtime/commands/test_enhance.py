@@ -136,6 +136,25 @@ def test_many_files_passed_over_are_counted_by_ending(
     engine: list[str], night: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number in range(12):
-        night.with_name(f"{number}.CR2" if number % 3 else f"{number}").write_bytes(b"")
+        night.with_name(f"{number}.XMP" if number % 3 else f"{number}").write_bytes(b"")
     assert main(["enhance", str(night.parent), "-o", str(night.parents[1] / "out"), *engine]) == 0
-    assert "12 other files passed over: 8 .cr2, 4 no ending" in capsys.readouterr().err
+    assert "12 other files passed over: 8 .xmp, 4 no ending" in capsys.readouterr().err
+
+
+def test_files_written_over_and_notes_are_in_the_summary(
+    engine: list[str], night: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["enhance", str(night), "-o", str(night.parents[1] / "out"), *engine]
+    assert main(argv) == 0 and capsys.readouterr().err == "retinexrt: 1 enhanced, 0 failed\n"
+    assert main(argv) == 0
+    assert capsys.readouterr().err == "retinexrt: 1 enhanced (1 over files that were there), 0 failed\n"
+    pictures.write(night, Picture(np.zeros((20, 20, 3), np.uint16)))
+    assert main(["enhance", str(night), "-o", str(night.parents[1] / "a.jpg"), *engine]) == 0
+    assert f"{night}: with 8 of its 16 bits, .jpg holds no more" in capsys.readouterr().err
+
+
+def test_photographs_of_telephones_and_cameras_are_found_in_folders(tmp_path: Path) -> None:
+    for name in ("a.HEIC", "b.CR2", "c.jfif"):
+        (tmp_path / name).write_bytes(b"x")
+    found = find([str(tmp_path)], str(tmp_path / "out"))
+    assert [job.target.name for job in found.jobs] == ["a.jpg", "b.png", "c.jpg"]

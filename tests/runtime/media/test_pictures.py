@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import os
 import struct
 import subprocess
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -12,9 +15,10 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image, ImageCms
 
 from runtime import Enhancer, InputError, OutputError, RetinexError
-from runtime.media import pictures
+from runtime.media import metadata, pictures
 from runtime.media.exif import orientation, turn_upright
 from runtime.media.pictures import Picture
 from tests.runtime.conftest import double
@@ -177,6 +181,22 @@ def test_what_is_whole_is_not_called_truncated() -> None:
                 pictures.decode(data[:-end], "x")
 
 
+def _animated(suffix: str) -> bytes:
+    """Three pictures in one file."""
+    first, *others = (Image.fromarray(np.full((20, 20, 3), value, np.uint8)) for value in (10, 20, 30))
+    first.save(file := io.BytesIO(), suffix, save_all=True, append_images=others)
+    return file.getvalue()
+
+
+def _overwritten() -> bytes:
+    """A JPEG with 60 other bytes in the middle, of which decoders make a half that is grey."""
+    smooth = cv2.resize(np.random.default_rng(0).integers(0, 90, (60, 80, 3), dtype=np.uint8), (800, 600))
+    data = bytearray(_encoded(smooth, ".jpg"))
+    middle = len(data) // 2
+    data[middle : middle + 60] = np.random.default_rng(0).bytes(60)
+    return bytes(data)
+
+
 BAD_FILES: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "is empty"),
     "text": (b"this is no picture", "is not a picture"),
@@ -185,6 +205,11 @@ BAD_FILES: dict[str, tuple[bytes, str]] = {
     "truncated WebP": (_truncated(".webp"), "is truncated"),
     "truncated TIFF": (_truncated(".tif"), "is not a picture|truncated"),
     "truncated BMP": (_truncated(".bmp"), "is not a picture|truncated"),
+    "JPEG with bytes overwritten": (_overwritten(), r"is damaged \(Corrupt JPEG data"),
+    "animated GIF": (_animated("GIF"), "holds 3 frames.*split it"),
+    "animated PNG": (_animated("PNG"), "holds 3 frames.*split it"),
+    "animated WebP": (_animated("WEBP"), "holds 3 frames.*split it"),
+    "TIFF of several pages": (_animated("TIFF"), "holds 3 pages.*split it"),
     "float TIFF": (_encoded(np.full((20, 20, 3), np.nan, np.float32), ".tif"), "float32 values, expected 8 or 16 bits"),
 }
 
@@ -197,6 +222,106 @@ def test_bad_files_are_named(tmp_path: Path, case: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         pictures.read(path)
     assert "night.jpg" in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", ["GIF", "PNG", "WEBP", "TIFF"])
+def test_one_frame_is_a_picture(suffix: str) -> None:
+    Image.fromarray(np.zeros((20, 20, 3), np.uint8)).save(file := io.BytesIO(), suffix)
+    assert metadata.frames(file.getvalue()) == 1
+    assert pictures.decode(file.getvalue(), "x").rgb.shape == (20, 20, 3)
+
+
+def test_padding_before_the_end_is_no_damage(capfd: pytest.CaptureFixture[str]) -> None:
+    data = _encoded(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8), ".jpg")
+    assert pictures.decode(data[:-2] + b"\x00\x00\xff\xd9", "x").rgb.shape == (64, 64, 3)
+    with pytest.raises(InputError):
+        pictures.decode(_overwritten(), "x")
+    os.write(2, b"heard")
+    assert capfd.readouterr().err == "heard"
+
+
+_ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def _photograph(kind: str, icc: bytes = _ICC, **options: Any) -> bytes:
+    """A picture of 20 x 30 with a colour profile, the name of a camera, and an orientation: lying on its side."""
+    tags = Image.Exif()
+    tags[0x0112], tags[0x010F] = 6, "Camera"
+    image = Image.fromarray(np.full((20, 30, 3), 40, np.uint8))
+    image.save(file := io.BytesIO(), kind, icc_profile=icc, exif=tags.tobytes(), **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_the_colour_profile_and_exif_are_kept(enhancer: Enhancer, tmp_path: Path, kind: str, suffix: str) -> None:
+    done = pictures.enhance(enhancer, pictures.decode(_photograph(kind), "x"))
+    note = pictures.write(tmp_path / f"a{suffix}", done)
+    with Image.open(tmp_path / f"a{suffix}") as image:
+        assert image.size == (20, 30) and image.info["icc_profile"] == _ICC
+        if suffix != ".tif" and kind != "TIFF":
+            assert image.getexif()[0x010F] == "Camera" and image.getexif()[0x0112] == 1 and note == ""
+    again = pictures.read(tmp_path / f"a{suffix}")
+    assert again.rgb.shape == (30, 20, 3) and again.metadata.icc == _ICC
+    assert ("without its EXIF data" in note) == (suffix == ".tif" and kind != "TIFF")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_16_bits_keep_their_colour_profile(tmp_path: Path, suffix: str) -> None:
+    deep = Picture(np.full((20, 20, 3), 5000, np.uint16), metadata=metadata.Metadata(icc=_ICC))
+    assert pictures.write(tmp_path / f"a{suffix}", deep) == ""
+    again = pictures.read(tmp_path / f"a{suffix}")
+    assert again.rgb.dtype == np.uint16 and again.metadata.icc == _ICC
+
+
+def test_what_is_not_kept_is_said(tmp_path: Path) -> None:
+    profile = bytearray(_ICC)
+    grey = Picture(np.zeros((20, 20, 3), np.uint8), grey=True, metadata=metadata.Metadata(bytes(profile), b"II*\0"))
+    assert pictures.write(tmp_path / "a.bmp", grey) == (
+        "without its colour profile, which is for RGB pictures, and the result is grey; "
+        "without its EXIF data, which .bmp does not hold"
+    )
+    damaged = Picture(np.zeros((20, 20, 3), np.uint16), metadata=metadata.Metadata(_ICC[:-1]))
+    assert pictures.write(tmp_path / "a.jpg", damaged) == (
+        "without its colour profile, which is damaged; with 8 of its 16 bits, .jpg holds no more"
+    )
+    long = Picture(np.zeros((20, 20, 3), np.uint8), metadata=metadata.Metadata((70_000).to_bytes(4) + _ICC[4:].ljust(69_996)))
+    assert pictures.write(tmp_path / "a.jpg", long) == "without its colour profile, which .jpg does not hold"
+
+
+@pytest.mark.parametrize("lossless", [True, False])
+def test_lossy_webp_stays_lossy(lossless: bool) -> None:
+    noise = np.random.default_rng(0).integers(0, 90, (200, 200, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(file := io.BytesIO(), "WEBP", lossless=lossless)
+    picture = pictures.decode(file.getvalue(), "x")
+    assert picture.lossy != lossless
+    again = pictures.decode(pictures.encode(picture, ".webp"), "y")
+    assert again.lossy != lossless and np.array_equal(again.rgb, picture.rgb) == lossless
+
+
+def test_photographs_of_telephones_need_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = b"\0\0\0\x18ftypheic" + bytes(100)
+    with pytest.raises(InputError, match=r"^night\.heic cannot be decoded"):
+        pictures.decode(data, "night.heic")
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(InputError, match=r"is a HEIC photograph; to read it: pip install 'retinexrt\[heic\]'"):
+        pictures.decode(data, "night.heic")
+
+
+def test_heic_is_read() -> None:
+    heif = pytest.importorskip("pillow_heif")
+    image = Image.fromarray(np.full((64, 48, 3), (20, 60, 100), np.uint8))
+    heif.from_pillow(image).save(file := io.BytesIO(), quality=95)
+    found = pictures.decode(file.getvalue(), "x").rgb
+    assert found.shape == (64, 48, 3) and np.abs(found.astype(int) - (20, 60, 100)).max() < 5
+
+
+def test_raw_photographs_need_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="cannot be decoded"):
+        pictures.decode(b"II*\0" + bytes(100), "night.CR2")
+    monkeypatch.setitem(sys.modules, "rawpy", None)
+    with pytest.raises(InputError, match=r"is a raw photograph; to read it: pip install 'retinexrt\[raw\]'"):
+        pictures.decode(b"II*\0" + bytes(100), "night.CR2")
 
 
 def test_folders_and_absent_files_are_named(tmp_path: Path) -> None:
@@ -257,6 +382,7 @@ def test_a_thousand_mutated_pictures(enhancer: Enhancer, tmp_path: Path) -> None
     random = np.random.default_rng(11)
     image = cv2.resize(random.integers(0, 80, (12, 16, 3), dtype=np.uint8), (48, 36))
     whole = [_encoded(image, suffix) for suffix in (*LOSSLESS, ".jpg", ".jp2", ".gif")]
+    whole += [_photograph(kind) for kind in ("JPEG", "PNG", "WEBP", "TIFF")] + [_animated("GIF"), _animated("TIFF")]
     outcomes = {"done": 0, "refused": 0}
     for number in range(1000):
         (tmp_path / "x").write_bytes(_mutated(whole[number % len(whole)], random))
