@@ -26,6 +26,7 @@ from runtime.errors import (
 if TYPE_CHECKING:
     from runtime.artifact import ArtifactInfo
     from runtime.enhancer import Enhancer
+    from runtime.shortcuts import enhance, networks
 
     __version__: str
 
@@ -45,6 +46,8 @@ __all__ = [
     "OutputError",
     "RetinexError",
     "__version__",
+    "enhance",
+    "networks",
 ]
 
 # Warnings are logged under "retinexrt"; where an application sets up no logging, nothing is printed.
@@ -60,6 +63,10 @@ def __getattr__(name: str) -> Any:
         from runtime.artifact import ArtifactInfo
 
         return ArtifactInfo
+    if name in ("enhance", "networks"):
+        from runtime import shortcuts
+
+        return getattr(shortcuts, name)
     if name == "__version__":
         from importlib.metadata import PackageNotFoundError, version
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from difflib import get_close_matches
 from pathlib import Path
 
 from runtime.artifact import remedies
@@ -51,6 +52,11 @@ def network_names() -> list[str]:
     return list(dict.fromkeys(path.stem.removesuffix("_fp16") for path in available()))
 
 
+def spelled(name: str) -> str:
+    """The name of a network as its files spell it, whatever the case it was typed in."""
+    return next((known for known in network_names() if known.lower() == name.lower()), name)
+
+
 def as_file(source: str) -> Path | None:
     """The artifact that `source` is a path of; None where it is the name of a network."""
     path = Path(source)
@@ -67,7 +73,7 @@ def as_file(source: str) -> Path | None:
 
 def onnx_file(source: str) -> Path:
     """The ONNX file of a network, or the artifact that `source` is a path of."""
-    path = as_file(source) or find(f"{source}.onnx")
+    path = as_file(source) or find(f"{spelled(source)}.onnx")
     if path is None:
         raise absent(source)
     return path
@@ -75,7 +81,10 @@ def onnx_file(source: str) -> Path:
 
 def absent(name: str, ending: str = ".onnx") -> ArtifactError:
     """The error for a network of which no artifact was found that ends so."""
-    known = ", ".join(network_names()) or "none"
+    names = network_names()
+    known = ", ".join(names) or "none"
+    if name not in names and (near := get_close_matches(name.lower(), names, 1, 0.7)):
+        return ArtifactError(f"there is no network {name!r}; did you mean {near[0]}? (found: {known})")
     remedy = f"make it with: {remedies.build(name) if ending == '.plan' else remedies.export(name)}"
     if ending == ".plan" and (plans := passed_over(name)):
         remedy = f"a plan in the working folder is used only where its path is given: {plans[0]}"

@@ -48,6 +48,7 @@ def choices(source: str, backend: str = "auto") -> list[Choice]:
     if path := locate.as_file(source):
         found = [Choice(item, path) for item in _runners(path, wanted)]
     else:
+        source = locate.spelled(source)
         reference = locate.find(f"{source}.onnx")
         files = ((item, locate.find(source + ending)) for item in wanted for ending in item.endings)
         found = [Choice(item, path, reference) for item, path in files if path is not None]
@@ -88,7 +89,7 @@ def open_session(source: str, options: OpenOptions) -> tuple[Session, Path]:
             continue
         probe = choice.backend.probe(options.device)
         if not probe.usable:
-            install = f"; install it with: {probe.install}" if probe.install else ""
+            install = f"; install it with: {probe.install}" if probe.install and probe.install not in probe.reason else ""
             obstacles.append(f"{probe.name}: {probe.reason}{install}")
             continue
         try:

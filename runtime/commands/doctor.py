@@ -19,24 +19,30 @@ def networks() -> list[str]:
     paths = list(locate.available())
     if not paths:
         return [f"no artifact found; make one with: {remedies.export('pdn')}"]
-    return [f"{'network':<13}{'precision':<11}{'weights':<11}{'tiles':<12}file", *(_network_line(path) for path in paths)]
+    rows = [("network", "precision", "weights", "tiles", "file"), *(_network_row(path) for path in paths)]
+    widths = [max(len(row[column]) for row in rows if len(row) > 2) + 2 for column in range(4)]
+    return ["".join(cell.ljust(width) for cell, width in zip(row, [*widths[: len(row) - 1], 0], strict=True)) for row in rows]
 
 
-def _network_line(path: Path) -> str:
+def _network_row(path: Path) -> tuple[str, ...]:
+    """The cells of a network; of one that cannot be read, its name and why."""
     try:
         info = read_info(path)
     except ArtifactError as error:
-        return f"{path.stem:<13}damaged: {error}"
+        return path.stem, f"damaged: {error}"
     tiles = "whole only" if info.halo is None else f"halo {info.halo}"
-    return f"{info.network:<13}{info.precision:<11}{_weights(info):<11}{tiles:<12}{path}"
+    return info.network, info.precision, _weights(info), tiles, str(path)
 
 
 def _weights(info: ArtifactInfo) -> str:
     return "none" if not info.has_weights else "trained" if info.trained else "untrained"
 
 
-def diagnosis(source: str) -> list[str]:
-    """What was found for `source`, which backend "auto" takes and why, and what would be the next faster one."""
+def diagnosis(source: str) -> tuple[list[str], bool]:
+    """What was found for `source`, which backend "auto" takes and why, and what would be the next faster one.
+
+    The second value says whether anything here runs it.
+    """
     lines = [f"retinexrt on Python {platform.python_version()}, {platform.platform()}", ""]
     probes = {backend.name: backend.probe() for backend in backends.BACKENDS}
     lines += ["backends, the fastest first:"]
@@ -45,7 +51,7 @@ def diagnosis(source: str) -> list[str]:
     try:
         choices = backends.choices(source)
     except RetinexError as error:
-        return [*lines, f"  {error}"]
+        return [*lines, f"  {error}"], False
     for path in locate.passed_over(source):
         lines.append(f"  {path}: a plan in the working folder is used only where its path is given")
     taken = None
@@ -56,9 +62,9 @@ def diagnosis(source: str) -> list[str]:
         lines.append(f"  {choice.backend.name:<18}{choice.path}: {verdict}")
     if taken is None:
         lines += ["", f"nothing here can run it; the smallest remedy: {remedies.install('cpu')}"]
-        return lines
+        return lines, False
     lines += ["", f"used: {taken.backend.name} with {taken.path}"]
-    return lines + _next_faster(taken, probes)
+    return lines + _next_faster(taken, probes), True
 
 
 _TAKEN = "opens; the fastest that works, so it is used"

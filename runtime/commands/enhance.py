@@ -171,7 +171,7 @@ def _summarise(done: str, failures: list[Failure], ignored: list[Path], quiet: b
         others = f", {_passed_over(ignored)}" if ignored else ""
         _say(f"{done}, {len(failures)} failed{others}")
     for failure in failures:
-        _say(f"{failure.name}: {failure.reason}")
+        _say(failure.line)
 
 
 def _passed_over(ignored: list[Path]) -> str:

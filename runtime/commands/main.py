@@ -132,5 +132,6 @@ def _networks(arguments: argparse.Namespace) -> int:
 def _doctor(arguments: argparse.Namespace) -> int:
     from runtime.commands import doctor
 
-    doctor.show(doctor.diagnosis(arguments.source))
-    return OK
+    lines, usable = doctor.diagnosis(arguments.source)
+    doctor.show(lines)
+    return OK if usable else USAGE

@@ -35,6 +35,11 @@ class Failure:
     name: str
     reason: str
 
+    @property
+    def line(self) -> str:
+        """The reason under its name, which stands there once."""
+        return self.reason if self.name in self.reason.partition(":")[0] else f"{self.name}: {self.reason}"
+
 
 @dataclass(frozen=True)
 class Work:

@@ -242,4 +242,6 @@ def _is_cut_off(data: bytes) -> bool:
 
 
 def _reason(error: Exception) -> str:
+    if "CV_IO_MAX_IMAGE" in str(error):
+        return "it has more pixels than OpenCV reads, 2^30, or a side of more than 2^20"
     return str(getattr(error, "err", None) or error or type(error).__name__).strip().splitlines()[0]

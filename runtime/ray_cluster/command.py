@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         _say(["interrupted; what was finished is whole, and the same command goes on from there"])
         return 130
     _say(summary(report) if not arguments.quiet else [])
-    _say(f"{failure.name}: {failure.reason}" for failure in report.failures)
+    _say(failure.line for failure in report.failures)
     return 1 if report.failures else 0
 
 

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import shutil
+from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import retinexrt
 import runtime
+from runtime.artifact import locate
+from runtime.media import pictures
+from runtime.media.pictures import Picture
+from tests.runtime.conftest import double
 
 
 @pytest.mark.parametrize("package", [runtime, retinexrt])
@@ -21,3 +29,13 @@ def test_the_second_package_holds_nothing_else() -> None:
     assert dir(retinexrt) == sorted(runtime.__all__)
     with pytest.raises(AttributeError, match="no attribute 'enhancer_'"):
         importlib.import_module("retinexrt").enhancer_  # noqa: B018
+
+
+def test_what_is_typed_first(artifacts: Path, tmp_path: Path, dark: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("double", "blur"):
+        shutil.copy(artifacts / f"{name}.onnx", tmp_path)
+    monkeypatch.setattr(locate, "search_folders", lambda: [tmp_path])
+    assert retinexrt.networks() == ["blur", "double"]
+    pictures.write(tmp_path / "night.png", Picture(dark))
+    assert np.array_equal(retinexrt.enhance(tmp_path / "night.png", "double"), double(dark))
+    assert np.array_equal(retinexrt.enhance(dark, "double", strength=0.0), dark)

@@ -77,6 +77,21 @@ def test_what_is_absent_is_named_with_the_command(engines: Path) -> None:
         choices("double", "tensorrt")
 
 
+def test_a_name_that_was_mistyped_gets_the_nearest(engines: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"there is no network 'duoble'; did you mean double\? \(found: double\)$"):
+        choices("duoble")
+    assert choices("DOUBLE") == choices("double")
+    assert locate.onnx_file("Double") == engines / "double.onnx"
+
+
+def test_the_command_that_installs_stands_once(engines: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = "it cannot be imported; install it with: pip install x"
+    monkeypatch.setattr(openvino_cpu, "probe", lambda backend, device: Probe(backend.name, False, missing, "pip install x"))
+    with pytest.raises(BackendUnavailableError) as caught:
+        Enhancer("double", backend="openvino")
+    assert str(caught.value).count("pip install x") == 1
+
+
 def here(backend: Backend, device: int) -> Probe:
     """A probe that finds the backend; of TensorRT's two flavours the first."""
     return Probe(backend.name, backend.name != "tensorrt_rtx", "here", "")

@@ -158,3 +158,10 @@ def test_photographs_of_telephones_and_cameras_are_found_in_folders(tmp_path: Pa
         (tmp_path / name).write_bytes(b"x")
     found = find([str(tmp_path)], str(tmp_path / "out"))
     assert [job.target.name for job in found.jobs] == ["a.jpg", "b.png", "c.jpg"]
+
+
+def test_a_path_stands_once_in_a_message(engine: list[str], night: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    night.with_name("a.heic").write_bytes(b"nothing")
+    assert main(["enhance", str(night.parent), "-o", str(night.parents[1] / "out"), *engine]) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith(f"retinexrt: {night.with_name('a.heic')} is ") and last.count("a.heic") == 1

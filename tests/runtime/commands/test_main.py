@@ -18,11 +18,12 @@ import pytest
 from numpy.typing import NDArray
 
 import runtime.cuda
+from runtime.artifact import locate
 from runtime.commands.main import _SCRIPTS, main  # pyright: ignore[reportPrivateUsage]
 from runtime.media import pictures
 from runtime.media.inputs import Failure, find
 from runtime.media.pictures import Picture
-from tests.runtime.conftest import double
+from tests.runtime.conftest import double, make_info, write_artifact
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -150,7 +151,7 @@ def test_paths_that_cannot_be_looked_at_are_named(
     assert main(["enhance", long, str(photographs), str(photographs / "a.png" / "b.png"), "-o", out, *engine]) == 1
     said = capsys.readouterr().err
     assert f"retinexrt: {long}: cannot be read: File name too long" in said
-    assert "b.png: does not exist" in said and "circle.png: cannot read" in said and "3 enhanced, 3 failed" in said
+    assert "b.png: does not exist" in said and "circle.png: Too many levels" in said and "3 enhanced, 3 failed" in said
 
 
 def test_typescript_is_no_film(tmp_path: Path) -> None:
@@ -261,8 +262,23 @@ def test_networks_and_doctor(capsys: pytest.CaptureFixture[str], artifacts: Path
     for name in ("tensorrt", "tensorrt_rtx", "onnxruntime-cuda", "openvino", "onnxruntime"):
         assert f" {name} " in report
     assert "used: " in report
-    assert main(["doctor", "nonesuch"]) == 0
+    assert main(["doctor", "nonesuch"]) == 2
     assert "retinexrt export nonesuch" in capsys.readouterr().out
+
+
+def test_the_table_of_networks_fits_its_columns(
+    artifacts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_artifact(tmp_path / "a.onnx", make_info(network="a-network-of-a-long-name"))
+    write_artifact(tmp_path / "b.onnx", make_info(network="b", halo=None))
+    (tmp_path / "c.onnx").write_bytes(b"x")
+    monkeypatch.setattr(locate, "search_folders", lambda: [tmp_path])
+    assert main(["networks"]) == 0
+    head, *rows = capsys.readouterr().out.splitlines()
+    for row in rows[:2]:
+        assert [row[head.index(name) - 1] for name in ("precision", "weights", "tiles", "file")] == [" "] * 4
+        assert row[head.index("file") :] in (str(tmp_path / "a.onnx"), str(tmp_path / "b.onnx"))
+    assert rows[2].split()[:2] == ["c", "damaged:"]
 
 
 def test_doctor_explains_and_names_the_next_faster(

@@ -1,0 +1,32 @@
+"""What is typed first: `runtime.networks()` and `runtime.enhance("night.jpg")`."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from runtime.artifact import locate
+from runtime.enhancer import Enhancer
+from runtime.options import DEFAULT_NETWORK, Tile
+
+
+def networks() -> list[str]:
+    """The names of the networks that can be used here, as in Enhancer("pdn")."""
+    return sorted(locate.network_names())
+
+
+def enhance(
+    image: Any, network: str = DEFAULT_NETWORK, *, strength: float = 1.0, gate: bool = False, tile: Tile = "auto"
+) -> Any:
+    """Enhance a picture, the path of one, or a list of these, and return the same kind; of a path, its pixels.
+
+        bright = runtime.enhance("night.jpg", strength=0.6)
+
+    The network is opened once and stays open. For a backend, a device or a number of threads, make an `Enhancer`.
+    """
+    return _opened(network)(image, strength=strength, gate=gate, tile=tile)
+
+
+@cache
+def _opened(network: str) -> Enhancer:
+    return Enhancer(network)
