@@ -69,9 +69,9 @@ def frames(data: bytes) -> int:
 
 def _gif_frames(data: bytes) -> int:
     """Images are counted; extensions and the blocks of both are stepped over."""
+    count = 0
     try:
         position = 13 + _table(data[10])
-        count = 0
         while data[position] in (0x21, 0x2C):
             if data[position] == 0x2C:
                 count += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -83,6 +84,7 @@ _SPLIT = "and one picture would be left of them: split it first (with ImageMagic
 
 def _decode(data: bytes, name: str) -> tuple[NDArray[Any], Metadata]:
     """Pixels as OpenCV reads them, and the metadata."""
+    pixels: Any
     buffer = np.frombuffer(data, np.uint8)
     try:
         if jpeg.is_jpeg(data):
@@ -104,11 +106,11 @@ def _decode(data: bytes, name: str) -> tuple[NDArray[Any], Metadata]:
 def _decode_heic(data: bytes, name: str) -> Picture:
     """A photograph of a telephone, upright already."""
     try:
-        import pillow_heif
+        heif: Any = import_module("pillow_heif")
     except ImportError:
         raise InputError(f"{name} is a HEIC photograph; to read it: {remedies.install('heic')}") from None
     try:
-        image = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True)
+        image: Any = heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True)
         pixels = np.asarray(image)
     except Exception as error:  # its errors share no base
         raise InputError(f"{name} cannot be decoded: {_reason(error)}") from error
@@ -121,7 +123,7 @@ def _decode_heic(data: bytes, name: str) -> Picture:
 def _decode_raw(data: bytes, name: str) -> Picture:
     """A photograph as the sensor saw it, with the white balance of the camera and not brightened; 16 bits."""
     try:
-        import rawpy
+        rawpy: Any = import_module("rawpy")
     except ImportError:
         raise InputError(f"{name} is a raw photograph; to read it: {remedies.install('raw')}") from None
     try:
