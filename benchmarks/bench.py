@@ -45,7 +45,7 @@ def steps(quick: bool, only: list[str] | None = None) -> list[Step]:
     found = [name for name in NETWORKS if locate.find(f"{name}.onnx") and (only is None or name in only)]
     trial = _trial(found)
     planned = [*_parity(found, quick), *trial, *_latency(found, quick, bool(trial)), *_quality(found, quick, bool(trial))]
-    planned += _scaling(found, quick)
+    planned += [*_photographs(found, quick), *_scaling(found, quick)]
     return planned if quick or not planned else [*planned, Step(("benchmarks/report.py",))]
 
 
@@ -105,6 +105,15 @@ def _quality(found: list[str], quick: bool, trial: bool) -> list[Step]:
     if trial:
         planned.append(Step(("benchmarks/quality.py", str(_TRIAL), *where, *how)))
     return planned
+
+
+def _photographs(found: list[str], quick: bool) -> list[Step]:
+    data = data_folder()
+    if data is None or not (data / "clean").is_dir():
+        return []
+    scored = ["gamma", "clahe", *(name for name in found if name not in COSTLY and _trained(name))]
+    how = ("--first", "1") if quick else ("--record",)
+    return [Step(("benchmarks/quality.py", name, "--photographs", str(data / "clean"), *how)) for name in scored]
 
 
 def _scaling(found: list[str], quick: bool) -> list[Step]:

@@ -49,7 +49,10 @@ def section(records: Mapping[str, Record], origin: Callable[[Record], str]) -> I
         yield tables.markdown(["", "precision", *(column.head for column in columns)], _rows(ordered, columns))
     level, areas = (ordered[0].results["black"][name] for name in ("true_level", "areas"))
     if level is not None:
-        yield f"The truth's {areas} black areas, counted once a kind of night, have a mean level of {level:.1f} codes.\n"
+        yield (
+            f"Means over {ordered[0].configuration['pictures']} photographs. Their {areas} black areas, counted once a kind\n"
+            f"of darkened picture, have a mean level of {level:.1f} codes in the truth.\n"
+        )
     for record in ordered:
         yield origin(record)
 
@@ -83,7 +86,7 @@ def _nights(records: Sequence[Record]) -> list[_Column]:
     def one(name: str) -> _Column:
         return _Column(name, lambda results: results["nights"][name]["psnr"])
 
-    names = list(records[0].results["nights"])
+    names = sorted(records[0].results["nights"])
     return [*map(one, names), _Column("mean", lambda results: _darkened(results, "psnr"))]
 
 
@@ -112,7 +115,7 @@ def _rest(records: Sequence[Record]) -> list[_Column]:
         one("noise", "black", "noise"),
         one("black", "black", "level", ".1f"),
         *(one(name, "flicker", name) for name in ("still", "exposure", "pan")),
-        *(one(f"{size} MP", "sizes", size, ".1f") for size in records[0].results["sizes"]),
+        *(one(f"{size} MP", "sizes", size, ".1f") for size in sorted(records[0].results["sizes"], key=float)),
     ]
 
 
