@@ -48,6 +48,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--workspace", type=float, metavar="GB", help="memory that a layer may use (default: TensorRT's)")
     parser.add_argument("--tf32", action="store_true", help="round FP32 convolutions' inputs to TF32 (default: full FP32)")
     parser.add_argument(
+        "--version-compatible",
+        action="store_true",
+        help="tensorrt only: later versions and the lean runtime run the plan too; it can be slower",
+    )
+    parser.add_argument(
         "--timing-cache", type=Path, metavar="FILE", help="tensorrt only (default: one per GPU beside the plan)"
     )
     parser.add_argument("--device", type=int, default=0, metavar="N", help="GPU to build on (default: 0)")
@@ -102,6 +107,7 @@ def run(arguments: argparse.Namespace) -> None:
         level=arguments.level,
         workspace_bytes=int(arguments.workspace * GIGABYTE) if arguments.workspace is not None else None,
         tf32=arguments.tf32,
+        version_compatible=arguments.version_compatible,
         timing_cache=arguments.timing_cache,
         device=arguments.device,
     )

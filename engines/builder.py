@@ -44,6 +44,8 @@ class BuildOptions:
     workspace_bytes: int | None = None
     #: Let FP32 convolutions and matrix products round their inputs to TF32.
     tf32: bool = False
+    #: A plan that later versions of TensorRT run too, and its lean runtime; "tensorrt" only.
+    version_compatible: bool = False
     timing_cache: Path | None = None
     #: The GPU to build on, where the flavour needs one.
     device: int = 0
@@ -107,6 +109,8 @@ def plan_request(onnx: Path, folder: Path, options: BuildOptions) -> PlanRequest
     if not 0 <= options.level <= 5:
         raise InputError(f"level {options.level} does not exist; expected 0 to 5")
     profile = make_profile(info, options.smallest, options.typical, options.largest)
+    if options.version_compatible and facts.name != "tensorrt":
+        raise InputError(f"{facts.name} has no version-compatible plans; use --flavour tensorrt")
     sms = target_sms(facts, options.sms, gpu[1].sm if gpu else None)
     properties = gpu[1] if gpu and facts.needs_gpu else None
     plan = PlanInfo(
@@ -126,6 +130,7 @@ def plan_request(onnx: Path, folder: Path, options: BuildOptions) -> PlanRequest
         workspace_bytes=options.workspace_bytes,
         tf32=options.tf32,
         build_seconds=None,
+        version_compatible=options.version_compatible,
     )
     return PlanRequest(
         onnx,
@@ -299,7 +304,9 @@ def _config(request: PlanRequest, trt: Any, monitor: Any) -> Any:
         common["memory_pool_limits"] = {trt.MemoryPoolType.WORKSPACE: options.workspace_bytes}
     if request.facts.name == "tensorrt":
         existing = str(cache) if cache and cache.exists() else None
-        return CreateConfig(tf32=options.tf32, load_timing_cache=existing, **common)
+        # With the lean runtime inside, a plan would carry 100 MB of host code that whoever loads it has to allow.
+        compatible: dict[str, bool] = dict.fromkeys(("version_compatible", "exclude_lean_runtime"), options.version_compatible)
+        return CreateConfig(tf32=options.tf32, load_timing_cache=existing, **compatible, **common)
     from polygraphy.backend.tensorrt_rtx import CreateConfigRTX
 
     def set_tf32(builder: Any, network: Any, config: Any) -> None:

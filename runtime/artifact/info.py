@@ -82,6 +82,8 @@ class PlanInfo:
     build_seconds: float | None
     #: SHA-256 of the manifest with this field empty.
     manifest_sha256: str = ""
+    #: Later versions of TensorRT run it too, and its lean runtime, which has no builder.
+    version_compatible: bool = False
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,10 @@ class ArtifactInfo:
 
     def document(self) -> dict[str, Any]:
         """All of it as plain values."""
-        return {**asdict(self), "contract": [rule.document() for rule in self.contract]}
+        document: dict[str, Any] = {**asdict(self), "contract": [rule.document() for rule in self.contract]}
+        if self.plan is not None and not self.plan.version_compatible:
+            del document["plan"]["version_compatible"]  # as manifests were before there was a choice
+        return document
 
     def to_json(self, indent: int | None = None) -> str:
         """One JSON document, the same bytes for the same content."""

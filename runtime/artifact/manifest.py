@@ -38,6 +38,8 @@ class Host:
     version: str
     sm: str
     platform: str
+    #: Whether only TensorRT's lean runtime was found, which runs version-compatible plans alone.
+    lean: bool = False
 
 
 def this_platform() -> str:
@@ -56,8 +58,8 @@ def is_newer_than_rtx(sm: str) -> bool:
     return _number(sm) > _number(RTX_TARGETS[-1])
 
 
-def _number(sm: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in sm.split("."))
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
 
 
 def rtx_refusal(sm: str) -> str:
@@ -168,7 +170,17 @@ def _check_host(path: Path, info: ArtifactInfo, host: Host) -> None:
     mend = f"; build it here with: {remedies.rebuild(info, host.flavour)}"
     if plan.flavour != host.flavour:
         raise IncompatiblePlanError(f"{path} was built with {plan.flavour}, found {host.flavour}{mend}")
-    if plan.version != host.version:
+    if host.lean and not plan.version_compatible:
+        raise IncompatiblePlanError(
+            f"{path} needs the whole of TensorRT, found its lean runtime, which runs plans that are built with "
+            f"--version-compatible; install it with: {remedies.install('trt')}"
+        )
+    if plan.version_compatible and _number(host.version) < _number(plan.version):
+        raise IncompatiblePlanError(
+            f"{path} was built with {plan.flavour} {plan.version} and runs on that or a later version, "
+            f"found {host.version}{mend}"
+        )
+    if plan.version != host.version and not plan.version_compatible:
         raise IncompatiblePlanError(f"{path} was built with {plan.flavour} {plan.version}, found version {host.version}{mend}")
     # TensorRT-RTX's plans are portable between operating systems.
     if plan.flavour == "tensorrt" and plan.platform != host.platform:

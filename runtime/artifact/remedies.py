@@ -24,7 +24,8 @@ def build(network: str = "NAME", precision: Precision = "fp16", flavour: str | N
 
 def rebuild(info: ArtifactInfo, flavour: str | None = None) -> str:
     """Build the plan of an artifact again, here."""
-    return build(info.network, info.precision, flavour)
+    compatible = info.plan is not None and info.plan.version_compatible and flavour != "tensorrt_rtx"
+    return build(info.network, info.precision, flavour) + (" --version-compatible" if compatible else "")
 
 
 def make(path: Path) -> str:

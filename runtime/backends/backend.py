@@ -61,7 +61,7 @@ BACKENDS: tuple[Backend, ...] = (
         "TensorRT",
         "runtime.backends.trt.session",
         ("_fp16.plan", ".plan"),
-        packages=("tensorrt",),
+        packages=("tensorrt", "tensorrt-lean-cu13-bindings"),
         install=remedies.install("trt"),
         device="cuda",
     ),

@@ -300,6 +300,7 @@ def test_parsing_agrees_with_polygraphys_own_tool(exported: Callable[[str], Path
 # The enterprise flavour: its own code path, through the real Polygraphy, on TensorRT-RTX's bindings under another name.
 
 ENTERPRISE = """
+compatible = False
 import sys, types
 import tensorrt_rtx
 module = types.ModuleType("tensorrt")
@@ -313,9 +314,8 @@ from tests.support.fake_cuda import FakeCuda
 cuda = FakeCuda(sm="9.0")
 engines.builder.open_cuda = lambda: cuda
 for level in (0, 0):
-    built = engines.builder.build(
-        Path(sys.argv[1]), Path(sys.argv[2]), engines.builder.BuildOptions(precision="fp16", level=level)
-    )
+    options = engines.builder.BuildOptions(precision="fp16", level=level, version_compatible=compatible)
+    built = engines.builder.build(Path(sys.argv[1]), Path(sys.argv[2]), options)
 assert cuda.leaks() == {}
 plan = built.info.plan
 print(plan.flavour, plan.version, plan.sms, plan.gpu, plan.cuda)
@@ -329,6 +329,27 @@ def test_the_enterprise_flavour_builds_for_the_gpu_at_hand(exported: Callable[[s
     assert done.returncode == 0, done.stderr
     assert done.stdout == "tensorrt 11.4.0.106 ('9.0',) Fake GPU 13.0\n"
     assert (out / "tensorrt_11.4.0.106_sm9.0_fake-gpu.timing").stat().st_size > 0
+
+
+def test_the_flags_of_a_version_compatible_plan(exported: Callable[[str], Path], tmp_path: Path) -> None:
+    """The lean runtime stays out of it: a plan then holds no host code that whoever loads it would have to allow."""
+    script = ENTERPRISE.replace("compatible = False", "compatible = True").replace(
+        "for level in (0, 0):",
+        "from engines.flavours import TENSORRT\n"
+        "engines.builder._load_flavour(TENSORRT)\n"
+        "import polygraphy.backend.trt as backend\n"
+        "real = backend.CreateConfig\n"
+        "def create(**options):\n"
+        "    print(options.pop('version_compatible'), options.pop('exclude_lean_runtime'), 'engine_host_code' in options)\n"
+        "    return real(**options)\n"
+        "backend.CreateConfig = create\n"
+        "for level in (0, 0):",
+    )
+    command = [sys.executable, "-c", script, str(exported("msrnet") / "msrnet_fp16.onnx"), str(tmp_path)]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[:2] == ["True True False"] * 2
+    assert '"version_compatible": true' in (tmp_path / "msrnet_fp16.json").read_text()
 
 
 def test_one_process_builds_with_one_flavour(monkeypatch: pytest.MonkeyPatch, pdn: BuiltPlan) -> None:
@@ -393,6 +414,7 @@ def test_options_that_do_not_fit_are_refused(
         ([fp32, "--precision", "fp16"], "is typed fp32, and fp16 was asked for"),
         ([fp32, "--flavour", "tensorrt_rtx", "--sm", "9.0"], "not for 9.0"),
         ([fp32, "--flavour", "tensorrt_rtx", "--timing-cache", "x"], "keeps no timing cache"),
+        ([fp32, "--flavour", "tensorrt_rtx", "--version-compatible"], "has no version-compatible plans"),
     ]:
         assert engines.build.main([*arguments, "--out", str(tmp_path)]) == 2
         assert words in capsys.readouterr().err

@@ -60,6 +60,7 @@ class FakeTensorRT(SimpleNamespace):
         super().__init__(
             __version__=version, TensorIOMode=TensorIOMode, uint8=DataType.UINT8, float32=DataType.FLOAT, ILogger=ILogger
         )
+        self.__name__ = "tensorrt_rtx" if rtx else "tensorrt"
         self.cuda = cuda
         self.failing: set[str] = set()
         #: Fails the first synchronising call inside a capture, as a plugin would that allocates memory.

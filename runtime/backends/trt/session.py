@@ -34,6 +34,8 @@ from runtime.options import OpenOptions
 GRAPHS_VARIABLE = "RETINEXRT_CUDA_GRAPHS"
 #: "eager": TensorRT-RTX finishes its kernels for a shape before the first run of it, instead of beside the first runs.
 KERNELS_VARIABLE = "RETINEXRT_RTX_KERNELS"
+#: Names of the module of TensorRT's lean runtime; NVIDIA's wheels without the package that ties them have the second.
+_LEAN = ("tensorrt_lean", "tensorrt_lean_bindings")
 #: Runs of a shape after which TensorRT-RTX's kernels are saved. It compiles the better ones beside the first runs.
 _KEPT_AFTER = (1, 30, 300)
 
@@ -62,7 +64,8 @@ def open_plan(path: Path, flavour: Flavour, device: int, cuda: Cuda | None = Non
         trt = _import(flavour)
         opened = cuda or open_cuda()
         found.append((trt, opened))
-        return Host(flavour, str(trt.__version__), opened.properties(device).sm, manifest.this_platform())
+        lean = trt.__name__ in _LEAN
+        return Host(flavour, str(trt.__version__), opened.properties(device).sm, manifest.this_platform(), lean)
 
     info, data = manifest.verify(path, find_host)
     _warn_of_another_gpu(path, info, found[0][1].properties(device))
@@ -70,6 +73,12 @@ def open_plan(path: Path, flavour: Flavour, device: int, cuda: Cuda | None = Non
         raise ArtifactError(f"{path} takes tensors, not pictures; build the picture graph with: {remedies.rebuild(info)}")
     trt, opened = found[0]
     return TensorRTSession(path, info, data, trt, opened, device)
+
+
+def _module(flavour: Flavour) -> str | None:
+    """The name of the installed module: TensorRT, or else its lean runtime."""
+    names = (flavour, *(_LEAN if flavour == "tensorrt" else ()))
+    return next((name for name in names if name in sys.modules or find_spec(name) is not None), None)
 
 
 def _warn_of_another_gpu(path: Path, info: ArtifactInfo, here: DeviceProperties) -> None:
@@ -88,7 +97,7 @@ def _warn_of_another_gpu(path: Path, info: ArtifactInfo, here: DeviceProperties)
 
 def _import(flavour: Flavour) -> Any:
     try:
-        return import_module(flavour)
+        return import_module(_module(flavour) or flavour)
     except (ImportError, OSError) as error:
         raise BackendUnavailableError(
             f"{flavour} can't be imported ({error}); install it with: {get_backend(flavour).install}"
@@ -104,10 +113,11 @@ def probe(backend: Backend, device: int) -> Probe:
 
     if not driver_found():
         return Probe(flavour, False, "there is no NVIDIA driver here", install="")
-    if flavour not in sys.modules and find_spec(flavour) is None:
+    module = _module(flavour)
+    if module is None:
         return answer(False, f"the package {flavour} is not installed")
     try:
-        trt = import_module(flavour)
+        trt = import_module(module)
         properties = open_cuda().properties(device)
     except (ImportError, OSError) as error:
         return answer(False, f"{flavour} can't be imported ({error})")
@@ -120,7 +130,8 @@ def probe(backend: Backend, device: int) -> Probe:
             return Probe(flavour, False, refusal, "")  # Nothing to install helps.
         suboptimal = ", not at its best" if manifest.is_newer_than_rtx(properties.sm) else ""
         return answer(True, f"{flavour} {trt.__version__} on {properties.name} ({properties.sm}){suboptimal}")
-    return answer(True, f"{flavour} {trt.__version__} on {properties.name} ({properties.sm})")
+    lean = "; this lean runtime runs plans built with --version-compatible" if module in _LEAN else ""
+    return answer(True, f"{flavour} {trt.__version__} on {properties.name} ({properties.sm}){lean}")
 
 
 class TensorRTSession:

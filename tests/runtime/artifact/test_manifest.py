@@ -183,6 +183,29 @@ def test_what_rtx_cannot_run_on_is_sent_to_tensorrt(tmp_path: Path, sm: str, wor
     refused(plan, IncompatiblePlanError, words, "--flavour tensorrt", host=Host("tensorrt_rtx", "1.7.1.116", sm, HERE.platform))
 
 
+COMPATIBLE: dict[str, Any] = {"version": "11.1.0.10", "version_compatible": True}
+
+
+@pytest.mark.parametrize("version", ["11.1.0.10", "11.4.0.106", "12.0.1.1"])
+@pytest.mark.parametrize("lean", [False, True])
+def test_a_version_compatible_plan_runs_on_later_versions(tmp_path: Path, version: str, lean: bool) -> None:
+    info, _ = verify(write_plan(tmp_path, **COMPATIBLE), replace(HERE, version=version, lean=lean))
+    assert info.plan is not None and info.plan.version_compatible
+
+
+def test_no_plan_runs_on_an_earlier_version_nor_another_on_the_lean_runtime(tmp_path: Path) -> None:
+    words = "built with tensorrt 11.1.0.10 and runs on that or a later version, found 11.0.9.9"
+    compatible = write_plan(tmp_path, **COMPATIBLE)
+    refused(compatible, IncompatiblePlanError, BUILD, words, "--version-compatible", host=replace(HERE, version="11.0.9.9"))
+    lean = replace(HERE, lean=True)
+    refused(write_plan(tmp_path), IncompatiblePlanError, "lean runtime, which runs plans that are built with", host=lean)
+
+
+def test_manifests_written_before_there_was_a_choice_are_the_same_bytes(tmp_path: Path) -> None:
+    text = manifest.manifest_path(write_plan(tmp_path)).read_text()
+    assert "version_compatible" not in text and manifest.to_text(manifest.read(tmp_path / "double_fp16.plan")) == text
+
+
 def test_the_host_is_looked_for_last(tmp_path: Path) -> None:
     """A damaged plan is refused before TensorRT is imported."""
     plan = write_plan(tmp_path)

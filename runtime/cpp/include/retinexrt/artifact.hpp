@@ -31,6 +31,7 @@ struct Profile {
 struct PlanInfo {
   std::string flavour;            // "tensorrt" or "tensorrt_rtx"
   std::string version;            // of the flavour, e.g. "1.7.1.116"
+  bool version_compatible = false;  // later versions of TensorRT run it too, and its lean runtime
   std::vector<std::string> sms;   // compute capabilities that it runs on, e.g. "8.9"
   std::string platform;           // e.g. "linux-x86_64"
   std::string digest;             // also the name of the network inside the plan; empty: it has none
@@ -100,6 +101,9 @@ inline PlanInfo to_plan(const json::Value& value) {
   PlanInfo plan;
   plan.flavour = value.at("flavour").text();
   plan.version = value.at("version").text();
+  if (value.object().count("version_compatible") != 0) {
+    plan.version_compatible = value.at("version_compatible").boolean();
+  }
   for (const auto& sm : value.at("sms").list()) plan.sms.push_back(sm.text());
   plan.platform = value.at("platform").text();
   if (!value.at("digest").is_null()) plan.digest = value.at("digest").text();

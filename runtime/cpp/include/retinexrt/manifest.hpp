@@ -120,6 +120,23 @@ inline Plan read_plan(const std::string& path) {
   return {std::move(info), std::move(bytes)};
 }
 
+namespace detail {
+
+// "11.4.0.106" as numbers, which compare as versions do.
+inline std::vector<int> numbers(const std::string& version) {
+  std::vector<int> found{0};
+  for (const char letter : version) {
+    if (letter == '.') {
+      found.push_back(0);
+    } else if (letter >= '0' && letter <= '9') {
+      found.back() = found.back() * 10 + (letter - '0');
+    }
+  }
+  return found;
+}
+
+}  // namespace detail
+
 // Compare what a plan was built for with what is loaded: `version` e.g. "11.4.0.106", `sm` e.g. "8.9".
 inline void check_plan(const Plan& plan, const std::string& flavour, const std::string& version, const std::string& sm) {
   const PlanInfo& built = *plan.info.plan;
@@ -127,7 +144,11 @@ inline void check_plan(const Plan& plan, const std::string& flavour, const std::
   if (built.flavour != flavour) {
     throw IncompatiblePlanError("the plan was built with " + built.flavour + ", found " + flavour + end);
   }
-  if (built.version != version) {
+  if (built.version_compatible && detail::numbers(version) < detail::numbers(built.version)) {
+    throw IncompatiblePlanError("the plan was built with " + flavour + " " + built.version +
+                                " and runs on that or a later version, found " + version + end);
+  }
+  if (built.version != version && !built.version_compatible) {
     throw IncompatiblePlanError("the plan was built with " + flavour + " " + built.version + ", found version " + version + end);
   }
   // TensorRT-RTX's plans are portable between operating systems.
@@ -135,7 +156,7 @@ inline void check_plan(const Plan& plan, const std::string& flavour, const std::
     throw IncompatiblePlanError("the plan was built for " + built.platform + ", this is " + detail::this_platform() + end);
   }
   // TensorRT-RTX runs its plans on GPUs that are newer than all of its targets, though not at their best.
-  const bool newer = flavour == "tensorrt_rtx" && std::stod(sm) > 12.1 && built.sms != std::vector<std::string>{"7.5"};
+  const bool newer = flavour == "tensorrt_rtx" && detail::numbers(sm) > std::vector<int>{12, 1} && built.sms != std::vector<std::string>{"7.5"};
   if (!newer && std::find(built.sms.begin(), built.sms.end(), sm) == built.sms.end()) {
     throw IncompatiblePlanError("the plan was built for compute capability " + detail::joined(built.sms) +
                                 ", the GPU here has " + sm + end);

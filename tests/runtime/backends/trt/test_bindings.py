@@ -70,6 +70,29 @@ for value in (
     trt.LayerType.ACTIVATION,
 ):
     assert value.name
+assert isinstance(trt.BuilderFlag.VERSION_COMPATIBLE, trt.BuilderFlag)
+assert isinstance(trt.BuilderFlag.EXCLUDE_LEAN_RUNTIME, trt.BuilderFlag)
+print(trt.__version__)
+"""
+
+#: What a session calls is the same in the bindings of the lean runtime, which have no builder.
+LEAN_SCRIPT = """
+import tensorrt_lean_bindings as trt
+from runtime.backends.trt import logger
+
+assert isinstance(logger.for_module(trt), trt.ILogger)
+CALLS = {
+    trt.Runtime: ["deserialize_cuda_engine"],
+    trt.ICudaEngine: ["get_tensor_name", "get_tensor_mode", "get_tensor_dtype", "create_execution_context", "num_io_tensors"],
+    trt.IExecutionContext: [
+        "set_input_shape", "infer_shapes", "get_tensor_shape", "set_tensor_address", "execute_async_v3",
+    ],
+}
+for kind, names in CALLS.items():
+    for name in names:
+        assert hasattr(kind, name), (kind, name)
+assert trt.uint8.name and trt.TensorIOMode.INPUT.name and trt.TensorIOMode.OUTPUT.name
+assert not hasattr(trt, "Builder")
 print(trt.__version__)
 """
 
@@ -81,29 +104,40 @@ def _installed(name: str) -> bool:
         return False
 
 
-@pytest.fixture
-def libraries(tmp_path: Path) -> Path:
-    """Libraries with the functions that the bindings can't be loaded without, which return nothing."""
-    spec = find_spec("tensorrt_bindings")
+def _libraries(folder: Path, module: str, package: str, names: tuple[str, ...]) -> None:
+    """Write libraries with the functions that bindings can't be loaded without, which return nothing."""
+    spec = find_spec(module)
     compiler, nm = shutil.which("cc") or shutil.which("gcc"), shutil.which("nm")
-    if spec is None or spec.origin is None or not _installed("tensorrt_cu13_bindings"):
-        pytest.skip("TensorRT's bindings are not installed")
+    if spec is None or spec.origin is None or not _installed(package):
+        pytest.skip(f"{package} is not installed")
     if compiler is None or nm is None or sys.platform != "linux":
         pytest.skip("standing in for TensorRT's libraries needs Linux and a C compiler")
-    bindings = Path(spec.origin).with_name("tensorrt.so")
+    bindings = Path(spec.origin).with_name(f"{module.removesuffix('_bindings')}.so")
     symbols = subprocess.run([nm, "-D", "--undefined-only", bindings], capture_output=True, text=True, check=True).stdout
     wanted = [word for word in symbols.split() if word.startswith(("create", "get", "initLib")) and "@" not in word]
-    source = tmp_path / "empty.c"
+    source = folder / "empty.c"
     source.write_text("".join(f"void *{name}(void) {{ return 0; }}\n" for name in wanted))
-    for name in ("libnvinfer", "libnvinfer_plugin", "libnvonnxparser"):
-        file = f"{name}.so.{version('tensorrt_cu13_bindings').partition('.')[0]}"
-        subprocess.run([compiler, "-shared", "-fPIC", f"-Wl,-soname,{file}", "-o", tmp_path / file, source], check=True)
-    return tmp_path
+    for name in names:
+        file = f"{name}.so.{version(package).partition('.')[0]}"
+        subprocess.run([compiler, "-shared", "-fPIC", f"-Wl,-soname,{file}", "-o", folder / file, source], check=True)
 
 
-def test_what_is_called_is_there(libraries: Path) -> None:
+def _printed(script: str, libraries: Path) -> str:
     environment = {**os.environ, "LD_LIBRARY_PATH": str(libraries), "PYTHONPATH": str(PROJECT)}
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=120, check=False
     )
-    assert (done.returncode, done.stdout) == (0, f"{version('tensorrt_cu13_bindings')}\n"), done.stderr
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_what_is_called_is_there(tmp_path: Path) -> None:
+    package = "tensorrt_cu13_bindings"
+    _libraries(tmp_path, "tensorrt_bindings", package, ("libnvinfer", "libnvinfer_plugin", "libnvonnxparser"))
+    assert _printed(SCRIPT, tmp_path) == f"{version(package)}\n"
+
+
+def test_the_lean_runtime_has_what_sessions_call(tmp_path: Path) -> None:
+    package = "tensorrt_lean_cu13_bindings"
+    _libraries(tmp_path, "tensorrt_lean_bindings", package, ("libnvinfer_lean",))
+    assert _printed(LEAN_SCRIPT, tmp_path) == f"{version(package)}\n"

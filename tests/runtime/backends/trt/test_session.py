@@ -892,6 +892,27 @@ def test_a_gpu_newer_than_rtxs_targets_runs_a_plan_with_a_warning(
     assert "has no target for compute capability 13.0, which is newer" in caplog.text
 
 
+@pytest.mark.parametrize("name", ["tensorrt_lean", "tensorrt_lean_bindings"])
+def test_the_lean_runtime_runs_version_compatible_plans(
+    tmp_path: Path, cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """In place of TensorRT, where that is not installed."""
+    for module in ("tensorrt", "tensorrt_lean", "tensorrt_lean_bindings"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.setattr(trt, "find_spec", lambda name: None)
+    module = FakeTensorRT(cuda)
+    module.__name__ = name
+    monkeypatch.setitem(sys.modules, name, module)  # pyright: ignore[reportArgumentType]
+    with open_closed(open_plan(write_plan(tmp_path, version_compatible=True), "tensorrt", 0, cuda)) as session:
+        images = pictures(1, 32, 32)
+        assert np.array_equal(run(session, images), 255 - images)
+    with pytest.raises(IncompatiblePlanError, match="found its lean runtime"):
+        open_plan(write_plan(tmp_path), "tensorrt", 0, cuda)
+    monkeypatch.setattr(trt, "open_cuda", lambda: cuda)
+    monkeypatch.setattr(trt, "driver_found", lambda: True)
+    assert TENSORRT.probe().usable and "lean runtime runs plans built with --version-compatible" in TENSORRT.probe().reason
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_in_a_forked_child_a_session_says_so_and_nothing_ends(
     session: TensorRTSession, cuda: FakeCuda, tensorrt: FakeTensorRT, tmp_path: Path
