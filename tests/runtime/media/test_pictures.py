@@ -299,13 +299,28 @@ def test_lossy_webp_stays_lossy(lossless: bool) -> None:
     assert again.lossy != lossless and np.array_equal(again.rgb, picture.rgb) == lossless
 
 
-def test_photographs_of_telephones_need_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = b"\0\0\0\x18ftypheic" + bytes(100)
-    with pytest.raises(InputError, match=r"^night\.heic cannot be decoded"):
-        pictures.decode(data, "night.heic")
-    monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    with pytest.raises(InputError, match=r"is a HEIC photograph; to read it: pip install 'retinexrt\[heic\]'"):
-        pictures.decode(data, "night.heic")
+_PHOTOGRAPHS = {
+    "heic": ("pillow_heif", b"\0\0\0\x18ftypheic" + bytes(100), "night.heic"),
+    "raw": ("rawpy", b"II*\0" + bytes(100), "night.CR2"),
+}
+
+
+@pytest.mark.parametrize("extra", _PHOTOGRAPHS)
+def test_photographs_without_their_extra_name_it(extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    module, data, name = _PHOTOGRAPHS[extra]
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(
+        InputError, match=rf"^{name} is a (HEIC|raw) photograph; to read it: pip install 'retinexrt\[{extra}\]'"
+    ):
+        pictures.decode(data, name)
+
+
+@pytest.mark.parametrize("extra", _PHOTOGRAPHS)
+def test_damaged_photographs_are_named(extra: str) -> None:
+    module, data, name = _PHOTOGRAPHS[extra]
+    pytest.importorskip(module)
+    with pytest.raises(InputError, match=rf"^{name} cannot be decoded"):
+        pictures.decode(data, name)
 
 
 def test_heic_is_read() -> None:
@@ -314,14 +329,6 @@ def test_heic_is_read() -> None:
     heif.from_pillow(image).save(file := io.BytesIO(), quality=95)
     found = pictures.decode(file.getvalue(), "x").rgb
     assert found.shape == (64, 48, 3) and np.abs(found.astype(int) - (20, 60, 100)).max() < 5
-
-
-def test_raw_photographs_need_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match="cannot be decoded"):
-        pictures.decode(b"II*\0" + bytes(100), "night.CR2")
-    monkeypatch.setitem(sys.modules, "rawpy", None)
-    with pytest.raises(InputError, match=r"is a raw photograph; to read it: pip install 'retinexrt\[raw\]'"):
-        pictures.decode(b"II*\0" + bytes(100), "night.CR2")
 
 
 def test_folders_and_absent_files_are_named(tmp_path: Path) -> None:
