@@ -120,13 +120,22 @@ class Table:
 
 
 def make_contenders(
-    engines: Sequence[Path], against: Sequence[str], size: tuple[int, int], batch: int, threads: int | None
+    engines: Sequence[Path],
+    against: Sequence[str],
+    size: tuple[int, int],
+    batch: int,
+    threads: int | None,
+    device: str | None = None,
 ) -> list[Contender]:
-    """The engines, then what they are compared with: the first engine's network."""
+    """The engines, then what they are compared with: the first engine's network. None: on a GPU where one is a plan."""
     for name in against:
         find_kind(name)
-    own = [Contender("retinexrt", str(path), *size, batch, threads) for path in engines]
-    device = "cuda" if any(path.suffix == ".plan" for path in engines) else "cpu"
+    device = device or ("cuda" if any(path.suffix == ".plan" for path in engines) else "cpu")
+    on_gpu = {path for path in engines if device == "cuda" and path.suffix == ".onnx"}
+    own = [
+        Contender("retinexrt", str(path), *size, batch, threads, backend="onnxruntime-cuda" if path in on_gpu else "auto")
+        for path in engines
+    ]
     return own + [Contender(kind, str(engines[0]), *size, batch, threads, device) for kind in against]
 
 
@@ -281,6 +290,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--size", type=command.parse_size, nargs="+", action="extend", metavar="HxW", help="default: 400x600")
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="pictures per run (default: 1)")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: each library's own choice)")
+    parser.add_argument(
+        "--device", choices=("cpu", "cuda"), help="run ONNX files and contenders there (default: cuda with a plan)"
+    )
     parser.add_argument("--rounds", type=int, default=Method.rounds, metavar="N", help="default: %(default)s")
     parser.add_argument("--repeats", type=int, default=Method.repeats, metavar="N", help="per round (default: %(default)s)")
     parser.add_argument("--warm-up", type=float, default=Method.warm_up, metavar="S", help="seconds at most (default: 15)")
@@ -305,7 +317,7 @@ def _run(arguments: argparse.Namespace) -> None:
     against = [name for name in arguments.against.split(",") if name]
     sizes: list[tuple[int, int]] = arguments.size or [DEFAULT_SIZE]
     method = Method(arguments.rounds, arguments.repeats, arguments.warm_up, memory=not arguments.no_memory)
-    wanted = [make_contenders(engines, against, size, arguments.batch, arguments.threads) for size in sizes]
+    wanted = [make_contenders(engines, against, size, arguments.batch, arguments.threads, arguments.device) for size in sizes]
     for contenders in wanted:
         check_comparable(contenders, arguments.mix)
     machine = record.environment()

@@ -70,6 +70,8 @@ def test_other_contenders_run_the_first_engines_network() -> None:
     ]
     assert {(one.height, one.width, one.batch, one.threads, one.device) for one in found} == {(32, 48, 2, 1, "cpu")}
     assert latency.make_contenders([Path("a.plan")], ["torch"], (32, 48), 1, None)[1].device == "cuda"
+    own, other = latency.make_contenders([Path("a.onnx")], ["torch"], (32, 48), 1, None, "cuda")
+    assert (own.backend, other.device) == ("onnxruntime-cuda", "cuda")
 
 
 def test_precisions_are_not_mixed_unless_asked(exported: Exported) -> None:
