@@ -52,10 +52,12 @@ class OutputError(RetinexError, OSError):
     """A result could not be written."""
 
 
-def reason(error: Exception) -> str:
-    """One line for the summary. Only what the project raises on purpose speaks for itself."""
+def reason(error: BaseException) -> str:
+    """One line for the summary, with what was noted about the error. Only what the project raises speaks for itself."""
     if isinstance(error, RetinexError):
-        return str(error)
-    if isinstance(error, MemoryError):
-        return "out of memory"
-    return f"unexpected {type(error).__name__}: {error}"
+        text = str(error)
+    elif isinstance(error, MemoryError):
+        text = "out of memory"
+    else:
+        text = f"unexpected {type(error).__name__}: {error}"
+    return "; ".join([text, *getattr(error, "__notes__", [])])

@@ -15,10 +15,12 @@ import numpy as np
 from tqdm import tqdm
 
 from runtime import shapes
+from runtime.commands.signals import Stopped, stoppable
 from runtime.enhancer import Enhancer
 from runtime.errors import InputError, reason
 from runtime.images import Images
-from runtime.media import films, formats, pictures, pipeline
+from runtime.media import formats, pictures, pipeline
+from runtime.media.film_options import FilmOptions
 from runtime.media.inputs import Failure, Job, becomes_file, check_target, find
 from runtime.options import CallOptions, OpenOptions
 
@@ -46,17 +48,19 @@ def run(arguments: argparse.Namespace) -> int:
         _check_alone(inputs)
     elif not piped:
         check_target(inputs, arguments.out)
-    options = asdict(CallOptions.of(arguments))
+    options, film = asdict(CallOptions.of(arguments)), FilmOptions.of(arguments)
     with Enhancer(arguments.engine or arguments.network, **asdict(OpenOptions.of(arguments))) as enhancer:
         if not enhancer.info.trained:
             _say(f"{enhancer.source} is untrained: its output is no picture")
         if frame is not None:
             return _enhance_frames(enhancer, frame, arguments.out, options)
         if piped:
+            if arguments.out and formats.is_film_name(Path(arguments.out)):
+                return _enhance_film_on_stdin(enhancer, Path(arguments.out), options, arguments.quiet, film)
             return _enhance_one(enhancer, sys.stdin.buffer.read(), "stdin", arguments.out, options)
         if arguments.out == "-":
             return _enhance_one(enhancer, pictures.load(Path(inputs[0])), inputs[0], None, options)
-        return _enhance_files(enhancer, inputs, arguments.out, options, arguments.quiet)
+        return _enhance_files(enhancer, inputs, arguments.out, options, arguments.quiet, film)
 
 
 def _raw_shape(text: str) -> tuple[int, int, int]:
@@ -119,16 +123,31 @@ def _read_frame(stream: BinaryIO, shape: tuple[int, int, int]) -> Images | None:
     return np.frombuffer(data, np.uint8).reshape(shape)
 
 
-def _enhance_files(enhancer: Enhancer, inputs: list[str], out: str, options: dict[str, Any], quiet: bool) -> int:
+def _enhance_film_on_stdin(enhancer: Enhancer, out: Path, options: dict[str, Any], quiet: bool, film: FilmOptions) -> int:
+    from runtime.media import films  # FFmpeg's libraries take their time to load
+
+    try:
+        with stoppable():
+            note = films.enhance(enhancer, sys.stdin.buffer, out, hidden=True if quiet else None, film=film, **options)
+    except KeyboardInterrupt as error:
+        return _told_stopped(error)
+    if note and not quiet:
+        _say(f"stdin: {note}")
+    return 0
+
+
+def _enhance_files(
+    enhancer: Enhancer, inputs: list[str], out: str, options: dict[str, Any], quiet: bool, film: FilmOptions
+) -> int:
     todo = find(inputs, out)
     replaced = [job.source for job in todo.jobs if job.target.exists()]
     failures = list(todo.failures)
     done: list[Path] = []
-    interrupted = False
+    stopped: KeyboardInterrupt | None = None
     hidden = True if quiet else None  # None: shown on a terminal only
     try:
-        with tqdm(total=len(todo.jobs), unit="file", disable=hidden) as progress:
-            for job, outcome in _outcomes(enhancer, todo.jobs, options, hidden):
+        with stoppable(), tqdm(total=len(todo.jobs), unit="file", disable=hidden) as progress:
+            for job, outcome in _outcomes(enhancer, todo.jobs, options, hidden, film):
                 progress.update()
                 if isinstance(outcome, Exception):
                     failures.append(Failure(str(job.source), reason(outcome)))
@@ -136,20 +155,26 @@ def _enhance_files(enhancer: Enhancer, inputs: list[str], out: str, options: dic
                 done.append(job.source)
                 if outcome and not quiet:
                     progress.write(f"retinexrt: {job.source}: {outcome}", file=sys.stderr)
-    except KeyboardInterrupt:
-        interrupted = True
+    except KeyboardInterrupt as error:
+        stopped = error
     over = len({*done} & {*replaced})
     _summarise(
         f"{len(done)} enhanced" + (f" ({over} over files that were there)" if over else ""), failures, todo.ignored, quiet
     )
-    if interrupted:
-        _say("interrupted; what was finished is whole, and nothing else was written")
-        return 130
+    if stopped is not None:
+        return _told_stopped(stopped)
     return 1 if failures else 0
 
 
+def _told_stopped(stopped: KeyboardInterrupt) -> int:
+    """Say what there is of what was interrupted; the exit code."""
+    kept = "; ".join(getattr(stopped, "__notes__", ["nothing else was written"]))
+    _say(f"{'stopped' if isinstance(stopped, Stopped) else 'interrupted'}; what was finished is whole, and {kept}")
+    return Stopped.CODE if isinstance(stopped, Stopped) else 130
+
+
 def _outcomes(
-    enhancer: Enhancer, jobs: list[Job], options: dict[str, Any], hidden: bool | None
+    enhancer: Enhancer, jobs: list[Job], options: dict[str, Any], hidden: bool | None, film: FilmOptions
 ) -> Iterator[tuple[Job, str | Exception]]:
     """Do all jobs, pictures first; what there is to say about each, or why it failed."""
     yield from pipeline.overlap(
@@ -160,8 +185,10 @@ def _outcomes(
     )
     for job in jobs:
         if job.is_video:
+            from runtime.media import films
+
             try:
-                yield job, films.enhance(enhancer, job.source, job.target, hidden=hidden, **options)
+                yield job, films.enhance(enhancer, job.source, job.target, hidden=hidden, film=film, **options)
             except Exception as error:
                 yield job, error
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from runtime.command_line import OK, USAGE, guarded
 from runtime.errors import RetinexError
+from runtime.media.film_options import add_film_arguments
 from runtime.options import DEFAULT_NETWORK, add_call_arguments, add_open_arguments
 
 #: Subcommands that have a module of their own, most of them in other packages.
@@ -90,6 +91,7 @@ def _add_enhance(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--engine", metavar="FILE", help="an artifact: .onnx or .plan")
     add_open_arguments(parser)
     add_call_arguments(parser)
+    add_film_arguments(parser)
     parser.add_argument("--raw", metavar="WxH", help="stdin is a stream of raw RGB frames of this size, and so is stdout")
     parser.add_argument(
         "--ray",

@@ -94,12 +94,13 @@ def find(named: list[str], out: str) -> Work:
         if obstacle := _obstacle(given):
             failures.append(Failure(text, obstacle))
         elif not _is_folder(given):
-            jobs.append(Job(given, target if alone else target / formats.written_as(Path(given.name))))
+            jobs.append(Job(given, target if alone else target / formats.written_as(Path(given.name), given)))
         else:
             files, unreadable = _walk(given, target)
             found = [path for path in files if _is_wanted(path)]
             ignored.extend(sorted({*files} - {*found}))
-            jobs.extend(Job(path, target / formats.written_as(path.relative_to(given))) for path in found if not _special(path))
+            files = [path for path in found if not _special(path)]
+            jobs.extend(Job(path, target / formats.written_as(path.relative_to(given), path)) for path in files)
             failures.extend(unreadable)
             failures.extend(Failure(str(path), kind) for path in found if (kind := _special(path)))
             if not found and not unreadable:

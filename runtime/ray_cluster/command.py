@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from runtime.errors import InputError
+from runtime.media.film_options import FilmOptions
 from runtime.options import CallOptions, OpenOptions
 from runtime.ray_cluster import connection
 from runtime.ray_cluster.run import Report, enhance
@@ -29,7 +30,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.device:
         raise InputError("--device has no meaning with --ray, which gives each worker its GPUs: --gpus-per-worker")
     engine = str(Path(arguments.engine).absolute()) if arguments.engine else None
-    settings = Settings(engine or arguments.network, OpenOptions.of(arguments), CallOptions.of(arguments))
+    settings = Settings(
+        engine or arguments.network, OpenOptions.of(arguments), CallOptions.of(arguments), FilmOptions.of(arguments)
+    )
     shown = not arguments.quiet and sys.stderr.isatty()
     try:
         with _without_chatter() as stderr:

@@ -3,7 +3,7 @@
 A segment is kept without loss, each frame under the digest of the frame it was made of. Putting a film together decodes
 it once more from its beginning, looks up every frame, and writes it as one process would have: the same frames through
 the same encoder give the same bytes. A frame that no segment holds, because a decoder did not seek where it was asked
-to, is enhanced then and there.
+to, is enhanced then and there. This holds for networks that see one frame at a time.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import hashlib
 import os
 import tempfile
 import zipfile
+from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from runtime.errors import InputError, OutputError
 from runtime.files import TEMPORARY
 from runtime.images import Images
 from runtime.media import pipeline
+from runtime.media.films.reader import FilmReader
 
 #: Frames of a segment unless told otherwise: seconds of work for a worker, and a few hundred megabytes at most.
 STEP = 64
@@ -31,11 +34,14 @@ _PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1]
 
 def count_frames(source: str) -> int:
     """Frames that a film's header promises; 0: it cannot be opened, or says nothing."""
-    capture = cv2.VideoCapture(source)
     try:
-        return max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT))) if capture.isOpened() else 0
+        reader = FilmReader(source, source)
+    except InputError:
+        return 0
+    try:
+        return reader.promised
     finally:
-        capture.release()
+        reader.close()
 
 
 def segments_folder(target: str) -> Path:
@@ -50,20 +56,12 @@ def segment_path(target: str, first: int) -> Path:
 
 
 def enhance_segment(enhancer: Any, source: str, path: Path, first: int, last: int, **options: Any) -> int:
-    """Enhance frames from `first` up to `last` into a segment, written whole or not at all; how many there were."""
-    capture = cv2.VideoCapture(source)
-    if not capture.isOpened():
-        capture.release()
-        raise InputError(f"{source} is not a video that OpenCV opens, or it is damaged")
-    if first:
-        capture.set(cv2.CAP_PROP_POS_FRAMES, first)
-    left = last - first
+    """Enhance frames from `first` up to `last` into a segment, written whole or not at all; how many there were.
 
-    def read() -> Images | None:
-        nonlocal left
-        left -= 1
-        found, frame = capture.read() if left >= 0 else (False, None)
-        return np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8) if found and frame is not None else None
+    A segment is a span of time: of a film whose frame rate varies it holds more frames, or fewer.
+    """
+    reader = FilmReader(source, source)
+    read = _within(reader, first, last)
 
     def work(frame: Images) -> tuple[str, Images]:
         return _digest(frame), enhancer(frame, **options)
@@ -84,8 +82,28 @@ def enhance_segment(enhancer: Any, source: str, path: Path, first: int, last: in
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        capture.release()
+        reader.close()
     return count
+
+
+def _within(reader: FilmReader, first: int, last: int) -> Callable[[], Images | None]:
+    """Reads frames of a film one by one, from the time of its frame `first` up to that of its frame `last`."""
+    begin = (first - Fraction(1, 2)) / reader.rate + reader.start
+    end = (last - Fraction(1, 2)) / reader.rate + reader.start
+    endless = last >= reader.promised
+    if first:
+        reader.seek(begin)
+
+    def read() -> Images | None:
+        while (frame := reader.read()) is not None and frame.image is not None:
+            time = frame.pts * reader.time_base
+            if time >= end and not endless:
+                return None
+            if time >= begin or not first:
+                return frame.image
+        return None
+
+    return read
 
 
 def _keep(archive: zipfile.ZipFile, known: set[str], name: str, frame: Images) -> None:
@@ -102,21 +120,16 @@ def _digest(frame: Images) -> str:
 class Replay:
     """Stands in for the Enhancer where a film is put together: frames in order go in, those of the segments come out."""
 
-    def __init__(self, enhancer: Any, target: str, step: int) -> None:
+    def __init__(self, enhancer: Any, target: str) -> None:
         self._enhancer = enhancer
-        self._target = target
-        self._step = step
-        self._number = 0
-        self._first = -1
+        #: The segment that holds what was made of a frame.
+        self._holders = {name: path for path in sorted(segments_folder(target).glob("*.zip")) for name in _names(path)}
+        self._path: Path | None = None
         self._archive: zipfile.ZipFile | None = None
         #: Frames that no segment held.
         self.fresh = 0
 
     def __call__(self, frame: Images, **options: Any) -> Images:
-        first = self._number // self._step * self._step if self._step else 0
-        self._number += 1
-        if first != self._first:
-            self._open(first)
         found = self._find(_digest(frame))
         if found is not None and found.shape == frame.shape:
             return found
@@ -127,21 +140,26 @@ class Replay:
         """Close the segment that was read last."""
         if self._archive is not None:
             self._archive.close()
-            self._archive = None
-
-    def _open(self, first: int) -> None:
-        self.close()
-        self._first = first
-        try:
-            self._archive = zipfile.ZipFile(segment_path(self._target, first))
-        except (OSError, zipfile.BadZipFile):
-            self._archive = None
+        self._archive = self._path = None
 
     def _find(self, name: str) -> Images | None:
-        if self._archive is None:
+        path = self._holders.get(name)
+        if path is None:
             return None
         try:
+            if path != self._path or self._archive is None:
+                self.close()
+                self._archive, self._path = zipfile.ZipFile(path), path
             data = self._archive.read(name)
         except (KeyError, OSError, zipfile.BadZipFile):
             return None
         return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), np.uint8)
+
+
+def _names(path: Path) -> list[str]:
+    """What a segment holds; nothing, if it is damaged."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return []

@@ -46,7 +46,7 @@ class InputOutput:
 
     @property
     def is_film(self) -> bool:
-        return storage.suffix(self.source) in formats.FILMS
+        return storage.suffix(self.source) in formats.FILMS or formats.is_film_name(Path(storage.path_of(self.target)))
 
 
 @dataclass(frozen=True)

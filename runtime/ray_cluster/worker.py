@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
+import av
 import cv2
 import numpy as np
 
@@ -22,6 +23,7 @@ from runtime.enhancer import Enhancer
 from runtime.errors import ArtifactError, GpuLostError, InputError, RetinexError, reason
 from runtime.files import sha256
 from runtime.media import films, pictures, pipeline
+from runtime.media.film_options import FilmOptions
 from runtime.media.pictures import Picture
 from runtime.options import CallOptions, OpenOptions
 from runtime.ray_cluster import segments, storage
@@ -40,6 +42,7 @@ class Settings:
     source: str
     open: OpenOptions = field(default_factory=OpenOptions)
     call: CallOptions = field(default_factory=CallOptions)
+    film: FilmOptions = field(default_factory=FilmOptions)
     #: What the first worker found; another with another artifact or backend refuses to work. Empty: whatever is found.
     digest: str = ""
 
@@ -78,9 +81,9 @@ def _digest(enhancer: Enhancer, settings: Settings) -> str:
         "device": enhancer.device,
         "precision": enhancer.precision,
         "threads": settings.open.threads,
-        "versions": [__version__, cv2.__version__, get_backend(enhancer.backend).version()],
+        "versions": [__version__, cv2.__version__, av.__version__, get_backend(enhancer.backend).version()],
     }
-    what = {**found, **settings.options}
+    what = {**found, **settings.options, "film": asdict(settings.film)}
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 
@@ -216,12 +219,12 @@ class Worker:
     def _film(self, task: Task) -> None:
         """Put a film together; frames that no segment holds are enhanced here."""
         source, target = Path(task.source), Path(task.target)
-        replay = segments.Replay(self._enhancer, task.target, task.step)
+        replay = segments.Replay(self._enhancer, task.target)
         whole = False
         try:
             digest = self._film_digest(task.source)  # before it is read: what replaces it meanwhile is another film
             # It is called as an Enhancer is, and that is all that a film needs.
-            text = films.enhance(replay, source, target, **self._settings.options)
+            text = films.enhance(replay, source, target, film=self._settings.film, **self._settings.options)
             whole = True
         except InputError:
             whole = True  # with another try it would come to the same

@@ -182,7 +182,7 @@ def test_a_film_in_segments_has_the_bytes_of_one_in_one_piece(
         target, whole = tmp_path / f"parts{suffix}", tmp_path / f"whole{suffix}"
         films.enhance(enhancer, source, whole)
         _segments(enhancer, source, target, step, segments.count_frames(str(source)))
-        replay = segments.Replay(enhancer, str(target), step)
+        replay = segments.Replay(enhancer, str(target))
         films.enhance(replay, source, target)  # pyright: ignore[reportArgumentType]
         replay.close()
     assert replay.fresh <= 1
@@ -207,10 +207,10 @@ def test_frames_that_no_segment_holds_are_enhanced_in_the_end(settings: Settings
         films.enhance(enhancer, source, whole)
         segments.enhance_segment(enhancer, str(source), segments.segment_path(str(target), 0), 2, 12)  # two frames late
         segments.segment_path(str(target), 20).write_bytes(b"no archive")
-        replay = segments.Replay(enhancer, str(target), 10)
+        replay = segments.Replay(enhancer, str(target))
         films.enhance(replay, source, target)  # pyright: ignore[reportArgumentType]
         replay.close()
-    assert replay.fresh == 32
+    assert replay.fresh == 30
     assert target.read_bytes() == whole.read_bytes()
 
 
@@ -304,6 +304,6 @@ def test_replay_takes_what_an_enhancer_takes() -> None:
         assert options == {"strength": 0.5}
         return frame + 1
 
-    replay = segments.Replay(enhance, "/nowhere/film.mp4", 0)
+    replay = segments.Replay(enhance, "/nowhere/film.mp4")
     frame = np.zeros((16, 16, 3), np.uint8)
     assert np.array_equal(replay(frame, strength=0.5), frame + 1) and replay.fresh == 1

@@ -1,0 +1,179 @@
+"""Writing films: enhanced frames are encoded, every other stream is copied, and so are metadata and chapters."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+from av import Packet
+from av.error import ArgumentError, FFmpegError
+
+from runtime.errors import OutputError
+from runtime.images import Images
+from runtime.media.films import color
+from runtime.media.films.encoding import Encoding
+from runtime.media.films.reader import FilmReader, Frame
+
+#: What describes the input's container or encoder rather than the film.
+_NOT_COPIED = ("major_brand", "minor_version", "compatible_brands", "encoder", "vendor_id", "creation_time", "DURATION")
+#: Seconds by which a frame may come at another time than in the input without a word.
+_NOTICEABLE = 0.002
+_FORMAT_OPTIONS = {"mp4": {"movflags": "+faststart"}, "mov": {"movflags": "+faststart"}, "mpegts": {"mpegts_copyts": "1"}}
+
+
+class FilmWriter:
+    """A film that is being written. `close` makes it whole."""
+
+    def __init__(self, path: Path, name: Path, encoding: Encoding, reader: FilmReader, first: Images) -> None:
+        """Begin a film like `reader`'s with frames like `first`; `name` is what messages call `path`."""
+        self._name = name
+        self._encoding = encoding
+        self._reader = reader
+        #: What there is to say about what could not be copied.
+        self.notes = [encoding.note] if encoding.note else []
+        self._streams: dict[int, Any] = {}
+        self._last: av.VideoFrame | None = None
+        self._shown = 0
+        self._uneven = False
+        self._left_out = 0
+        try:
+            self._container = av.open(str(path), "w", format=encoding.format, options=_FORMAT_OPTIONS.get(encoding.format, {}))
+            self._video = self._add_video(first.shape[1], first.shape[0])
+            self._copy_head()
+            self._container.start_encoding()
+        except (FFmpegError, OSError, ValueError) as error:
+            raise OutputError(self._why(error)) from error
+
+    def write(self, frame: Frame) -> None:
+        """Encode a frame, and copy the packets that came with it."""
+        try:
+            if frame.image is not None:
+                for made in self._coded(frame.image, frame):
+                    self._container.mux(self._video.encode(made))
+            for packet in frame.packets:
+                self._copy(packet)
+        except (FFmpegError, OSError) as error:
+            raise OutputError(self._why(error)) from error
+
+    def close(self) -> None:
+        """Write what the encoder still holds, and the index."""
+        try:
+            self._container.mux(self._video.encode(None))
+            self._container.close()
+        except (FFmpegError, OSError) as error:
+            raise OutputError(self._why(error)) from error
+        if self._left_out:
+            self.notes.append(f"{self._left_out} packets of other streams are left out: their times go backwards")
+        if self._uneven:
+            grid = float(1 / self._video.codec_context.time_base)
+            self.notes.append(f"its frames are shown at multiples of 1/{grid:g} s: {self._name.suffix} holds no other times")
+
+    def _add_video(self, width: int, height: int) -> Any:
+        reader, encoding = self._reader, self._encoding
+        try:
+            video: Any = self._container.add_stream(encoding.encoder, rate=reader.rate, options=dict(encoding.options))
+        except ValueError as error:
+            raise ValueError(f"{self._name.suffix} does not hold {encoding.encoder}; try another --codec") from error
+        context = video.codec_context
+        context.width, context.height = width, height
+        context.pix_fmt = encoding.pixel_format(width, height)
+        context.time_base = encoding.time_base(reader.time_base, reader.rate, reader.stream.base_rate)
+        context.sample_aspect_ratio = reader.pixel_aspect
+        if context.pix_fmt == "yuv444p":
+            self.notes.append(f"{width}x{height} is odd, so its colours are kept whole (4:4:4): not every player shows that")
+        if context.pix_fmt != "bgr0":
+            tags = reader.tags
+            context.color_range = 1
+            context.colorspace, context.color_primaries, context.color_trc = tags.matrix, tags.primaries, tags.transfer
+        self._streams[reader.stream.index] = video
+        return video
+
+    def _copy_head(self) -> None:
+        """All other streams, metadata and chapters."""
+        source = self._reader.container
+        _copy_metadata(source.metadata, self._container.metadata)
+        _copy_metadata(self._reader.stream.metadata, self._video.metadata)
+        for stream in source.streams:
+            if stream.index == self._reader.stream.index:
+                continue
+            if stream.type == "attachment":
+                self._attach(stream)
+            elif accepts(self._encoding.format, stream):
+                self._streams[stream.index] = add_like(self._container, stream)
+            else:
+                self.notes.append(f"without {_described(stream)}: {self._name.suffix} does not hold it")
+        if chapters := source.chapters():
+            self._container.set_chapters(chapters)
+
+    def _attach(self, stream: Any) -> None:
+        name = stream.metadata.get("filename", "attachment")
+        if self._encoding.format == "matroska":
+            self._container.add_attachment(name, stream.mimetype or "application/octet-stream", stream.data)
+        else:
+            self.notes.append(f"without the attached {name}: {self._name.suffix} does not hold it")
+
+    def _coded(self, image: Images, frame: Frame) -> Iterator[av.VideoFrame]:
+        """A frame as it is encoded; on a grid of times the one before it again, until its time has come."""
+        made = color.coded(image, self._reader.tags, self._video.codec_context.pix_fmt)
+        base = self._video.codec_context.time_base
+        exact = frame.pts * self._reader.time_base / base
+        pts = round(exact) if self._last is None else max(round(exact), self._shown + 1)
+        self._uneven |= abs(exact - pts) * base > _NOTICEABLE
+        while self._encoding.grid and self._last is not None and self._shown + 1 < pts:
+            self._shown += 1
+            self._last.pts = self._shown
+            yield self._last
+        made.pts, made.time_base = pts, base
+        made.duration = max(1, round(frame.duration * self._reader.time_base / base))
+        self._last, self._shown = made, pts
+        yield made
+
+    def _copy(self, packet: Packet[Any]) -> None:
+        stream = self._streams.get(packet.stream.index)
+        if stream is None:
+            return
+        packet.dts = packet.pts if packet.dts is None else packet.dts
+        packet.stream = stream
+        try:
+            self._container.mux(packet)
+        except ArgumentError:  # its times go backwards, which no container holds
+            self._left_out += 1
+
+    def _why(self, error: Exception) -> str:
+        return f"cannot write {self._name}: {getattr(error, 'strerror', None) or error}"
+
+
+def accepts(container_format: str, stream: Any) -> bool:
+    """Whether a container can hold a copy of a stream: found by writing a header with nothing else in it."""
+    try:
+        with av.open(io.BytesIO(), "w", format=container_format) as trial:
+            add_like(trial, stream)
+            trial.start_encoding()
+        return True
+    except (FFmpegError, ValueError, TypeError, NotImplementedError):
+        return False
+
+
+def add_like(container: Any, stream: Any) -> Any:
+    """A stream like another, for its packets."""
+    copy = container.add_stream_from_template(stream)
+    copy.disposition = stream.disposition
+    _copy_metadata(stream.metadata, copy.metadata)
+    return copy
+
+
+def _copy_metadata(source: dict[str, str], target: dict[str, str]) -> None:
+    target.update({key: value for key, value in source.items() if key not in _NOT_COPIED and not key.startswith("_STAT")})
+
+
+def _described(stream: Any) -> str:
+    """A stream in words."""
+    language = stream.metadata.get("language", "")
+    codec = stream.codec_context.name if stream.codec_context is not None else stream.name or "unknown"
+    kind = {"audio": "sound", "subtitle": "subtitles", "video": "the second video"}.get(
+        stream.type, f"a stream of {stream.type}"
+    )
+    return f"{kind} ({', '.join(word for word in (codec, language) if word)})"
