@@ -37,6 +37,8 @@ class GpuSession:
         count = int(np.prod(images.shape))
         memory_at(out.pointer, count)[:] = double(memory_at(images.pointer, count))
 
+    def open_parts(self) -> None: ...
+
     def close(self) -> None: ...
 
 
