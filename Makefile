@@ -16,7 +16,7 @@ endif
 .PHONY: help setup demo test test-fast lint format gpu bench clean
 
 help:
-	@echo "make demo [IMAGE=night.jpg]  export PDN, build what this machine can, enhance samples, write out/demo.html"
+	@echo "make demo [IMAGE=night.jpg]  export a network, build what this machine can, enhance samples, write out/demo.html"
 	@echo "make test [T=tests/export]   run every test that this machine can, or those of a path; names the ten slowest"
 	@echo "make test PYTHON=python3.13  the same on another Python, in .venv-python3.13"
 	@echo "make test-fast               leave out the slow ones"

@@ -15,7 +15,7 @@ Color = Literal["rgb", "bgr"]
 Tile = Literal["auto", "off"]
 
 #: What is used where no network is named.
-DEFAULT_NETWORK = "pdn"
+DEFAULT_NETWORK = "dawn"
 
 
 class _Options:
