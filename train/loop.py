@@ -57,6 +57,21 @@ class Limits:
     started: float | None = None
 
 
+@dataclass
+class StageState:
+    """The stage that is being trained."""
+
+    index: int
+    stage: Stage
+    #: Position in the recipe's steps at which the stage starts.
+    start: int
+    #: Step of the run at which its training began.
+    first_step: int
+    objective: objectives.Objective
+    parameters: list[nn.Parameter]
+    optimiser: torch.optim.Adam
+
+
 class Trainer:
     """One network in training. `run` goes on until the recipe, the clock or `stop` ends it."""
 
@@ -88,8 +103,11 @@ class Trainer:
         self.earlier: dict[str, Any] | None = None
         #: What the last validation took; 0 before the first.
         self.seconds_per_picture = 0.0
-        self._stage_index = -1
+        #: None: no stage was entered.
+        self._state: StageState | None = None
         self._stop = False
+        #: The `time.monotonic()` at which everything must be done.
+        self._end = math.inf
         self._dtype = mixed_type(device) if recipe.precision == "mixed" else None
         self._scaler = torch.amp.GradScaler(device.type, enabled=self._dtype is torch.float16)
 
@@ -116,11 +134,11 @@ class Trainer:
         started, began = time.monotonic(), self.seconds
         self._end = self._latest_end(started)
         validated = self.seconds
-        stream, records = None, Records(self.out, resumed_at=self.step)
+        stage, stream, records = None, None, Records(self.out, resumed_at=self.step)
         try:
             while not self._stop and self.progress() < self.recipe.steps:
-                if self._enter_stage() or stream is None:
-                    stream = self._batches().iterate(self.step)
+                if (entered := self._enter_stage()) is not stage or stream is None:
+                    stage, stream = entered, self._batches().iterate(self.step)
                 terms = self._train_step(next(stream))
                 self.step += 1
                 self.seconds = began + time.monotonic() - started
@@ -153,59 +171,62 @@ class Trainer:
         """Whether so many validations on all pictures still fit; the last one is that of the final weights."""
         return time.monotonic() + validations * self.seconds_per_picture * len(self.val_store) < self._end
 
-    def _enter_stage(self) -> bool:
-        """Set up the stage that the progress lies in; True where it just began."""
+    def _enter_stage(self) -> StageState:
+        """The stage that the progress lies in, set up where it begins."""
         index, start = stage_at(self.recipe, self.progress())
-        if index == self._stage_index:
-            return False
-        self._stage_index, self._stage, self._stage_start = index, self.recipe.stages[index], start
-        self._objective = objectives.find(self._stage.objective)
+        if self._state is not None and self._state.index == index:
+            return self._state
+        stage = self.recipe.stages[index]
         for network in (self.network, self.average):
-            compute_blocks(network, self._stage.blocks)
-        self._parameters = select_parameters(self.network, self._stage)
+            compute_blocks(network, stage.blocks)
+        parameters = select_parameters(self.network, stage)
         # The learning rate is set before each step.
-        self._optimiser = torch.optim.Adam(
-            self._parameters,
+        optimiser = torch.optim.Adam(
+            parameters,
             betas=self.recipe.betas,
             weight_decay=self.recipe.weight_decay,
             fused=self.device.type == "cuda" or None,
         )
-        self._stage_step = self.step
-        return True
+        objective = objectives.find(stage.objective)
+        self._state = StageState(index, stage, start, self.step, objective, parameters, optimiser)
+        return self._state
 
     def _batches(self) -> Batches | SceneBatches:
-        recipe = self.recipe.of(self._stage)
-        if self._stage.data == "scenes":
+        stage = self._enter_stage().stage
+        recipe = self.recipe.of(stage)
+        if stage.data == "scenes":
             scenes = SceneCut(recipe.batch, recipe.photographs, recipe.crop, recipe.exposure)
             return SceneBatches(self.train_store, self.photographs, scenes, recipe.seed, self.device)
         cut = Cut(recipe.batch, recipe.crop, recipe.zoom, recipe.exposure, recipe.flips, recipe.level)
         store = self.train_store
-        if self._stage.data == "synthetic":
+        if stage.data == "synthetic":
             store = PairStore([Pair(None, pair.high) for pair in store.pairs])
         return Batches(store, cut, recipe.seed, self.device)
 
     def _train_step(self, batch: Any) -> dict[str, Tensor]:
+        state = self._enter_stage()
         torch.manual_seed(self.recipe.seed * 1_000_003 + self.step)
         set_training(self.network, self.recipe, self.step)
-        for group in self._optimiser.param_groups:
+        for group in state.optimiser.param_groups:
             group["lr"] = self._learning_rate()
-        self._optimiser.zero_grad(set_to_none=True)
-        terms = self._objective(self.network, batch, self.autocast)
-        loss, values = objectives.weighted(terms, self._stage.loss, f"objective {self._stage.objective!r}")
+        state.optimiser.zero_grad(set_to_none=True)
+        terms = state.objective(self.network, batch, self.autocast)
+        loss, values = objectives.weighted(terms, state.stage.loss, f"objective {state.stage.objective!r}")
         self._scaler.scale(loss).backward()
         if self.recipe.clip_norm is not None:
-            self._scaler.unscale_(self._optimiser)
-            norm = nn.utils.clip_grad_norm_(self._parameters, self.recipe.clip_norm)
+            self._scaler.unscale_(state.optimiser)
+            norm = nn.utils.clip_grad_norm_(state.parameters, self.recipe.clip_norm)
             if not bool(torch.isfinite(norm)):  # One picture in a million; its step would spoil every weight.
-                self._optimiser.zero_grad(set_to_none=True)
-        self._scaler.step(self._optimiser)
+                state.optimiser.zero_grad(set_to_none=True)
+        self._scaler.step(state.optimiser)
         self._scaler.update()
         self._update_average()
         return {"loss": loss.detach(), **{name: value.detach() for name, value in values.items()}}
 
     def _learning_rate(self) -> float:
-        part = (self.progress() - self._stage_start) / self._stage.steps
-        return self.recipe.of(self._stage).learning_rate * schedule(self.recipe, part, self.step - self._stage_step)
+        state = self._enter_stage()
+        part = (self.progress() - state.start) / state.stage.steps
+        return self.recipe.of(state.stage).learning_rate * schedule(self.recipe, part, self.step - state.first_step)
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -269,11 +290,11 @@ class Trainer:
                 "recipe": self.recipe.document(),
                 "step": self.step,
                 "seconds": self.seconds,
-                "stage": self._stage_index,
-                "stage_step": getattr(self, "_stage_step", 0),
+                "stage": self._state.index if self._state else -1,
+                "stage_step": self._state.first_step if self._state else 0,
                 "model": self.network.state_dict(),
                 "average": self.average.state_dict(),
-                "optimiser": self._optimiser.state_dict() if self._stage_index >= 0 else None,
+                "optimiser": self._state.optimiser.state_dict() if self._state else None,
                 "scaler": self._scaler.state_dict(),
                 "best": asdict(self.best) if self.best else None,
                 "best_step": self.best_step,
@@ -304,10 +325,10 @@ class Trainer:
         if state["scaler"]:  # empty where the run was in bfloat16 so far
             self._scaler.load_state_dict(state["scaler"])
         if state["optimiser"] is not None and self.progress() < self.recipe.steps:
-            self._enter_stage()
-            if self._stage_index == state["stage"]:  # A stage that begins now starts with a fresh optimiser.
-                self._optimiser.load_state_dict(state["optimiser"])
-                self._stage_step = state["stage_step"]
+            entered = self._enter_stage()
+            if entered.index == state["stage"]:  # A stage that begins now starts with a fresh optimiser.
+                entered.optimiser.load_state_dict(state["optimiser"])
+                entered.first_step = state["stage_step"]
 
     def _write(self, name: str, content: dict[str, Any]) -> None:
         buffer = io.BytesIO()
