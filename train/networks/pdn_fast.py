@@ -31,13 +31,14 @@ SPEC = replace(
 )
 
 GLOBAL = replace(
-    SPEC,
+    pdn_global.SPEC,
     name="pdn-global-fast",
     title="Progressive dual network with a global exposure head, fast variant",
     build=partial(pdn_global.PDNGlobal, fast=True),
-    parameters=_PARAMETERS + 4_275,  # and the head
-    paper=PaperFigures(source="our own extension of PDN (Huang et al., 2021)"),
-    halo=None,
-    islands=(*SPEC.islands, "*_scale", "normalise", "overview", "exposure*"),
+    parameters=_PARAMETERS + pdn_global.SPEC.parameters - pdn.SPEC.parameters,  # and the head
+    multiple=4 * pdn.GRID,
+    islands=(*pdn_global.SPEC.islands, "reduce", "*_light.enlarge*"),
+    contract=SPEC.contract,
+    cpu_precision="bf16",
     weights="pdn-global-fast",
 )

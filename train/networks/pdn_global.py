@@ -15,7 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from runtime.artifact.contract import Division, NoiseSubtraction
 from train.networks.pdn import GRID, PDN, IlluminationFrame, Stages
+from train.networks.registry import NetworkSpec, PaperFigures
 from train.networks.retinex import clip01
 
 #: Side of the squares that the overview averages over, in pixels.
@@ -114,3 +116,17 @@ class PDNGlobal(PDN):
 
 def _scaled(frame: IlluminationFrame, x: Tensor, scale: Scale, factor: Tensor) -> Tensor:
     return frame.clamp(frame.enlarge(scale(frame.raw(x), factor)))
+
+
+SPEC = NetworkSpec(
+    name="pdn-global",
+    title="Progressive dual network with a global exposure head",
+    build=PDNGlobal,
+    parameters=492_396 + 4_275,
+    paper=PaperFigures(source="our own extension of PDN (Huang et al., 2021)"),
+    multiple=4,
+    halo=None,
+    islands=("*_light.tail", "*_light.clamp", "*_divide", "*_subtract", "*_scale", "normalise", "overview", "exposure*"),
+    contract=(Division(2), NoiseSubtraction(2)),
+    weights="pdn-global",
+)

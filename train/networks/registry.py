@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 NETWORKS: dict[str, str] = {
     "dawn": "train.networks.dawn:SPEC",
     "pdn": "train.networks.pdn:SPEC",
+    "pdn-global": "train.networks.pdn_global:SPEC",
     "pdn-fast": "train.networks.pdn_fast:SPEC",
     "pdn-global-fast": "train.networks.pdn_fast:GLOBAL",
     "dsn": "train.networks.dsn:SPEC",

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
 from train.networks import get_spec, weights
-from train.networks.pdn_global import LEVEL, ExposureHead, PDNGlobal
+from train.networks.pdn_global import LEVEL, ExposureHead
 
 
 @pytest.fixture(scope="module")
 def network() -> Any:
     """Seeded, with a head that has decided something."""
-    built: Any = weights.build_seeded(replace(get_spec("pdn-global-fast"), build=PDNGlobal))
+    built: Any = weights.build_seeded(get_spec("pdn-global"))
     with torch.no_grad():
         built.exposure.decide[3].weight.normal_(0, 0.2, generator=torch.Generator().manual_seed(1))
     return built
@@ -26,7 +25,7 @@ def picture(seed: int = 0, size: int = 64) -> torch.Tensor:
 
 
 def test_the_head_is_a_few_thousand_parameters() -> None:
-    grown, plain = get_spec("pdn-global-fast"), get_spec("pdn-fast")
+    grown, plain = get_spec("pdn-global"), get_spec("pdn")
     assert grown.parameters - plain.parameters == sum(p.numel() for p in ExposureHead().parameters()) == 4_275
 
 
