@@ -63,7 +63,7 @@ def test_commands(folder: Path) -> None:
 
 def test_python(folder: Path) -> None:
     (block,) = _blocks("python")
-    assert "pdn" in _run([sys.executable, "-c", block], folder)
+    assert "dawn" in _run([sys.executable, "-c", block], folder)
 
 
 def test_links_lead_somewhere() -> None:
