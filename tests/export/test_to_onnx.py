@@ -115,8 +115,8 @@ def _fails(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = ["--out", str(tmp_path / "out")]
-    assert "known: pdn, " in _fails(["nope", *out], capsys)
-    assert "known: pdn, " in _fails(["msrnet", "nope", *out], capsys)
+    assert "known: dawn, " in _fails(["nope", *out], capsys)
+    assert "known: dawn, " in _fails(["msrnet", "nope", *out], capsys)
     assert "below the minimum of 16x16" in _fails(["pdn", "--size", "15x400", *out], capsys)
     assert "multiples of 4" in _fails(["pdn", "--size", "30x40", "--tensor-io", *out], capsys)
     assert "too old" in _fails(["pdn", "--opset", "13", *out], capsys)

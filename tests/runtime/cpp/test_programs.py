@@ -197,7 +197,7 @@ EXPECTED = {
     "absent": "ArtifactError",
     "damaged": "ArtifactError",
     "foreign": "ArtifactError",
-    "newer": "ArtifactError",
+    "newer": "NewerSchemaError",
     "tensors": "ArtifactError",
     "not a model": "ArtifactError",
     "negative threads": "InputError",

@@ -68,7 +68,7 @@ def test_convolution_counts() -> None:
 
 
 def test_unknown_network_lists_the_known() -> None:
-    with pytest.raises(UnknownNetworkError, match="known: pdn, "):
+    with pytest.raises(UnknownNetworkError, match="known: dawn, "):
         get_spec("retinexnet")
 
 

@@ -154,7 +154,8 @@ inline ArtifactInfo parse_info(const std::string& text, const std::string& where
     if (found > detail::schema) {
       throw ArtifactError(where + ": written by a newer retinexrt (schema " + std::to_string(found) +
                           ", this one reads up to " + std::to_string(detail::schema) +
-                          "); upgrade with: pip install -U retinexrt");
+                          "); upgrade with: pip install -U retinexrt",
+                          "NewerSchemaError");
     }
     return detail::to_info(document, text);
   } catch (const json::JsonError& error) {
