@@ -49,7 +49,8 @@ def test_links_lead_somewhere(page: str) -> None:
 
 def test_make_tests_one_path_and_another_python() -> None:
     def command(*words: str) -> str:
-        done = subprocess.run(["make", "--no-print-directory", "-n", "test", *words], cwd=ROOT, capture_output=True, text=True, check=True)
+        dry = ["make", "--no-print-directory", "-n", "test", *words]
+        done = subprocess.run(dry, cwd=ROOT, capture_output=True, text=True, check=True)
         return done.stdout.splitlines()[-1]
 
     assert command("T=tests/export").endswith(" tests/export")
