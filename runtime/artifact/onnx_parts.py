@@ -7,10 +7,12 @@ package onnx: nodes and weights are copied as they are, and only inputs and outp
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from runtime.artifact.info import ArtifactInfo
+from runtime.artifact.onnx_metadata import read_info
 from runtime.errors import ArtifactError
 
 #: Field numbers of onnx.ModelProto, GraphProto, NodeProto, TensorProto and ValueInfoProto.
@@ -32,8 +34,19 @@ class Halves:
     render: bytes
 
 
+def cut_file(path: Path, info: ArtifactInfo) -> Halves:
+    """Cut the file that was opened as `info`, which has `parts`; it may be gone or another by now."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"cannot read {path}: {error.strerror}") from error
+    if read_info(path) != info:
+        raise ArtifactError(f"{path} is another file than the one that was opened; open it again")
+    return cut(content, info)
+
+
 def cut(content: bytes, info: ArtifactInfo) -> Halves:
-    """Cut a file whose `info` has `parts`."""
+    """Cut the bytes of a file whose `info` has `parts`."""
     parts = info.parts
     assert parts is not None
     try:
@@ -70,7 +83,7 @@ class _Graph:
             elif number != _VALUE_INFO:
                 self._others.append(raw)
 
-    def between(self, inputs: Iterable[bytes], outputs: Iterable[bytes], wanted: Iterable[str]) -> bytes:
+    def between(self, inputs: Sequence[bytes], outputs: Sequence[bytes], wanted: Sequence[str]) -> bytes:
         """The model that computes `wanted` from `inputs`."""
         given = {_strings(value, _VALUE_NAME)[0] for value in inputs}
         producer = {name: index for index, (_, _, made) in enumerate(self._nodes) for name in made}
@@ -91,6 +104,9 @@ class _Graph:
             new = [source for source in self._nodes[producer[name]][1] if source not in seen]
             seen.update(new)
             waiting.extend(new)
+        used = {name for index in nodes for name in self._nodes[index][1]}
+        if idle := sorted(given - used):  # then the graph would make for itself what comes from outside
+            raise ValueError(f"nothing uses {idle[0]}")
         pieces = [
             *(self._nodes[index][0] for index in sorted(nodes)),
             *(raw for name, raw in self._weights.items() if name in weights),

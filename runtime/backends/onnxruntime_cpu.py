@@ -11,7 +11,7 @@ import numpy as np
 
 from runtime.artifact import ArtifactInfo
 from runtime.artifact.onnx_metadata import read_info
-from runtime.artifact.onnx_parts import cut
+from runtime.artifact.onnx_parts import cut_file
 from runtime.backends.backend import Backend
 from runtime.backends.session import Probe
 from runtime.cuda.protocol import Gpu
@@ -86,10 +86,7 @@ class OrtSession:
             settings.intra_op_num_threads = options.threads
         self._path, self._settings = path, settings
         self._parts: _Parts | None = None
-        try:
-            self._session: Any = self._ort.InferenceSession(str(path), settings, providers=[_PROVIDER])
-        except Exception as error:  # ONNX Runtime's exceptions share no base of their own
-            raise ArtifactError(f"ONNX Runtime cannot load {path}: {_first_line(error)}") from error
+        self._session: Any = self._load(str(path))
 
     def run(self, images: Images, out: Images) -> None:
         """Enhance N x H x W x 3 into `out` of the same shape, both C-contiguous; neither is copied."""
@@ -112,14 +109,18 @@ class OrtSession:
         """The artifact's halves; see the protocol."""
         if self._session is None:
             raise ClosedError("the session is closed")
-        if self._parts is None and self.info.parts is not None:
-            halves = cut(self._path.read_bytes(), self.info)
-            sessions = [
-                self._ort.InferenceSession(half, self._settings, providers=[_PROVIDER])
-                for half in (halves.decide, halves.render)
-            ]
-            self._parts = _Parts(self.info, *sessions)
-        return self._parts
+        parts = self._parts
+        if parts is None and self.info.parts is not None:
+            halves = cut_file(self._path, self.info)
+            self._parts = parts = _Parts(self.info, self._load(halves.decide), self._load(halves.render))
+        return parts
+
+    def _load(self, model: str | bytes) -> Any:
+        """ONNX Runtime's session on a file, or on the bytes of one."""
+        try:
+            return self._ort.InferenceSession(model, self._settings, providers=[_PROVIDER])
+        except Exception as error:  # ONNX Runtime's exceptions share no base of their own
+            raise ArtifactError(f"ONNX Runtime cannot load {self._path}: {_first_line(error)}") from error
 
     def close(self) -> None:
         """Free the session once the runs in progress are done; calling it again does nothing."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from runtime.artifact import ArtifactInfo, CpuPrecision
 from runtime.artifact.onnx_metadata import read_info
-from runtime.artifact.onnx_parts import cut
+from runtime.artifact.onnx_parts import cut_file
 from runtime.backends import specialisation
 from runtime.backends.backend import Backend
 from runtime.backends.session import Probe
@@ -99,10 +99,7 @@ class OvSession:
         if options.threads is not None:
             self._options["INFERENCE_NUM_THREADS"] = options.threads
         self._path = path
-        try:
-            self._source: Any = self._core.read_model(str(path))
-        except RuntimeError as error:
-            raise ArtifactError(f"OpenVINO cannot load {path}: {_last_line(error)}") from error
+        self._source: Any = self._read(str(path))
         self._parts: _Parts | None = None
         self._closed = False
         self._changing = threading.Lock()
@@ -140,11 +137,19 @@ class OvSession:
         if self._closed:
             raise ClosedError("the session is closed")
         with self._compiling:
-            if self._parts is None and self.info.parts is not None:
-                halves = cut(self._path.read_bytes(), self.info)
-                models = [self._compile(self._core.read_model(half)) for half in (halves.decide, halves.render)]
-                self._parts = _Parts(self.info, self._ov.Tensor, *models)
-        return self._parts
+            parts = self._parts
+            if parts is None and self.info.parts is not None:
+                halves = cut_file(self._path, self.info)
+                models = [self._compile(self._read(half)) for half in (halves.decide, halves.render)]
+                self._parts = parts = _Parts(self.info, self._ov.Tensor, *models)
+        return parts
+
+    def _read(self, model: str | bytes) -> Any:
+        """OpenVINO's model of a file, or of the bytes of one."""
+        try:
+            return self._core.read_model(model)
+        except RuntimeError as error:
+            raise ArtifactError(f"OpenVINO cannot load {self._path}: {_last_line(error)}") from error
 
     def close(self) -> None:
         """Free the models once the runs in progress are done; calling it again does nothing."""

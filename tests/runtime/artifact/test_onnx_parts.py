@@ -1,0 +1,61 @@
+"""Cutting an ONNX file in two: what it says of itself must be true, and the file must still be the one that was opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from runtime import Enhancer, tiling
+from runtime.artifact import read_info
+from runtime.artifact.onnx_parts import cut, cut_file
+from runtime.errors import ArtifactError
+
+Exported = Callable[[str], Path]
+
+
+@pytest.mark.parametrize("name", ["dawn", "dawn_fp16"])
+def test_both_halves_are_models_with_the_inputs_they_need(exported: Exported, name: str) -> None:
+    path = exported("dawn") / f"{name}.onnx"
+    info = read_info(path)
+    assert info.parts is not None
+    halves = cut_file(path, info)
+    decide, render = (onnx.load_from_string(half) for half in (halves.decide, halves.render))
+    for model in (decide, render):
+        onnx.checker.check_model(model, full_check=True)
+    assert [value.name for value in decide.graph.input] == [info.parts.overview]
+    assert [value.name for value in decide.graph.output] == list(info.parts.light)
+    assert [value.name for value in render.graph.input] == [info.input.name, info.parts.side, *info.parts.light]
+    assert len(halves.decide) + len(halves.render) < 1.1 * path.stat().st_size
+
+
+def test_a_file_that_does_not_come_apart_where_it_says(exported: Exported) -> None:
+    path = exported("dawn") / "dawn.onnx"
+    info = read_info(path)
+    assert info.parts is not None
+    for wrong in ({"overview": "light/Conv"}, {"light": ("nothing",)}, {"side": "nothing"}):
+        with pytest.raises(ArtifactError, match="does not come apart where it says"):
+            cut(path.read_bytes(), replace(info, parts=replace(info.parts, **wrong)))
+    with pytest.raises(ArtifactError, match="does not come apart"):
+        cut(path.read_bytes()[:2000], info)
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_the_file_may_be_gone_or_another(
+    exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    if backend == "openvino":
+        pytest.importorskip("openvino")
+    monkeypatch.setattr(tiling, "WHOLE_PIXELS", 1)
+    image = np.zeros((64, 64, 3), np.uint8)
+    path = tmp_path / "dawn.onnx"
+    for change in (path.unlink, lambda: path.write_bytes((exported("pdn") / "pdn.onnx").read_bytes())):
+        path.write_bytes((exported("dawn") / "dawn.onnx").read_bytes())
+        with Enhancer(path, backend=backend) as enhancer:
+            change()
+            with pytest.raises(ArtifactError, match=r"cannot read|another file"):
+                enhancer(image)
