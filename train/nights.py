@@ -29,10 +29,10 @@ READ, SHOT = (1e-4, 2.5e-3), (1e-5, 8e-4)
 class Shares:
     """How many pictures of 1 get what."""
 
-    plain: float = 0.2
+    plain: float = 0.17
     #: Light that falls unevenly, and light from behind, among those that are darkened.
-    uneven: float = 0.35
-    backlit: float = 0.15
+    uneven: float = 0.3
+    backlit: float = 0.3
     lamps: float = 0.15
     #: A colour of the light that belongs to the scene and stays.
     tinted: float = 0.25
@@ -115,7 +115,7 @@ def _uneven_light(shape: tuple[int, int], random: np.random.Generator) -> Linear
 def _light_from_behind(scene: Linear, random: np.random.Generator) -> Linear:
     """H x W x 1: bright parts keep most of their light, dark ones lose it."""
     top = random.uniform(0.25, 1.0)
-    return _follow(scene, random.uniform(0.8, 2.2), random.uniform(0.05, 1.0)) * np.float32(top)
+    return _follow(scene, random.uniform(0.6, 2.6), random.uniform(0.05, 1.0)) * np.float32(top)
 
 
 def _follow(scene: Linear, strength: float, spread: float) -> Linear:
