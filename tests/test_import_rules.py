@@ -41,7 +41,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
 
 #: Rooms of the runtime, files and folders, from the ground up: each imports itself and rooms of floors below it.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "shapes"),
+    ("errors", "page", "shapes"),
     ("files", "images"),
     ("artifact", "cuda"),
     ("command_line", "exposure", "media", "options", "tiling"),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.harness.timing import spread, timed
 from runtime import command_line
+from runtime import page as shared_page
 from runtime.errors import BackendError, InputError, RetinexError
 from runtime.options import DEFAULT_NETWORK
 
@@ -160,6 +161,8 @@ def page(
         lead += " <b class=no>This network has not been trained: the right side shows that it runs, not what it can do.</b>"
     here = environment()
     return Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
+        style=shared_page.read("page.css"),
+        slider=shared_page.read("slider.js"),
         lead=lead,
         pictures=figures,
         parity=rows_parity,

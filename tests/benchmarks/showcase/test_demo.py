@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from numpy.typing import NDArray
 from benchmarks.pictures.samples import sample_photographs
 from benchmarks.showcase.demo import Ability, Picture, Timing, main, own_photograph, page
 from runtime.errors import InputError
+from tests.support.browser import chromium, complaints, screenshot
 
 DARK, BRIGHT = (20, 30, 60), (200, 180, 140)
 
@@ -26,35 +25,13 @@ def _flat(color: tuple[int, int, int]) -> NDArray[np.uint8]:
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Any]:
-    driver = shutil.which("chromedriver")
-    binary = shutil.which("chromium") or shutil.which("google-chrome")
-    if driver is None or binary is None:
-        pytest.skip("needs chromium and chromedriver (Debian: chromium, chromium-driver)")
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    for flag in ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"):
-        options.add_argument(flag)
-    options.add_argument("--disable-dev-shm-usage")
-    options.add_argument("--force-color-profile=srgb")
-    options.add_argument(f"--user-data-dir={tmp_path / 'profile'}")
-    options.add_argument("--window-size=1000,900")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    opened = webdriver.Chrome(options, webdriver.ChromeService(driver))
-    yield opened
-    opened.quit()
-
-
-def _columns(element: Any) -> NDArray[np.int16]:
-    """The colours along the middle row of a screenshot of an element."""
-    image = cv2.imdecode(np.frombuffer(io.BytesIO(element.screenshot_as_png).getvalue(), np.uint8), cv2.IMREAD_COLOR)
-    assert image is not None
-    return image[image.shape[0] // 2, :, ::-1].astype(np.int16)
+    with chromium(tmp_path) as opened:
+        yield opened
 
 
 def _dark_share(element: Any) -> float:
-    columns = _columns(element)
+    picture = screenshot(element)
+    columns = picture[picture.shape[0] // 2].astype(np.int16)
     dark = np.abs(columns - DARK).max(axis=1) < 12
     bright = np.abs(columns - BRIGHT).max(axis=1) < 12
     assert dark.sum() + bright.sum() > 0.97 * len(columns), "pixels that belong to neither picture"
@@ -84,7 +61,7 @@ def test_the_slider_moves_the_border(browser: Any, tmp_path: Path) -> None:
     assert _dark_share(pair) == pytest.approx(0.8, abs=0.02)
     text = browser.find_element(By.TAG_NAME, "body").text
     assert "a <test> & more" in text and "no <wings>" in text and "12.3" in text
-    assert not [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+    assert not complaints(browser)
 
 
 def test_samples_are_dark_and_the_same_everywhere() -> None:
