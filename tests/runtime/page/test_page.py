@@ -169,7 +169,7 @@ def test_files_are_chosen_and_everything_is_reached_with_the_keyboard(browser: A
         ActionChains(browser).send_keys(Keys.TAB).perform()
     assert names == [
         "Network",
-        "Strength 1.00",
+        "Strength",
         "Leave well-lit pictures alone",
         "Drop photographs here, or choose them",
         "How much of night.png is shown as it was before, in percent",
