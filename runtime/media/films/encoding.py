@@ -39,6 +39,11 @@ _FORMATS = {
     ".ts": "mpegts",
     ".mts": "mpegts",
 }
+_CONTAINER_OPTIONS = {
+    "mp4": {"movflags": "+faststart"},
+    "mov": {"movflags": "+faststart"},
+    "mpegts": {"mpegts_copyts": "1"},
+}
 #: Frame rates of MPEG-2. In it, as in AVI, a frame is shown at a multiple of one frame's duration.
 _MPEG2_RATES = tuple(
     Fraction(*rate) for rate in ((24000, 1001), (24, 1), (25, 1), (30000, 1001), (30, 1), (50, 1), (60000, 1001), (60, 1))
@@ -58,6 +63,9 @@ class Encoding:
     encoder: str
     options: dict[str, str]
     format: str
+    #: What holds the film, in messages: a file's ending, or a protocol.
+    holder: str
+    container_options: dict[str, str]
     #: Whether time stamps are multiples of one frame's duration.
     grid: bool
     note: str = ""
@@ -108,7 +116,8 @@ def choose(path: Path, options: FilmOptions) -> Encoding:
         encoder = find_encoder(codec)
         note = "" if codec == wanted[0] else f"as {codec}: this build of FFmpeg does not encode {wanted[0]}"
     grid = name == "avi" or encoder == "mpeg2video"
-    return Encoding(encoder, _options(encoder, name, options.quality), name, grid, note)
+    coded = _options(encoder, name, options.quality)
+    return Encoding(encoder, coded, name, path.suffix, _CONTAINER_OPTIONS.get(name, {}), grid, note)
 
 
 def find_encoder(codec: str) -> str:

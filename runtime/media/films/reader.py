@@ -41,6 +41,19 @@ class Frame:
     packets: Sequence[Packet[Any]] = ()
 
 
+@dataclass(frozen=True)
+class Properties:
+    """What a writer must know about the film that its frames come from."""
+
+    #: Of the frames' times.
+    time_base: Fraction
+    #: Frames a second: on average, and the most that there may be.
+    rate: Fraction
+    finest_rate: Fraction | None
+    pixel_aspect: Fraction
+    tags: color.Tags
+
+
 class FilmReader:
     """An open film. `read` gives its frames one by one."""
 
@@ -101,10 +114,10 @@ class FilmReader:
         return (self.stream.start_time or 0) * self.time_base
 
     @property
-    def tags(self) -> color.Tags:
-        """What the colours of an output mean; known once a frame was read."""
+    def properties(self) -> Properties:
+        """What a writer must know; known once a frame was read."""
         assert self._reading is not None
-        return self._reading.tags
+        return Properties(self.time_base, self.rate, self.stream.base_rate, self.pixel_aspect, self._reading.tags)
 
     def breaks_off(self) -> bool:
         """Whether it ended before what its header promises."""
@@ -115,13 +128,36 @@ class FilmReader:
 
     def read(self) -> Frame | None:
         """The next frame; at the end what other streams still hold, then None."""
-        frame = next(self._frames, None)
+        frame = self.decode()
         if frame is not None:
-            return self._made(frame)
+            image = self.rgb(frame)
+            pts, duration = self._timed(frame)
+            self.count += 1
+            return Frame(image, pts, duration, self.packets())
         if self._ended or not self._packets:
             return None
         self._ended = True
-        return Frame(None, packets=self._taken())
+        return Frame(None, packets=self.packets())
+
+    def decode(self) -> VideoFrame | None:
+        """The next frame as it was coded; None: there is none."""
+        return next(self._frames, None)
+
+    def rgb(self, frame: VideoFrame) -> Images:
+        """A frame of this film as RGB, upright, and of the first one's size."""
+        if self._reading is None:
+            self._begin(frame)
+        if (frame.width, frame.height) != self._size and not self._resized:
+            self._resized = True
+            size = f"{frame.width}x{frame.height} at {float(self._end * self.time_base):.2f} s"
+            self.notes.append(f"its size changes to {size}; scaled to {self._size[0]}x{self._size[1]}")
+        assert self._reading is not None
+        return self._orient(self._reading.rgb(frame, *self._size))
+
+    def packets(self) -> list[Packet[Any]]:
+        """Packets of other streams that were read since they were last asked for."""
+        packets, self._packets = self._packets, []
+        return packets
 
     def seek(self, seconds: Fraction) -> None:
         """Go to the last key frame that is not after a time; stay where that cannot be done."""
@@ -131,10 +167,6 @@ class FilmReader:
 
     def close(self) -> None:
         self.container.close()
-
-    def _taken(self) -> list[Packet[Any]]:
-        packets, self._packets = self._packets, []
-        return packets
 
     def _decode(self) -> Iterator[VideoFrame]:
         """Frames of the video stream; packets of all others are laid aside."""
@@ -155,19 +187,6 @@ class FilmReader:
                 yield from packet.decode()
             except (FFmpegError, ValueError):
                 self.damaged += 1
-
-    def _made(self, frame: VideoFrame) -> Frame:
-        if self._reading is None:
-            self._begin(frame)
-        if (frame.width, frame.height) != self._size and not self._resized:
-            self._resized = True
-            size = f"{frame.width}x{frame.height} at {float(self._end * self.time_base):.2f} s"
-            self.notes.append(f"its size changes to {size}; scaled to {self._size[0]}x{self._size[1]}")
-        assert self._reading is not None
-        image = self._orient(self._reading.rgb(frame, *self._size))
-        pts, duration = self._timed(frame)
-        self.count += 1
-        return Frame(image, pts, duration, self._taken())
 
     def _begin(self, frame: VideoFrame) -> None:
         """Decide from the first frame how all are read."""

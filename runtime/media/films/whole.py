@@ -115,7 +115,8 @@ class _Work:
         if self._writer is None:
             if frame.image is None:
                 return
-            self._writer = FilmWriter(temporary, self._target, self._chosen, self._reader, frame.image)
+            reader = self._reader
+            self._writer = FilmWriter(temporary, str(self._target), self._chosen, reader.properties, frame.image, reader)
         self._writer.write(frame)
         self._written += frame.image is not None
 

@@ -15,23 +15,27 @@ from runtime.errors import OutputError
 from runtime.images import Images
 from runtime.media.films import color
 from runtime.media.films.encoding import Encoding
-from runtime.media.films.reader import FilmReader, Frame
+from runtime.media.films.reader import FilmReader, Frame, Properties
 
 #: What describes the input's container or encoder rather than the film.
 _NOT_COPIED = ("major_brand", "minor_version", "compatible_brands", "encoder", "vendor_id", "creation_time", "DURATION")
 #: Seconds by which a frame may come at another time than in the input without a word.
 _NOTICEABLE = 0.002
-_FORMAT_OPTIONS = {"mp4": {"movflags": "+faststart"}, "mov": {"movflags": "+faststart"}, "mpegts": {"mpegts_copyts": "1"}}
 
 
 class FilmWriter:
     """A film that is being written. `close` makes it whole."""
 
-    def __init__(self, path: Path, name: Path, encoding: Encoding, reader: FilmReader, first: Images) -> None:
-        """Begin a film like `reader`'s with frames like `first`; `name` is what messages call `path`."""
+    def __init__(
+        self, path: Path | str, name: str, encoding: Encoding, like: Properties, first: Images, head: FilmReader | None = None
+    ) -> None:
+        """Begin a film of frames like `first`; `name` is what messages call `path`.
+
+        From `head` all other streams, metadata and chapters are copied.
+        """
         self._name = name
         self._encoding = encoding
-        self._reader = reader
+        self._like = like
         #: What there is to say about what could not be copied.
         self.notes = [encoding.note] if encoding.note else []
         self._streams: dict[int, Any] = {}
@@ -40,9 +44,10 @@ class FilmWriter:
         self._uneven = False
         self._left_out = 0
         try:
-            self._container = av.open(str(path), "w", format=encoding.format, options=_FORMAT_OPTIONS.get(encoding.format, {}))
+            self._container = av.open(str(path), "w", format=encoding.format, options=dict(encoding.container_options))
             self._video = self._add_video(first.shape[1], first.shape[0])
-            self._copy_head()
+            if head is not None:
+                self._copy_head(head)
             self._container.start_encoding()
         except (FFmpegError, OSError, ValueError) as error:
             raise OutputError(self._why(error)) from error
@@ -68,43 +73,42 @@ class FilmWriter:
         if self._left_out:
             self.notes.append(f"{self._left_out} packets of other streams are left out: their times go backwards")
         if self._uneven:
-            grid = float(1 / self._video.codec_context.time_base)
-            self.notes.append(f"its frames are shown at multiples of 1/{grid:g} s: {self._name.suffix} holds no other times")
+            grid = f"1/{float(1 / self._video.codec_context.time_base):g} s"
+            self.notes.append(f"its frames are shown at multiples of {grid}: {self._encoding.holder} holds no other times")
 
     def _add_video(self, width: int, height: int) -> Any:
-        reader, encoding = self._reader, self._encoding
+        like, encoding = self._like, self._encoding
         try:
-            video: Any = self._container.add_stream(encoding.encoder, rate=reader.rate, options=dict(encoding.options))
+            video: Any = self._container.add_stream(encoding.encoder, rate=like.rate, options=dict(encoding.options))
         except ValueError as error:
-            raise ValueError(f"{self._name.suffix} does not hold {encoding.encoder}; try another --codec") from error
+            raise ValueError(f"{self._encoding.holder} does not hold {encoding.encoder}; try another --codec") from error
         context = video.codec_context
         context.width, context.height = width, height
         context.pix_fmt = encoding.pixel_format(width, height)
-        context.time_base = encoding.time_base(reader.time_base, reader.rate, reader.stream.base_rate)
-        context.sample_aspect_ratio = reader.pixel_aspect
+        context.time_base = encoding.time_base(like.time_base, like.rate, like.finest_rate)
+        context.sample_aspect_ratio = like.pixel_aspect
         if context.pix_fmt == "yuv444p":
             self.notes.append(f"{width}x{height} is odd, so its colours are kept whole (4:4:4): not every player shows that")
         if context.pix_fmt != "bgr0":
-            tags = reader.tags
+            tags = like.tags
             context.color_range = 1
             context.colorspace, context.color_primaries, context.color_trc = tags.matrix, tags.primaries, tags.transfer
-        self._streams[reader.stream.index] = video
         return video
 
-    def _copy_head(self) -> None:
+    def _copy_head(self, reader: FilmReader) -> None:
         """All other streams, metadata and chapters."""
-        source = self._reader.container
+        source = reader.container
         _copy_metadata(source.metadata, self._container.metadata)
-        _copy_metadata(self._reader.stream.metadata, self._video.metadata)
+        _copy_metadata(reader.stream.metadata, self._video.metadata)
         for stream in source.streams:
-            if stream.index == self._reader.stream.index:
+            if stream.index == reader.stream.index:
                 continue
             if stream.type == "attachment":
                 self._attach(stream)
             elif accepts(self._encoding.format, stream):
                 self._streams[stream.index] = add_like(self._container, stream)
             else:
-                self.notes.append(f"without {_described(stream)}: {self._name.suffix} does not hold it")
+                self.notes.append(f"without {_described(stream)}: {self._encoding.holder} does not hold it")
         if chapters := source.chapters():
             self._container.set_chapters(chapters)
 
@@ -113,13 +117,13 @@ class FilmWriter:
         if self._encoding.format == "matroska":
             self._container.add_attachment(name, stream.mimetype or "application/octet-stream", stream.data)
         else:
-            self.notes.append(f"without the attached {name}: {self._name.suffix} does not hold it")
+            self.notes.append(f"without the attached {name}: {self._encoding.holder} does not hold it")
 
     def _coded(self, image: Images, frame: Frame) -> Iterator[av.VideoFrame]:
         """A frame as it is encoded; on a grid of times the one before it again, until its time has come."""
-        made = color.coded(image, self._reader.tags, self._video.codec_context.pix_fmt)
+        made = color.coded(image, self._like.tags, self._video.codec_context.pix_fmt)
         base = self._video.codec_context.time_base
-        exact = frame.pts * self._reader.time_base / base
+        exact = frame.pts * self._like.time_base / base
         pts = round(exact) if self._last is None else max(round(exact), self._shown + 1)
         self._uneven |= abs(exact - pts) * base > _NOTICEABLE
         while self._encoding.grid and self._last is not None and self._shown + 1 < pts:
@@ -127,7 +131,7 @@ class FilmWriter:
             self._last.pts = self._shown
             yield self._last
         made.pts, made.time_base = pts, base
-        made.duration = max(1, round(frame.duration * self._reader.time_base / base))
+        made.duration = max(1, round(frame.duration * self._like.time_base / base))
         self._last, self._shown = made, pts
         yield made
 
