@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from runtime.artifact import protobuf
 from runtime.artifact.info import ArtifactInfo
-from runtime.artifact.onnx_metadata import read_info
+from runtime.artifact.onnx_metadata import info_of
 from runtime.errors import ArtifactError
 
 #: Field numbers of onnx.ModelProto, GraphProto, NodeProto, TensorProto and ValueInfoProto.
@@ -21,7 +22,8 @@ _NODE, _INITIALIZER, _INPUT, _OUTPUT, _VALUE_INFO = 1, 5, 11, 12, 13
 _NODE_INPUT, _NODE_OUTPUT = 1, 2
 _TENSOR_NAME, _VALUE_NAME = 8, 1
 _FLOAT, _INT64 = 1, 7
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+#: Of a ValueInfoProto, and of what is within: the type, its tensor, whose element type and shape, of whose dimensions the name.
+_TYPE, _TENSOR, _ELEMENT, _SHAPE, _DIMENSION, _DIMENSION_NAME = 2, 1, 1, 2, 1, 2
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ def cut_file(path: Path, info: ArtifactInfo) -> Halves:
         content = path.read_bytes()
     except OSError as error:
         raise ArtifactError(f"cannot read {path}: {error.strerror}") from error
-    if read_info(path) != info:
+    if info_of(content, path) != info:
         raise ArtifactError(f"{path} is another file than the one that was opened; open it again")
     return cut(content, info)
 
@@ -64,28 +66,27 @@ class _Graph:
     """The pieces of a model's graph, each as the bytes of its field."""
 
     def __init__(self, content: bytes) -> None:
-        fields = list(_fields(content))
-        self._rest = b"".join(raw for number, raw, _ in fields if number != _GRAPH)
-        (graph,) = (payload for number, _, payload in fields if number == _GRAPH)
+        (graph,) = protobuf.payloads(content, _GRAPH)
+        self._rest = b"".join(raw for number, raw, _ in _pieces(content) if number != _GRAPH)
         self._nodes: list[tuple[bytes, list[str], list[str]]] = []
         self._weights: dict[str, bytes] = {}
         self.inputs: dict[str, bytes] = {}
         self.outputs: dict[str, bytes] = {}
         self._others: list[bytes] = []
-        for number, raw, payload in _fields(graph):
+        for number, raw, payload in _pieces(graph):
             if number == _NODE:
-                self._nodes.append((raw, _strings(payload, _NODE_INPUT), _strings(payload, _NODE_OUTPUT)))
+                self._nodes.append((raw, protobuf.texts(payload, _NODE_INPUT), protobuf.texts(payload, _NODE_OUTPUT)))
             elif number == _INITIALIZER:
-                self._weights[_strings(payload, _TENSOR_NAME)[0]] = raw
+                self._weights[protobuf.texts(payload, _TENSOR_NAME)[0]] = raw
             elif number in (_INPUT, _OUTPUT):
                 target = self.inputs if number == _INPUT else self.outputs
-                target[_strings(payload, _VALUE_NAME)[0]] = payload
+                target[_name(payload)] = payload
             elif number != _VALUE_INFO:
                 self._others.append(raw)
 
     def between(self, inputs: Sequence[bytes], outputs: Sequence[bytes], wanted: Sequence[str]) -> bytes:
         """The model that computes `wanted` from `inputs`."""
-        given = {_strings(value, _VALUE_NAME)[0] for value in inputs}
+        given = {_name(value) for value in inputs}
         producer = {name: index for index, (_, _, made) in enumerate(self._nodes) for name in made}
         waiting, nodes, weights = list(wanted), set[int](), set[str]()
         seen = set(waiting)
@@ -110,64 +111,27 @@ class _Graph:
         pieces = [
             *(self._nodes[index][0] for index in sorted(nodes)),
             *(raw for name, raw in self._weights.items() if name in weights),
-            *(_field(_INPUT, value) for value in inputs),
-            *(_field(_OUTPUT, value) for value in outputs),
+            *(protobuf.field(_INPUT, value) for value in inputs),
+            *(protobuf.field(_OUTPUT, value) for value in outputs),
             *self._others,
         ]
-        return self._rest + _field(_GRAPH, b"".join(pieces))
+        return self._rest + protobuf.field(_GRAPH, b"".join(pieces))
 
 
 def _value(name: str, kind: int, rank: int) -> bytes:
     """A ValueInfoProto of `rank` free dimensions."""
-    shape = b"".join(_field(1, _field(2, f"{name}.{axis}".encode())) for axis in range(rank))
-    tensor = _number(1 << 3 | _VARINT) + _number(kind) + _field(2, shape)
-    return _field(_VALUE_NAME, name.encode()) + _field(2, _field(1, tensor))
+    field = protobuf.field
+    shape = b"".join(field(_DIMENSION, field(_DIMENSION_NAME, f"{name}.{axis}".encode())) for axis in range(rank))
+    element = protobuf.encode_number(_ELEMENT << 3 | protobuf.VARINT) + protobuf.encode_number(kind)
+    return field(_VALUE_NAME, name.encode()) + field(_TYPE, field(_TENSOR, element + field(_SHAPE, shape)))
 
 
-def _strings(message: bytes, wanted: int) -> list[str]:
-    return [payload.decode() for number, _, payload in _fields(message) if number == wanted]
+def _name(value: bytes) -> str:
+    """Of a ValueInfoProto."""
+    return protobuf.texts(value, _VALUE_NAME)[0]
 
 
-def _field(number: int, payload: bytes) -> bytes:
-    return _number(number << 3 | _BYTES) + _number(len(payload)) + payload
-
-
-def _number(value: int) -> bytes:
-    made = bytearray()
-    while value > 0x7F:
-        made.append(value & 0x7F | 0x80)
-        value >>= 7
-    made.append(value)
-    return bytes(made)
-
-
-def _fields(message: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    """Each field's number, its bytes, and its payload; of numbers, no payload."""
-    at = 0
-    while at < len(message):
-        start = at
-        tag, at = _read_number(message, at)
-        number, kind = tag >> 3, tag & 7
-        payload = b""
-        if kind == _VARINT:
-            _, at = _read_number(message, at)
-        elif kind in (_FIXED64, _FIXED32):
-            at += 8 if kind == _FIXED64 else 4
-        elif kind == _BYTES:
-            length, at = _read_number(message, at)
-            payload, at = message[at : at + length], at + length
-        else:
-            raise ValueError(f"wire type {kind}")
-        if at > len(message):
-            raise ValueError("it ends in the middle of a field")
-        yield number, message[start:at], payload
-
-
-def _read_number(message: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = message[at]
-        value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 0x80:
-            return value, at
+def _pieces(message: bytes) -> Iterator[tuple[int, bytes, bytes]]:
+    """Each field's number, its bytes and its payload."""
+    for field in protobuf.fields(protobuf.of_bytes(message), len(message)):
+        yield field.number, message[field.start : field.stop], message[field.payload : field.stop]
