@@ -26,6 +26,7 @@ from runtime.errors import (
 if TYPE_CHECKING:
     from runtime.artifact import ArtifactInfo
     from runtime.enhancer import Enhancer
+    from runtime.media.live import stream
     from runtime.shortcuts import enhance, networks
 
     __version__: str
@@ -48,6 +49,7 @@ __all__ = [
     "__version__",
     "enhance",
     "networks",
+    "stream",
 ]
 
 # Warnings are logged under "retinexrt"; where an application sets up no logging, nothing is printed.
@@ -67,6 +69,10 @@ def __getattr__(name: str) -> Any:
         from runtime import shortcuts
 
         return getattr(shortcuts, name)
+    if name == "stream":
+        from runtime.media.live import stream
+
+        return stream
     if name == "__version__":
         from importlib.metadata import PackageNotFoundError, version
 

@@ -54,10 +54,11 @@ def overlap(
 
 
 def stream(
-    read: Callable[[], Loaded | None], work: Callable[[Loaded], Made], write: Callable[[Made], object]
+    read: Callable[[], Loaded | None], work: Callable[[Loaded], Made], write: Callable[[Made], object], *, ahead: int = 4
 ) -> Iterator[None]:
     """Read frames until there are none, enhance each and write it, in order; yields once for each frame written.
 
+    At most `ahead` frames wait on either side.
     What `read`, `work` or `write` raises is raised here, when all frames before have been written; none after it is.
     """
 
@@ -73,7 +74,7 @@ def stream(
     def stored(_: int, made: Made | None) -> bool:
         return made is not None and bool(save(made))
 
-    for _, outcome in overlap(count(), _until_failure(lambda _: read()), made, stored, threads=1, ahead=4):
+    for _, outcome in overlap(count(), _until_failure(lambda _: read()), made, stored, threads=1, ahead=ahead):
         if isinstance(outcome, Exception):
             raise outcome
         if not outcome:

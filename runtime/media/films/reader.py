@@ -8,12 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import av
 import numpy as np
 from av import Packet, VideoFrame
-from av.error import FFmpegError
+from av.error import ExitError, FFmpegError
 from av.stream import Disposition
 
 from runtime.errors import InputError
@@ -57,9 +57,15 @@ class Properties:
 class FilmReader:
     """An open film. `read` gives its frames one by one."""
 
-    def __init__(self, source: str | BinaryIO, name: str, options: dict[str, str] | None = None, **more: Any) -> None:
-        """Open a path, a URL or a binary stream; InputError says what is wrong with `name`."""
+    def __init__(
+        self, source: Any, name: str, options: dict[str, str] | None = None, *, video_only: bool = False, **more: Any
+    ) -> None:
+        """Open a path, a URL or a binary stream; InputError says what is wrong with `name`.
+
+        `video_only`: no packets of other streams are kept.
+        """
         self.name = name
+        self._video_only = video_only
         try:
             self.container = av.open(source, options=options or {}, **more)
         except (FFmpegError, OSError, ValueError) as error:
@@ -170,7 +176,7 @@ class FilmReader:
 
     def _decode(self) -> Iterator[VideoFrame]:
         """Frames of the video stream; packets of all others are laid aside."""
-        packets = self.container.demux()
+        packets = self.container.demux(self.stream) if self._video_only else self.container.demux()
         while True:
             try:
                 packet = next(packets, None)
@@ -243,6 +249,8 @@ def _why_not(name: str, error: Exception) -> str:
     text = _strerror(error)
     if isinstance(error, FileNotFoundError):
         return f"{name} does not exist"
+    if "://" in name or name.startswith(("camera:", "/dev/video")):
+        return f"{name} cannot be opened ({text})"
     if _lacks_index(Path(name)):
         text = "its index (moov) is missing: the recording ended before it was written"
     return f"{name} is not a video that can be opened, or it is damaged ({text})"
@@ -266,4 +274,6 @@ def _lacks_index(path: Path) -> bool:
 
 
 def _strerror(error: Exception) -> str:
+    if isinstance(error, ExitError):
+        return "nothing came in time"
     return str(getattr(error, "strerror", None) or error)
