@@ -26,7 +26,7 @@ from runtime.errors import (
 if TYPE_CHECKING:
     from runtime.artifact import ArtifactInfo
     from runtime.enhancer import Enhancer
-    from runtime.media.live import stream
+    from runtime.media.live.stream import stream
     from runtime.shortcuts import enhance, networks
 
     __version__: str
@@ -70,7 +70,7 @@ def __getattr__(name: str) -> Any:
 
         return getattr(shortcuts, name)
     if name == "stream":
-        from runtime.media.live import stream
+        from runtime.media.live.stream import stream
 
         return stream
     if name == "__version__":

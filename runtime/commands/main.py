@@ -84,14 +84,21 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_enhance(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("inputs", nargs="*", metavar="INPUT", help="pictures, videos, folders, or - for stdin")
-    parser.add_argument("-o", "--out", metavar="OUT", help="folder, or a file for a single input; - is stdout")
+    parser.add_argument(
+        "inputs", nargs="*", metavar="INPUT", help="pictures, videos, folders, - for stdin, or one rtsp://... or camera:0"
+    )
+    parser.add_argument("-o", "--out", metavar="OUT", help="folder, or a file or a URL for a single input; - is stdout")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--network", default=DEFAULT_NETWORK, help="name of a network (default: %(default)s)")
     source.add_argument("--engine", metavar="FILE", help="an artifact: .onnx or .plan")
     add_open_arguments(parser)
     add_call_arguments(parser)
     add_film_arguments(parser)
+    parser.add_argument("--show", action="store_true", help="of one film or live source: show it in a window")
+    parser.add_argument("--every-frame", action="store_true", help="of live sources: drop none, let the source wait")
+    parser.add_argument(
+        "--patience", type=float, metavar="S", help="of live sources: give up when nothing came for so long (default: never)"
+    )
     parser.add_argument("--raw", metavar="WxH", help="stdin is a stream of raw RGB frames of this size, and so is stdout")
     parser.add_argument(
         "--ray",
@@ -114,14 +121,31 @@ def _enhance(arguments: argparse.Namespace) -> int:
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     if arguments.ray is not None:
+        if _is_live(arguments):
+            raise RetinexError("a live source cannot be shared out: leave --ray")
         from runtime.ray_cluster import command
 
         return command.run(arguments)
     if arguments.workers is not None or arguments.gpus_per_worker is not None:
         raise RetinexError("--workers and --gpus-per-worker go with --ray")
+    if _is_live(arguments):
+        from runtime.commands import live
+
+        return live.run(arguments)
     from runtime.commands import enhance
 
     return enhance.run(arguments)
+
+
+def _is_live(arguments: argparse.Namespace) -> bool:
+    """Whether a command line reads from a camera, a stream or a pipe, sends to a network, or shows a window."""
+    from runtime.media.live.address import is_live
+
+    to_network = arguments.out is not None and "://" in arguments.out
+    found = arguments.show or to_network or any(is_live(text) for text in arguments.inputs)
+    if not found and (arguments.every_frame or arguments.patience is not None):
+        raise RetinexError("--every-frame and --patience are for cameras and streams, as rtsp://HOST/PATH or camera:0")
+    return found
 
 
 def _networks(arguments: argparse.Namespace) -> int:

@@ -39,12 +39,13 @@ def until(happened: Callable[[], Any], seconds: float = 30) -> None:
 class RtspServer:
     """A relay in a process of its own: FFmpeg's handshake keeps the whole process waiting that it is called in."""
 
-    def __init__(self) -> None:
+    def __init__(self, *command: str) -> None:
+        self._command = command or (sys.executable, "-m", "tests.support.servers")
         self.port = free_port()
         self.start()
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "tests.support.servers", str(self.port)]
+        command = [*self._command, str(self.port)]
         self._process = subprocess.Popen(command, cwd=Path(__file__).resolve().parents[2], stdout=subprocess.PIPE)
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == b"ready\n"
@@ -58,6 +59,19 @@ class RtspServer:
 
     def __exit__(self, *_: object) -> None:
         self.kill()
+
+
+#: A Python that has GStreamer's RTSP server, and the program that runs it.
+GSTREAMER = ("/usr/bin/python3", str(Path(__file__).with_name("gstreamer_server.py")))
+
+
+def has_gstreamer() -> bool:
+    """Whether Debian's gir1.2-gst-rtsp-server-1.0, gstreamer1.0-plugins-good and python3-gst-1.0 are there."""
+    ask = "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import GstRtspServer"
+    try:
+        return subprocess.run([GSTREAMER[0], "-c", ask], capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
 
 
 class HttpServer(Server):

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from runtime import shapes
 from runtime.errors import InputError
+from runtime.media import formats
 
 #: Protocols that frames come over, and what is told to FFmpeg about each.
 _PROTOCOLS: dict[str, dict[str, str]] = {
@@ -55,8 +56,9 @@ def is_live(text: str) -> bool:
     if is_url(text) or text.startswith("camera:") or _DEVICE.fullmatch(text.partition("?")[0]):
         return True
     try:
+        path = Path(text)
         # A pipe that the shell made and still holds, as in `enhance <(COMMAND)`, is read as a file.
-        return stat.S_ISFIFO(Path(text).stat().st_mode) and Path(text).parent != Path("/dev/fd")
+        return stat.S_ISFIFO(path.stat().st_mode) and path.parent != Path("/dev/fd") and path.suffix not in formats.READABLE
     except (OSError, ValueError):
         return False
 
