@@ -6,12 +6,10 @@ Sums over pixels, where a paper writes them, are taken as means, so that a weigh
 from __future__ import annotations
 
 import torch
-from pytorch_msssim import ms_ssim, ssim
 from torch import Tensor
 from torch.nn import functional as F
 
-#: Five scales of an 11x11 window need more than this many pixels on the shorter side.
-MS_SSIM_SIDE = 160
+from train.ssim import ms_ssim, ssim
 
 
 def l1(x: Tensor, y: Tensor) -> Tensor:
@@ -46,12 +44,12 @@ def summed_l2(x: Tensor, y: Tensor) -> Tensor:
 
 def structure(x: Tensor, y: Tensor) -> Tensor:
     """1 - SSIM: 11x11 Gaussian window of sigma 1.5, without padding, mean over channels."""
-    return 1 - ssim(x, y, data_range=1.0)
+    return 1 - ssim(x, y)
 
 
 def multi_scale_structure(x: Tensor, y: Tensor) -> Tensor:
     """1 - MS-SSIM over five scales; negative scale terms are cut at 0. Needs more than 160 pixels to each side."""
-    return 1 - ms_ssim(x, y, data_range=1.0)
+    return 1 - ms_ssim(x, y)
 
 
 def forward_constraint(illumination: Tensor, low: Tensor, high: Tensor) -> Tensor:

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from pytorch_msssim import ssim
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from train.darkening import darken
 from train.nights import darken_plainly
 from train.pairs import PairStore, Picture
+from train.ssim import ssim
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def run_padded(network: nn.Module, image: Tensor, multiple: int) -> Tensor:
 def score(output: Tensor, truth: Tensor) -> tuple[float, float, float]:
     """PSNR, SSIM and PSNR at equal means of one picture."""
     levelled = (output * (truth.mean() / output.mean().clamp(min=1e-6))).clamp(0.0, 1.0)
-    return _psnr(output, truth), float(ssim(output, truth, data_range=1.0)), _psnr(levelled, truth)
+    return _psnr(output, truth), float(ssim(output, truth)), _psnr(levelled, truth)
 
 
 def validate(
