@@ -17,7 +17,7 @@ from tqdm import tqdm
 from runtime import shapes
 from runtime.commands.signals import Stopped, stoppable
 from runtime.enhancer import Enhancer
-from runtime.errors import InputError, reason
+from runtime.errors import GpuLostError, InputError, reason
 from runtime.images import Images
 from runtime.media import formats, pictures, pipeline
 from runtime.media.film_options import FilmOptions
@@ -144,10 +144,14 @@ def _enhance_files(
     failures = list(todo.failures)
     done: list[Path] = []
     stopped: KeyboardInterrupt | None = None
+    lost: Failure | None = None
     hidden = True if quiet else None  # None: shown on a terminal only
     try:
         with stoppable(), tqdm(total=len(todo.jobs), unit="file", disable=hidden) as progress:
             for job, outcome in _outcomes(enhancer, todo.jobs, options, hidden, film):
+                if isinstance(outcome, GpuLostError):  # So would be every other one's.
+                    lost = Failure(str(job.source), reason(outcome))
+                    break
                 progress.update()
                 if isinstance(outcome, Exception):
                     failures.append(Failure(str(job.source), reason(outcome)))
@@ -163,7 +167,11 @@ def _enhance_files(
     )
     if stopped is not None:
         return _told_stopped(stopped)
-    return 1 if failures else 0
+    if lost is not None:
+        left = len(todo.jobs) - len(done) - (len(failures) - len(todo.failures))
+        _say(lost.line)
+        _say(f"what was finished is whole; {left} of {len(todo.jobs)} files are left, from {lost.name} on")
+    return 1 if failures or lost else 0
 
 
 def _told_stopped(stopped: KeyboardInterrupt) -> int:

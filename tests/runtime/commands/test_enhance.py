@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from runtime.commands import enhance
 from runtime.commands.main import main
+from runtime.errors import GpuLostError
 from runtime.media import pictures
 from runtime.media.inputs import find
 from runtime.media.pictures import Picture
@@ -151,6 +153,31 @@ def test_files_written_over_and_notes_are_in_the_summary(
     pictures.write(night, Picture(np.zeros((20, 20, 3), np.uint16)))
     assert main(["enhance", str(night), "-o", str(night.parents[1] / "a.jpg"), *engine]) == 0
     assert f"{night}: with 8 of its 16 bits, .jpg holds no more" in capsys.readouterr().err
+
+
+def test_without_its_gpu_a_folder_ends_with_what_is_done(
+    engine: list[str], night: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every later picture would fail as the first one does, and be named for it."""
+    for number in range(8):
+        pictures.write(night.with_name(f"{number}.png"), Picture(np.zeros((20, 20, 3), np.uint8)))
+    asked: list[int] = []
+    enhance_one = pictures.enhance
+
+    def loses(*arguments: Any, **options: Any) -> Picture:
+        asked.append(len(asked))
+        if len(asked) > 3:
+            raise GpuLostError("cuLaunchKernel: CUDA_ERROR_ILLEGAL_ADDRESS; CUDA works no more in this process")
+        return enhance_one(*arguments, **options)
+
+    monkeypatch.setattr(pictures, "enhance", loses)
+    out = night.parents[1] / "out"
+    assert main(["enhance", str(night.parent), "-o", str(out), *engine]) == 1
+    summary, lost, left = capsys.readouterr().err.splitlines()
+    assert summary == "retinexrt: 3 enhanced, 0 failed"
+    assert lost.startswith(f"retinexrt: {night.with_name('3.png')}: cuLaunchKernel: CUDA_ERROR_ILLEGAL_ADDRESS")
+    assert left == f"retinexrt: what was finished is whole; 6 of 9 files are left, from {night.with_name('3.png')} on"
+    assert sorted(path.name for path in out.iterdir()) == ["0.png", "1.png", "2.png"]
 
 
 def test_photographs_of_telephones_and_cameras_are_found_in_folders(tmp_path: Path) -> None:
