@@ -17,7 +17,12 @@ int main(int argc, char** argv) {
     if (argc > 4) amount.strength = std::stod(argv[4]);
     amount.gate = argc > 5;
     const auto enhancer = retinexrt::open(argv[1]);
-    picture::write(argv[3], enhancer->enhance(picture::read(argv[2]).view(), amount));
+    const retinexrt::Image image = picture::read(argv[2]);
+    // Of a picture that is too large for one piece.
+    const auto progress = [](int done, int total) {
+      std::cerr << "\rtile " << done << " of " << total << (done == total ? "\n" : "") << std::flush;
+    };
+    picture::write(argv[3], enhancer->enhance(image.view(), amount, progress));
     std::cout << enhancer->info().title << " on " << enhancer->backend() << "\n";
   } catch (const retinexrt::Error& error) {
     std::cerr << error.kind() << ": " << error.what() << "\n";

@@ -25,6 +25,9 @@ METADATA_KEY = "retinexrt"
 #: No picture smaller than this, in either direction, is accepted by any artifact.
 MINIMUM_SIZE = 16
 
+#: No network's context, nor what its sides are multiples of, comes near.
+_MOST_CONTEXT = 65536
+
 Precision = Literal["fp32", "fp16"]
 
 #: What convolutions are computed in on a CPU that has the choice.
@@ -188,4 +191,16 @@ class ArtifactInfo:
                 f"{where}: written by a newer retinexrt (schema {schema}, this one reads up to {SCHEMA}); "
                 "upgrade with: pip install -U retinexrt"
             )
-        return decode_fields(cls, document, where)
+        info = decode_fields(cls, document, where)
+        info.check(where)
+        return info
+
+    def check(self, where: str = "artifact") -> None:
+        """Raise ArtifactError for numbers that nothing can be counted with; `where` names the document."""
+        parts = self.parts
+        named = {"multiple": (1, self.multiple), "halo": (0, self.halo)}
+        if parts is not None:
+            named |= {"parts.points": (1, parts.points), "parts.halo": (0, parts.halo)}
+        for name, (least, value) in named.items():
+            if value is not None and not least <= value <= _MOST_CONTEXT:
+                raise ArtifactError(f"{where}.{name}: expected a number from {least} to {_MOST_CONTEXT}, found {value}")

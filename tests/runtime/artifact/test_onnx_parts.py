@@ -11,9 +11,11 @@ import onnx
 import pytest
 
 from runtime import Enhancer, tiling
-from runtime.artifact import read_info
+from runtime.artifact import ArtifactInfo, read_info
+from runtime.artifact.info import Parts
 from runtime.artifact.onnx_parts import cut, cut_file
 from runtime.errors import ArtifactError
+from tests.runtime.conftest import make_info
 
 Exported = Callable[[str], Path]
 
@@ -59,3 +61,14 @@ def test_the_file_may_be_gone_or_another(
             change()
             with pytest.raises(ArtifactError, match=r"cannot read|another file"):
                 enhancer(image)
+
+
+@pytest.mark.parametrize("wrong", [{"points": 0}, {"halo": -1}, {"halo": 10**9}])
+def test_numbers_that_nothing_can_be_counted_with(wrong: dict[str, int]) -> None:
+    info = make_info(halo=None, parts=replace(Parts("overview", "side", ("light",), 250, 75), **wrong))
+    (name,) = wrong
+    with pytest.raises(ArtifactError, match=rf"it.onnx.parts.{name}: expected a number from"):
+        ArtifactInfo.from_json(info.to_json(), "it.onnx")
+    for wrong_itself in ({"multiple": 0}, {"halo": -4}):
+        with pytest.raises(ArtifactError, match="expected a number from"):
+            ArtifactInfo.from_json(make_info(**wrong_itself).to_json())

@@ -1,5 +1,5 @@
 // What all implementations must survive: exercise errors FOLDER | cycles FILE COUNT | views FILE | closing FILE | left FILE |
-// gone FILE
+// gone FILE | progress FILE | changed FILE OTHER
 #include <retinexrt/retinexrt.hpp>
 
 #include <algorithm>
@@ -10,6 +10,7 @@
 #include <iostream>
 #include <limits>
 #include <memory>
+#include <stdexcept>
 #include <thread>
 
 namespace {
@@ -211,6 +212,32 @@ void gone(const std::string& path) {
   std::cout << "goes on\n";
 }
 
+// A picture of several tiles: what is told, and that an exception ends the call as itself.
+void progress(const std::string& path) {
+  const auto enhancer = retinexrt::open(path);
+  const Image large = pattern(1100, 1950);
+  Image out(1100, 1950);
+  std::string told;
+  enhancer->enhance_into(large.view(), out.view(), {}, [&](int done, int total) {
+    told += std::to_string(done) + " of " + std::to_string(total) + "\n";
+  });
+  std::cout << told;
+  try {
+    enhancer->enhance(large.view(), {}, [](int, int) { throw std::out_of_range("enough"); });
+  } catch (const std::out_of_range& error) {
+    std::cout << error.what() << '\n';
+  }
+  if (!same(out, enhancer->enhance(large.view()))) throw retinexrt::Error("Test", "other bytes");
+  enhancer->enhance(pattern(33, 47).view(), {}, [](int, int) { std::cout << "told of a small picture\n"; });
+}
+
+// An enhancer whose file becomes another before the first large picture.
+void changed(const std::string& path, const std::string& other) {
+  const auto enhancer = retinexrt::open(path);
+  std::ofstream(path, std::ios::binary) << std::ifstream(other, std::ios::binary).rdbuf();
+  enhancer->enhance(pattern(1100, 1950).view());
+}
+
 void run(const std::string& what, const std::string& path, char** more) {
   if (what == "errors") return errors(path);
   if (what == "cycles") return cycles(path, std::stoi(more[0]));
@@ -218,6 +245,8 @@ void run(const std::string& what, const std::string& path, char** more) {
   if (what == "closing") return closing(path);
   if (what == "left") return left(path);
   if (what == "gone") return gone(path);
+  if (what == "progress") return progress(path);
+  if (what == "changed") return changed(path, more[0]);
   throw retinexrt::InputError("unknown exercise " + what);
 }
 

@@ -1,12 +1,19 @@
 // Prints what the headers read: formats onnx FILE | json FILE | plan FILE FLAVOUR VERSION SM | sha256 FILE
-// And what they compute: formats exposure PPM | blend SOURCE ENHANCED STRENGTH GEOMETRIC OUT
+// And what they compute: formats exposure PPM | blend SOURCE ENHANCED STRENGTH GEOMETRIC OUT | cut FILE DECIDE RENDER |
+// damaged FILE COUNT
 #include <retinexrt/exposure.hpp>
+#include <retinexrt/file.hpp>
 #include <retinexrt/manifest.hpp>
 #include <retinexrt/onnx_file.hpp>
+#include <retinexrt/onnx_parts.hpp>
 
+#include <algorithm>
 #include <clocale>
+#include <fstream>
 #include <iostream>
 #include <limits>
+#include <random>
+#include <string_view>
 
 #include "ppm.hpp"
 
@@ -28,7 +35,50 @@ void print(const retinexrt::ArtifactInfo& info) {
             << (info.plan ? info.plan->flavour : "no plan") << '\n';
 }
 
+// What a file says about itself, and its halves.
+retinexrt::detail::Halves halves_of(std::string_view content) {
+  const auto read = [&](std::uint64_t place, std::size_t count) { return std::string(content.substr(std::size_t(place), count)); };
+  const retinexrt::ArtifactInfo info = retinexrt::detail::info_of(read, content.size(), "it");
+  if (!info.parts) throw retinexrt::ArtifactError("it has no parts");
+  return retinexrt::detail::cut(content, info);
+}
+
+void cut(const std::string& path, const char* decide, const char* render) {
+  const std::vector<char> bytes = retinexrt::detail::read_bytes(path);
+  const retinexrt::detail::Halves halves = halves_of({bytes.data(), bytes.size()});
+  std::ofstream(decide, std::ios::binary) << halves.decide;
+  std::ofstream(render, std::ios::binary) << halves.render;
+}
+
+// Cuts a file so many times, each time with a few of its bytes changed or its end missing. Weights are spared: they are
+// most of the file, and nothing of ours looks at them.
+void damaged(const std::string& path, int count) {
+  const std::vector<char> bytes = retinexrt::detail::read_bytes(path);
+  std::mt19937 random(0);
+  const auto below = [&](std::size_t limit) { return std::size_t(random()) % limit; };
+  int whole = 0, refused = 0;
+  for (int i = 0; i < count; ++i) {
+    std::string content(bytes.begin(), bytes.end());
+    if (below(8) == 0) content.resize(below(content.size()));
+    const std::size_t changes = content.empty() ? 0 : 1 + below(4);
+    for (std::size_t change = 0; change < changes; ++change) {
+      // The nodes stand at the beginning, and what the file says about itself at the end.
+      const std::size_t near = below(std::min<std::size_t>(content.size(), 120000));
+      content[below(3) == 0 ? content.size() - 1 - near % std::min<std::size_t>(content.size(), 8000) : near] = char(random());
+    }
+    try {
+      halves_of(content);
+      ++whole;
+    } catch (const retinexrt::ArtifactError&) {
+      ++refused;
+    }
+  }
+  std::cout << whole << " whole, " << refused << " refused\n";
+}
+
 void run(const std::string& what, const std::string& path, char** more) {
+  if (what == "cut") return cut(path, more[0], more[1]);
+  if (what == "damaged") return damaged(path, std::stoi(more[0]));
   if (what == "onnx") return print(retinexrt::read_onnx_info(path));
   if (what == "plan") {
     const retinexrt::Plan plan = retinexrt::read_plan(path);

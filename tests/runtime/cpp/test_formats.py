@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import sys
 from dataclasses import replace
@@ -12,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime.artifact import ArtifactInfo, PlanInfo, Profile, manifest
+from runtime.artifact import ArtifactInfo, PlanInfo, Profile, locate, manifest
 from runtime.artifact.onnx_metadata import read_info
+from runtime.artifact.onnx_parts import cut_file
 from runtime.errors import ArtifactError
 from tests.runtime.conftest import double, make_info, write_artifact
 from tests.runtime.cpp.conftest import Images, Programs, call, read_ppm, run, write_ppm
@@ -26,6 +28,20 @@ def test_an_onnx_file_describes_itself(programs: Programs, tmp_path: Path) -> No
         tmp_path / "blur.onnx", make_info(network="blur", halo=4, multiple=4, title='a "title" \u00e9\U0001f319')
     )
     assert programs("formats", "onnx", path) == "blur|fp32|image|enhanced|4|4|-1|no plan\n"
+
+
+@pytest.mark.parametrize("name", ["dawn", "dawn_fp16"])
+def test_files_are_cut_as_in_python(programs: Programs, tmp_path: Path, name: str) -> None:
+    path = locate.onnx_file("dawn").with_stem(name)
+    programs("formats", "cut", path, tmp_path / "decide", tmp_path / "render")
+    halves = cut_file(path, read_info(path))
+    assert (tmp_path / "decide").read_bytes() == halves.decide
+    assert (tmp_path / "render").read_bytes() == halves.render
+
+
+def test_damaged_files_are_cut_or_refused(programs: Programs) -> None:
+    whole, refused = re.findall(r"\d+", programs("formats", "damaged", locate.onnx_file("dawn"), "200"))
+    assert int(whole) > 10 and int(refused) > 50
 
 
 def test_a_precision_that_cpus_do_not_have_is_refused(programs: Programs, tmp_path: Path) -> None:

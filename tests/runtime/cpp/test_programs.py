@@ -14,7 +14,7 @@ import onnx
 import pytest
 
 from runtime import Enhancer, InputError, RetinexError, exposure
-from runtime.artifact import METADATA_KEY, ArtifactInfo
+from runtime.artifact import METADATA_KEY, ArtifactInfo, locate
 from runtime.cuda import driver_found
 from tests.runtime.conftest import double, make_info, write_artifact
 from tests.runtime.cpp.conftest import Images, Programs, call, read_ppm, run, write_ppm
@@ -81,6 +81,57 @@ def test_large_pictures_are_treated_as_in_python(
     out = tmp_path / "out.ppm"
     said = programs(f"enhance_{way}", artifact, write_ppm(tmp_path / "in.ppm", image), out)
     check_same(said, out, artifact, image)
+
+
+@every
+@pytest.mark.parametrize("name", ["dawn", "dawn_fp16"])
+def test_parts_of_a_large_picture_are_one_picture(programs: Programs, tmp_path: Path, way: str, name: str) -> None:
+    artifact, out = locate.onnx_file("dawn").with_stem(name), tmp_path / "out.ppm"
+    random = np.random.default_rng(4)
+    coarse = random.integers(0, 70, (40, 66, 3)).repeat(32, 0).repeat(32, 1)[:1101, :1951]
+    image = (coarse + random.integers(0, 10, coarse.shape)).astype(np.uint8)
+    said = programs(f"enhance_{way}", artifact, write_ppm(tmp_path / "in.ppm", image), out)
+    found = read_ppm(out).astype(int)
+    with Enhancer(artifact, backend=backend_of(said)) as enhancer:
+        assert np.abs(found - enhancer(image)).max() == 0
+        if enhancer.precision != "bf16":  # there the whole picture is rounded in its own way
+            assert np.abs(found - enhancer(image, tile="off")).max() <= 1
+
+
+@every
+@pytest.mark.parametrize("name", ["dawn", "blur"])
+def test_progress_is_told_and_may_end_a_call(programs: Programs, artifacts: Path, way: str, name: str) -> None:
+    artifact = locate.onnx_file("dawn") if name == "dawn" else artifacts / "blur.onnx"
+    *told, enough = programs(f"exercise_{way}", "progress", artifact).splitlines()
+    assert enough == "enough"
+    assert told == [f"{i + 1} of {len(told)}" for i in range(len(told))]
+    assert len(told) >= 4
+
+
+@native
+def test_a_file_that_does_not_come_apart(programs: Programs, tmp_path: Path, way: str) -> None:
+    model = onnx.load(locate.onnx_file("dawn"))
+    description = next(entry for entry in model.metadata_props if entry.key == METADATA_KEY)
+    info = ArtifactInfo.from_json(description.value)
+    assert info.parts is not None
+    dark = np.random.default_rng(1).integers(0, 60, (1100, 1950, 3), dtype=np.uint8)
+    image = write_ppm(tmp_path / "in.ppm", dark)
+    for number, wrong in enumerate(({"side": "nothing"}, {"light": (info.parts.overview,)}, {"points": 0}, {"halo": -1})):
+        description.value = replace(info, parts=replace(info.parts, **wrong)).to_json()
+        artifact = tmp_path / f"{number}.onnx"
+        onnx.save(model, artifact)
+        with pytest.raises(RetinexError) as raised, Enhancer(artifact, backend="onnxruntime") as enhancer:
+            enhancer(dark)
+        said = programs.fails(f"enhance_{way}", artifact, image, tmp_path / "out.ppm")
+        assert said.startswith(f"{type(raised.value).__name__}: ")
+
+
+@native
+def test_a_file_that_became_another(programs: Programs, artifacts: Path, tmp_path: Path, way: str) -> None:
+    artifact = tmp_path / "dawn.onnx"
+    artifact.write_bytes(locate.onnx_file("dawn").read_bytes())
+    said = programs.fails(f"exercise_{way}", "changed", artifact, artifacts / "blur.onnx")
+    assert said.startswith("ArtifactError: ") and "another file than the one that was opened" in said
 
 
 @native

@@ -40,6 +40,15 @@ struct PlanInfo {
   Profile profile;
 };
 
+// Where a graph comes apart, by names of values: what is decided on an overview of a picture, and what is done to each part.
+struct PartsInfo {
+  std::string overview;            // float32, N x 3 x h x w
+  std::string side;                // int64, one number: the side of the overview's squares, in pixels
+  std::vector<std::string> light;  // float32; those with more than one point have one for each square, and a frame of one
+  int points = 1;                  // an overview's height and width together are at most this
+  int halo = 0;                    // pixels of context that a part needs to each side
+};
+
 struct ArtifactInfo {
   std::string network;
   std::string title;
@@ -54,6 +63,7 @@ struct ArtifactInfo {
   int multiple = 1;
   std::optional<int> halo;  // empty: the network looks at the whole picture
   std::optional<PlanInfo> plan;
+  std::optional<PartsInfo> parts;  // how large pictures are done in parts; empty: they are not, or `halo` says how
   std::string json;  // the whole document, as Python's ArtifactInfo reads it
 
   // True for a graph that takes and returns uint8 pictures, N x H x W x 3.
@@ -119,6 +129,13 @@ inline PlanInfo to_plan(const json::Value& value) {
   return plan;
 }
 
+inline PartsInfo to_parts(const json::Value& value) {
+  PartsInfo parts{value.at("overview").text(), value.at("side").text(), {}, to_int(value.at("points"), 1, most_context),
+                  to_int(value.at("halo"), 0, most_context)};
+  for (const auto& name : value.at("light").list()) parts.light.push_back(name.text());
+  return parts;
+}
+
 inline ArtifactInfo to_info(const json::Value& document, const std::string& text) {
   ArtifactInfo info;
   info.network = document.at("network").text();
@@ -140,6 +157,7 @@ inline ArtifactInfo to_info(const json::Value& document, const std::string& text
     info.has_illumination = info.has_illumination || named->second.text() == "division" || named->second.text() == "product";
   }
   if (!document.at("plan").is_null()) info.plan = to_plan(document.at("plan"));
+  if (document.object().count("parts") != 0 && !document.at("parts").is_null()) info.parts = to_parts(document.at("parts"));
   info.json = text;
   return info;
 }

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <exception>
 #include <mutex>
 #include <string>
 #include <utility>
@@ -199,11 +200,29 @@ class RETINEXRT_HIDDEN EmbeddedEnhancer final : public Enhancer {
     if (!alive()) throw ClosedError("the Python interpreter that the enhancer lived in has ended");
   }
 
-  void run(const std::uint8_t* image, std::uint8_t* out, int height, int width) override {
+  void run(const detail::Pair& picture, const Progress& progress) override {
     check_open();
-    detail::with_python([&] {
-      object()(detail::array_over(image, height, width), detail::array_over(out, height, width));
-    });
+    std::exception_ptr thrown;  // by `progress`: it goes through Python as itself
+    const auto tell = [&](int done, int total) {
+      const detail::py::gil_scoped_release others;
+      try {
+        progress(done, total);
+      } catch (...) {
+        thrown = std::current_exception();
+        throw detail::py::stop_iteration();
+      }
+    };
+    try {
+      detail::with_python([&] {
+        detail::py::dict keywords;
+        if (progress) keywords["progress"] = detail::py::cpp_function(tell);
+        object()(detail::array_over(picture.image, picture.height, picture.width),
+                 detail::array_over(picture.out, picture.height, picture.width), **keywords);
+      });
+    } catch (const Error&) {
+      if (thrown) std::rethrow_exception(thrown);
+      throw;
+    }
   }
 
  private:

@@ -10,6 +10,7 @@
 #include "exposure.hpp"
 #include "image.hpp"
 #include "options.hpp"
+#include "tiling.hpp"
 
 namespace retinexrt {
 
@@ -36,25 +37,27 @@ class Enhancer {
   Enhancer& operator=(const Enhancer&) = delete;
   virtual ~Enhancer() = default;
 
-  // Return the enhanced picture, of the same size and colour order.
-  Image enhance(const ImageView& image, const Amount& amount = {}) {
+  // Return the enhanced picture, of the same size and colour order. Of a picture that is done in tiles, `progress` is told
+  // after each, on this thread.
+  Image enhance(const ImageView& image, const Amount& amount = {}, const Progress& progress = {}) {
     check(image, amount);
     Image out(image.height, image.width, image.color);
-    write(image, out.view(), amount);
+    write(image, out.view(), amount, progress);
     return out;
   }
 
   // Write the enhanced picture into `out`, of the same size; strides and colour orders may differ, and it may be `image`
   // itself. No buffer is made from the second call of a thread and a size on (the engine may make its own), and nothing is
   // copied where rows follow one another, the colours are RGB and the two do not overlap.
-  void enhance_into(const ImageView& image, const MutableImageView& out, const Amount& amount = {}) {
+  void enhance_into(const ImageView& image, const MutableImageView& out, const Amount& amount = {},
+                    const Progress& progress = {}) {
     check(image, amount);
     detail::check_view(out, "out");
     if (out.height != image.height || out.width != image.width) {
       throw InputError("out must be of the image's size " + detail::size_text(image.height, image.width) + " (HxW), found " +
                        detail::size_text(out.height, out.width));
     }
-    write(image, out, amount);
+    write(image, out, amount, progress);
   }
 
   // Enqueue the same on a CUDA stream, from GPU memory into GPU memory: uint8, N x H x W x 3, RGB, contiguous, not
@@ -78,7 +81,7 @@ class Enhancer {
 
  protected:
   // Enhance one contiguous RGB picture into another that does not overlap it.
-  virtual void run(const std::uint8_t* image, std::uint8_t* out, int height, int width) = 0;
+  virtual void run(const detail::Pair& picture, const Progress& progress) = 0;
 
   // Throws ClosedError after close().
   virtual void check_open() const = 0;
@@ -101,15 +104,16 @@ class Enhancer {
   }
 
   // Enhance as much as is wanted, from one contiguous RGB picture into another that does not overlap it.
-  void run_part(const std::uint8_t* image, std::uint8_t* out, int height, int width, const Amount& amount) {
+  void run_part(const detail::Pair& picture, const Amount& amount, const Progress& progress) {
+    const auto& [image, out, height, width] = picture;
     double strength = amount.strength;
     if (amount.gate && strength > 0) strength *= detail::gate(detail::exposure(image, height, width));
-    if (strength > 0) run(image, out, height, width);
+    if (strength > 0) run(picture, progress);
     const std::size_t bytes = detail::row_bytes(width) * std::size_t(height);
     detail::blend(image, out, bytes, strength, info_.has_illumination);
   }
 
-  void write(const ImageView& image, const MutableImageView& out, const Amount& amount) {
+  void write(const ImageView& image, const MutableImageView& out, const Amount& amount, const Progress& progress) {
     // Two buffers a thread, kept from call to call.
     thread_local std::vector<std::uint8_t> source, target;
     const std::size_t bytes = detail::row_bytes(image.width) * std::size_t(image.height);
@@ -121,11 +125,11 @@ class Enhancer {
     }
     const bool aside = out.color != Color::rgb || !detail::packed(out) || (from == image.data && detail::overlap(image, out));
     if (!aside) {
-      run_part(from, out.data, image.height, image.width, amount);
+      run_part({from, out.data, image.height, image.width}, amount, progress);
       return;
     }
     if (target.size() < bytes) target.resize(bytes);
-    run_part(from, target.data(), image.height, image.width, amount);
+    run_part({from, target.data(), image.height, image.width}, amount, progress);
     detail::copy({target.data(), image.height, image.width, 0, Color::rgb}, out);
   }
 };

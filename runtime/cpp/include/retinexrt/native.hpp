@@ -17,12 +17,15 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "enhancer.hpp"
+#include "file.hpp"
 #include "model.hpp"
 #include "onnx_file.hpp"
+#include "onnx_parts.hpp"
 #include "tiling.hpp"
 
 namespace retinexrt {
@@ -51,7 +54,7 @@ inline std::vector<std::string> native_backends() {
 class NativeEnhancer final : public Enhancer {
  public:
   // `path` is an .onnx file that retinexrt exported.
-  explicit NativeEnhancer(const std::string& path, const Options& options = {}) {
+  explicit NativeEnhancer(const std::string& path, const Options& options = {}) : path_(path) {
     check_options(options);
     info_ = read_checked(path);
     backend_ = choose(options, info_);
@@ -73,22 +76,22 @@ class NativeEnhancer final : public Enhancer {
 
   void close() noexcept override {
     std::shared_ptr<detail::Model> last;  // freed outside of the lock, or by the last call in progress
+    std::shared_ptr<detail::PartsModel> parts;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       last.swap(model_);
+      parts.swap(parts_);
     }
   }
 
  protected:
   void check_open() const override { model(); }
 
-  void run(const std::uint8_t* image, std::uint8_t* out, int height, int width) override {
+  void run(const detail::Pair& picture, const Progress& progress) override {
     const auto model = this->model();
     check_batch();
-    const auto whole = [&](const std::uint8_t* from, std::uint8_t* to, int rows, int columns) {
-      model->run(from, to, rows, columns);
-    };
-    detail::run_any_size(whole, info_, image, out, height, width);
+    const auto whole = [&](const detail::Pair& one) { model->run(one.image, one.out, one.height, one.width); };
+    detail::run_any_size(whole, [&] { return open_parts(*model); }, info_, picture, progress);
   }
 
  private:
@@ -168,8 +171,30 @@ class NativeEnhancer final : public Enhancer {
     return model_;
   }
 
+  // The two halves of the file, cut when the first large picture comes.
+  std::shared_ptr<detail::PartsModel> open_parts(const detail::Model& model) {
+    const std::lock_guard<std::mutex> opening(opening_);
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (parts_) return parts_;
+    }
+    const std::vector<char> bytes = detail::read_bytes(path_);
+    const std::string_view content(bytes.data(), bytes.size());
+    const auto read = [&](std::uint64_t place, std::size_t count) { return std::string(content.substr(std::size_t(place), count)); };
+    if (detail::info_of(read, content.size(), path_).json != info_.json) {
+      throw ArtifactError(path_ + " is another file than the one that was opened; open it again");
+    }
+    const std::shared_ptr<detail::PartsModel> made = model.open_parts(detail::cut(content, info_));
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (model_) parts_ = made;  // not after close()
+    return made;
+  }
+
+  std::string path_;
+  std::mutex opening_;  // held while the halves are opened; mutex_ guards what follows it
   mutable std::mutex mutex_;
   std::shared_ptr<detail::Model> model_;
+  std::shared_ptr<detail::PartsModel> parts_;
 };
 
 }  // inline namespace

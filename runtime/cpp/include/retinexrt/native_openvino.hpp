@@ -1,4 +1,4 @@
-// Runs an .onnx file on the CPU through OpenVINO, as runtime/backends/ov.py does: the same hints and models, the same bytes.
+// Runs an .onnx file on the CPU through OpenVINO, as runtime/backends/openvino_cpu.py does: the same hints and models, the same bytes.
 #pragma once
 
 #include <openvino/core/model.hpp>
@@ -12,6 +12,7 @@
 #include <limits>
 #include <memory>
 #include <mutex>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -35,10 +36,16 @@ class CompiledOpenVino {
   explicit CompiledOpenVino(ov::CompiledModel model) : model_(std::move(model)) {}
 
   void run(const std::string& input, const std::string& output, const ov::Tensor& image, const ov::Tensor& out) {
+    run({{input, image}, {output, out}}, [](ov::InferRequest&) {});
+  }
+
+  // Run on tensors by name; `use(request)` gets at what was made.
+  template <class Use>
+  void run(const std::vector<std::pair<std::string, ov::Tensor>>& tensors, const Use& use) {
     ov::InferRequest request = take();
-    request.set_tensor(input, image);
-    request.set_tensor(output, out);
+    for (const auto& [name, tensor] : tensors) request.set_tensor(name, tensor);
     request.infer();
+    use(request);
     const std::lock_guard<std::mutex> lock(mutex_);
     idle_.push_back(std::move(request));  // not reached by a request that failed
   }
@@ -61,13 +68,71 @@ class CompiledOpenVino {
   std::vector<ov::InferRequest> idle_;
 };
 
+// OpenVINO has no type for memory that is only read.
+inline ov::Tensor picture_tensor(const std::uint8_t* data, int height, int width) {
+  return {ov::element::u8, ov::Shape{1, std::size_t(height), std::size_t(width), 3}, const_cast<std::uint8_t*>(data)};
+}
+
+inline ov::Tensor map_tensor(const Map& map) {
+  return {ov::element::f32, ov::Shape{1, map.planes, map.height, map.width}, const_cast<float*>(map.values.data())};
+}
+
+inline Map to_map(const ov::Tensor& tensor) {
+  const ov::Shape shape = tensor.get_shape();
+  if (tensor.get_element_type() != ov::element::f32 || shape.size() != 4 || shape[0] != 1) {
+    throw std::runtime_error("the light of a picture is no map of float32");
+  }
+  const auto* const first = tensor.data<float>();
+  return {shape[1], shape[2], shape[3], {first, first + tensor.get_size()}};
+}
+
+// The halves of an artifact, each compiled for all shapes.
+class OpenVinoParts final : public PartsModel {
+ public:
+  OpenVinoParts(const ArtifactInfo& info, ov::CompiledModel decide, ov::CompiledModel render)
+      : names_(*info.parts),
+        image_(info.input.name),
+        output_(info.output.name),
+        decide_(std::move(decide)),
+        render_(std::move(render)) {}
+
+  std::vector<Map> decide(const Map& overview) override {
+    try {
+      std::vector<Map> light;
+      decide_.run({{names_.overview, map_tensor(overview)}}, [&](ov::InferRequest& request) {
+        for (const auto& name : names_.light) light.push_back(to_map(request.get_tensor(name)));
+      });
+      return light;
+    } catch (const std::exception& error) {
+      throw BackendError("OpenVINO failed on the overview of a picture: " + last_line(error.what()));
+    }
+  }
+
+  void render(const std::uint8_t* image, std::uint8_t* out, int height, int width, std::int64_t side,
+              const std::vector<Map>& light) override {
+    try {
+      std::vector<std::pair<std::string, ov::Tensor>> tensors{{image_, picture_tensor(image, height, width)},
+                                                              {names_.side, {ov::element::i64, ov::Shape{1}, &side}},
+                                                              {output_, picture_tensor(out, height, width)}};
+      for (std::size_t i = 0; i < light.size(); ++i) tensors.emplace_back(names_.light[i], map_tensor(light[i]));
+      render_.run(tensors, [](ov::InferRequest&) {});
+    } catch (const std::exception& error) {
+      throw BackendError("OpenVINO failed on a part of " + size_text(height, width) + ": " + last_line(error.what()));
+    }
+  }
+
+ private:
+  PartsInfo names_;
+  std::string image_, output_;
+  CompiledOpenVino decide_, render_;
+};
+
 // Which model runs a shape is decided as in Python: in FP32 one for all shapes until the same shape keeps coming, which then
 // gets a faster one of its own; with logarithms, whose last bit would differ, and in bfloat16, where much would, one of its own
 // at once.
 class OpenVinoModel final : public Model {
  public:
-  OpenVinoModel(const std::string& path, const ArtifactInfo& info, const Options& options)
-      : input_(info.input.name), output_(info.output.name) {
+  OpenVinoModel(const std::string& path, const ArtifactInfo& info, const Options& options) : path_(path), info_(info) {
     try {
       model_ = core().read_model(path);
       const bool bf16 = choose_bf16(options.precision, info);
@@ -84,7 +149,7 @@ class OpenVinoModel final : public Model {
     } catch (const Error&) {
       throw;
     } catch (const std::exception& error) {
-      throw ArtifactError("OpenVINO cannot load " + path + ": " + last_line(error.what()));
+      throw_refused(error);
     }
   }
 
@@ -100,16 +165,29 @@ class OpenVinoModel final : public Model {
 
   void run(const std::uint8_t* image, std::uint8_t* out, int height, int width) override {
     try {
-      const ov::Shape shape{1, std::size_t(height), std::size_t(width), 3};
-      // OpenVINO has no type for memory that is only read.
-      const ov::Tensor source(ov::element::u8, shape, const_cast<std::uint8_t*>(image)), target(ov::element::u8, shape, out);
-      model_for(shape)->run(input_, output_, source, target);
+      const ov::Tensor source = picture_tensor(image, height, width), target = picture_tensor(out, height, width);
+      model_for(source.get_shape())->run(info_.input.name, info_.output.name, source, target);
     } catch (const std::exception& error) {
       throw BackendError("OpenVINO failed on " + size_text(height, width) + ": " + last_line(error.what()));
     }
   }
 
+  std::unique_ptr<PartsModel> open_parts(const Halves& halves) const override {
+    const auto compiled = [&](const std::string& half) {
+      return core().compile_model(core().read_model(half, ov::Tensor()), "CPU", hints_);
+    };
+    try {
+      return std::make_unique<OpenVinoParts>(info_, compiled(halves.decide), compiled(halves.render));
+    } catch (const std::exception& error) {
+      throw_refused(error);
+    }
+  }
+
  private:
+  [[noreturn]] void throw_refused(const std::exception& error) const {
+    throw ArtifactError("OpenVINO cannot load " + path_ + ": " + last_line(error.what()));
+  }
+
   using Shared = std::shared_ptr<CompiledOpenVino>;
 
   static std::size_t pixels(const ov::Shape& shape) { return shape[1] * shape[2]; }
@@ -188,7 +266,8 @@ class OpenVinoModel final : public Model {
     }
   }
 
-  std::string input_, output_;
+  std::string path_;
+  ArtifactInfo info_;
   std::shared_ptr<ov::Model> model_;
   ov::AnyMap hints_;
   int patience_ = 0;

@@ -3,94 +3,46 @@
 
 #include <cstdint>
 #include <fstream>
-#include <optional>
-#include <sstream>
+#include <map>
 #include <string>
 
 #include "artifact.hpp"
+#include "protobuf.hpp"
 
 namespace retinexrt {
 namespace detail {
 
-// Walks the fields of a protobuf message in a stream that ends at `end`.
-class Fields {
- public:
-  Fields(std::istream& file, std::uint64_t end) : file_(file), end_(end) {}
-
-  std::uint64_t number = 0;  // of the field that next() moved to
-  std::uint64_t size = 0;    // of its payload, at which the stream stands; the caller reads or skips all of it
-
-  bool next() {
-    if (at_ >= end_) return false;
-    const std::uint64_t tag = varint();
-    number = tag >> 3;
-    if (number == 0) throw ArtifactError("field number 0");
-    switch (tag & 7) {
-      case 0:
-        varint();
-        size = 0;
-        break;
-      case 1: size = 8; break;
-      case 2: size = varint(); break;
-      case 5: size = 4; break;
-      default: throw ArtifactError("wire type " + std::to_string(tag & 7));
-    }
-    if (size > end_ - at_) throw ArtifactError("it ends in the middle of a field");
-    return true;
-  }
-
-  void skip() {
-    file_.seekg(std::streamoff(size), std::ios::cur);
-    at_ += size;
-  }
-
-  std::string read() {
-    std::string payload(std::size_t(size), '\0');
-    file_.read(payload.data(), std::streamsize(size));
-    if (!file_) throw ArtifactError("it ends in the middle of a field");
-    at_ += size;
-    return payload;
-  }
-
- private:
-  std::uint64_t varint() {
-    std::uint64_t value = 0;
-    for (int shift = 0; shift < 64; shift += 7) {
-      const int byte = file_.get();
-      if (byte == std::char_traits<char>::eof() || at_ >= end_) throw ArtifactError("it ends in the middle of a number");
-      ++at_;
-      value |= std::uint64_t(byte & 0x7F) << shift;
-      if (byte < 0x80) return value;
-    }
-    throw ArtifactError("a number is too long");
-  }
-
-  std::istream& file_;
-  std::uint64_t at_ = 0;
-  std::uint64_t end_;
-};
-
-// The value of one metadata property, or nothing.
-inline std::optional<std::string> read_property(std::istream& file, std::uint64_t end, const std::string& wanted) {
-  constexpr std::uint64_t graph_field = 7, metadata_field = 14;
-  std::optional<std::string> found;
+// The metadata properties of a model.
+inline std::map<std::string, std::string> read_properties(const protobuf::Read& read, std::uint64_t size) {
+  constexpr std::uint64_t graph_field = 7, metadata_field = 14, key_field = 1, value_field = 2;
+  std::map<std::string, std::string> found;
   bool graph = false;
-  Fields model(file, end);
-  while (model.next()) {
-    graph = graph || model.number == graph_field;
-    if (model.number != metadata_field) {
-      model.skip();
-      continue;
-    }
-    std::istringstream entry(model.read());
-    std::string key, value;
-    for (Fields fields(entry, model.size); fields.next();) {
-      (fields.number == 1 ? key : value) = fields.read();
-    }
-    if (key == wanted) found = value;
+  protobuf::Fields model(read, size);
+  for (protobuf::Field field; model.next(field);) {
+    graph = graph || field.number == graph_field;
+    if (field.number != metadata_field) continue;
+    const std::string entry = read(field.payload, std::size_t(field.stop - field.payload));
+    const auto keys = protobuf::texts(entry, key_field), values = protobuf::texts(entry, value_field);
+    found[keys.empty() ? "" : keys.back()] = values.empty() ? "" : values.back();
   }
   if (!graph) throw ArtifactError("it holds no graph");
   return found;
+}
+
+// What a model says about itself; `path` stands for it in errors.
+inline ArtifactInfo info_of(const protobuf::Read& read, std::uint64_t size, const std::string& path) {
+  std::map<std::string, std::string> properties;
+  try {
+    properties = read_properties(read, size);
+  } catch (const ArtifactError& error) {
+    throw ArtifactError(path + " is damaged or not an ONNX file (" + error.what() + "); export it again");
+  }
+  const auto text = properties.find("retinexrt");
+  if (text == properties.end()) {
+    throw ArtifactError(path + " does not describe itself: it has no metadata 'retinexrt', so retinexrt did not export "
+                        "it; export a network with: retinexrt export NAME");
+  }
+  return parse_info(text->second, path);
 }
 
 }  // namespace detail
@@ -99,19 +51,16 @@ inline std::optional<std::string> read_property(std::istream& file, std::uint64_
 inline ArtifactInfo read_onnx_info(const std::string& path) {
   std::ifstream file(path, std::ios::binary | std::ios::ate);
   if (!file) throw ArtifactError("cannot read " + path);
-  const std::streamoff end = file.tellg();
-  file.seekg(0);
-  std::optional<std::string> text;
-  try {
-    text = detail::read_property(file, std::uint64_t(end), "retinexrt");
-  } catch (const ArtifactError& error) {
-    throw ArtifactError(path + " is damaged or not an ONNX file (" + error.what() + "); export it again");
-  }
-  if (!text) {
-    throw ArtifactError(path + " does not describe itself: it has no metadata 'retinexrt', so retinexrt did not export "
-                        "it; export a network with: retinexrt export NAME");
-  }
-  return parse_info(*text, path);
+  const std::streamoff size = file.tellg();
+  const auto read = [&](std::uint64_t place, std::size_t count) {
+    std::string bytes(count, '\0');
+    file.clear();  // an earlier read may have reached the end
+    file.seekg(std::streamoff(place));
+    file.read(bytes.data(), std::streamsize(count));
+    bytes.resize(std::size_t(file.gcount()));
+    return bytes;
+  };
+  return detail::info_of(read, std::uint64_t(size), path);
 }
 
 }  // namespace retinexrt
