@@ -20,7 +20,9 @@ import numpy as np
 
 from benchmarks import latency
 from benchmarks.harness import command
+from benchmarks.harness.board import open_board
 from benchmarks.harness.contenders import Contender, OpenContender, open_contender
+from benchmarks.harness.record import gpu_in_use
 from benchmarks.harness.timing import prepare_runtime
 from benchmarks.pictures.parity_set import Images
 from runtime import backends, command_line
@@ -29,7 +31,7 @@ from runtime.errors import InputError
 #: Backends of the Enhancer, and kinds of torch; torch computes in FP16 wherever the network can.
 BACKENDS = tuple(backend.name for backend in backends.BACKENDS if backend.device == "cuda")
 TORCH = ("torch", "torch-compile", "torch-graph")
-METHOD = latency.Method(rounds=30, repeats=10, warm_up=5.0, pause=0.0, memory=False, seconds=8.0)
+METHOD = latency.Method(rounds=30, repeats=10, warm_up=5.0, memory=False, seconds=8.0).on_gpu()
 
 
 def reference(network: str, artifact: Path, work: Path, size: tuple[int, int]) -> dict[str, Any]:
@@ -61,7 +63,9 @@ def measure(network: str, name: str, artifact: Path, work: Path, size: tuple[int
         opened = open_contender(Contender(kind, str(artifact), *size, device="cuda", backend=backend))
         try:
             found = _parity(network, opened, work)
-            row = latency.make_row(opened, latency.take([opened], METHOD)[0])
+            taken = latency.take([opened], METHOD)[0]
+            gpu = latency.measure_on_gpu(opened, taken, METHOD, open_board(gpu_in_use()))
+            row = latency.make_row(opened, taken, gpu=gpu)
             return {"row": asdict(row), "parity": found, "warnings": warned}
         finally:
             opened.close()

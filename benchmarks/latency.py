@@ -7,27 +7,32 @@ ran in the same minutes, taking turns, so that the ratios hold on a noisy machin
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 if __package__ in (None, ""):  # run as a script: its folder is on the path, the project's is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks.harness import claims, command, memory, record, roofline, tables, timing
+from benchmarks.harness import claims, command, layers, memory, record, roofline, tables, timing, trtexec
+from benchmarks.harness.board import Board, open_board
 from benchmarks.harness.contenders import (
     KINDS,
     Contender,
     OpenContender,
+    backend_for,
     check_plans,
     describe,
     find_engine,
     find_kind,
     open_contender,
 )
+from benchmarks.harness.lane import Throughput, throughput
+from benchmarks.harness.trtexec import Trtexec
 from runtime import command_line, shapes
 from runtime.artifact import read_info
 from runtime.errors import InputError
@@ -49,6 +54,29 @@ class Method:
     seconds: float | None = None
     #: Whether memory is measured, each contender in a process of its own.
     memory: bool = True
+    #: Seconds per contender of warm-up at least, and of samples, for more repeats then.
+    least_warm_up: float = 0.0
+    least_samples: float = 0.0
+    #: On a GPU: the numbers of streams whose throughput is measured, and the seconds that each of them takes.
+    streams: tuple[int, ...] = ()
+    streaming: float = 1.0
+
+    def on_gpu(self) -> Method:
+        """As `trtexec` measures at least: half a second until the clocks are up, 3 s of samples; and without pauses."""
+        return replace(self, pause=0.0, least_warm_up=0.5, least_samples=3.0, streams=(1, 2, 4))
+
+
+@dataclass(frozen=True)
+class OnGpu:
+    """What is known of a contender on a GPU alone."""
+
+    #: Copying in, computing and copying out; the host has enqueued them before.
+    latency: timing.Spread
+    #: What the host takes to enqueue the network.
+    enqueue: timing.Spread
+    streams: tuple[Throughput, ...] = ()
+    #: NVIDIA's own measurement of the same plan; None: not TensorRT, or no trtexec here.
+    trtexec: Trtexec | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +107,12 @@ class Row:
     #: The roofline estimate, in milliseconds; None where the precision's peak is unknown.
     estimate_compute: float | None
     estimate_memory: float | None
+    gpu: OnGpu | None = None
+
+    @property
+    def launching(self) -> bool:
+        """Whether the GPU waits for the host, by the threshold of `trtexec`."""
+        return self.gpu is not None and self.computing is not None and self.gpu.enqueue.p50 > 0.8 * self.computing.p50
 
     @property
     def settled(self) -> bool:
@@ -117,6 +151,8 @@ class Table:
     peaks: tuple[roofline.Peaks, ...]
     #: The GPUs right after the last sample, with the clocks that they then had.
     gpus: tuple[record.Gpu, ...] = ()
+    #: Of the GPU in use, after each turn, in MHz; None: no GPU, or its driver doesn't say.
+    sm_clock: timing.Spread | None = None
 
 
 def make_contenders(
@@ -125,16 +161,16 @@ def make_contenders(
     size: tuple[int, int],
     batch: int,
     threads: int | None,
-    device: str | None = None,
+    device: str = "cpu",
 ) -> list[Contender]:
-    """The engines, then what they are compared with: the first engine's network. None: on a GPU where one is a plan."""
+    """The engines, then what they are compared with: the first engine's network. Plans run on a GPU in any case."""
     for name in against:
         find_kind(name)
-    device = device or ("cuda" if any(path.suffix == ".plan" for path in engines) else "cpu")
-    on_gpu = {path for path in engines if device == "cuda" and path.suffix == ".onnx"}
+    on_gpu = backend_for("cuda", ".onnx").name if device == "cuda" else "auto"
+    backends = [on_gpu if path.suffix == ".onnx" else "auto" for path in engines]
     own = [
-        Contender("retinexrt", str(path), *size, batch, threads, backend="onnxruntime-cuda" if path in on_gpu else "auto")
-        for path in engines
+        Contender("retinexrt", str(path), *size, batch, threads, backend=backend)
+        for path, backend in zip(engines, backends, strict=True)
     ]
     return own + [Contender(kind, str(engines[0]), *size, batch, threads, device) for kind in against]
 
@@ -168,31 +204,53 @@ def measure(contenders: Sequence[Contender], method: Method = Method()) -> Table
         for contender in contenders:
             opened.append(open_contender(contender))
             stack.callback(opened[-1].close)
-        taken = take(opened, method, bar.update)
-        gpus = record.gpus()
+        board = open_board(record.gpu_in_use()) if any(one.lanes for one in opened) else None
+        clocks: list[float] = []
+
+        def after_turn() -> None:
+            bar.update()
+            if board is not None and (clock := board.state().sm_mhz) is not None:
+                clocks.append(clock)
+
+        taken = take(opened, method, after_turn)
+        gpus = record.gpus(record.gpu_in_use())
+        on_gpu = [measure_on_gpu(one, its, method, board) for one, its in zip(opened, taken, strict=True)]
     footprints = [memory.measure(contender) if method.memory else None for contender in contenders]
     peaks = {device: roofline.peaks(device) for device in dict.fromkeys(one.device for one in opened)}
     rows = [
-        make_row(one, its, taken[0] if index else None, footprint, peaks[one.device])
-        for index, (one, its, footprint) in enumerate(zip(opened, taken, footprints, strict=True))
+        make_row(one, its, taken[0] if index else None, footprint, peaks[one.device], gpu)
+        for index, (one, its, footprint, gpu) in enumerate(zip(opened, taken, footprints, on_gpu, strict=True))
     ]
     first = contenders[0]
-    return Table(first.height, first.width, first.batch, tuple(rows), tuple(peaks.values()), gpus)
+    clock = timing.spread(clocks) if clocks else None
+    return Table(first.height, first.width, first.batch, tuple(rows), tuple(peaks.values()), gpus, clock)
 
 
 def take(opened: Sequence[OpenContender], method: Method, progress: Callable[[], object] | None = None) -> list[Taken]:
     """Warm every contender up, then let them take turns."""
     warm: list[timing.WarmUp] = []
     for one in opened:
-        warm.append(timing.warm_up(one.run, method.warm_up))
+        warm.append(timing.warm_up(one.run, method.warm_up, least=method.least_warm_up))
         if progress is not None:
             progress()
+    takes = [its.seconds / its.runs for its in warm]
+    repeats = [max(method.repeats, math.ceil(method.least_samples / method.rounds / each)) for each in takes]
     rounds = method.rounds
     if method.seconds is not None:
-        turn = (method.repeats + 1) * max(each.seconds / each.runs for each in warm)
-        rounds = max(3, min(rounds, int(method.seconds / turn)))
-    samples = timing.take_turns([one.run for one in opened], rounds, method.repeats, method.pause, progress)
+        longest = max((count + 1) * each for count, each in zip(repeats, takes, strict=True))
+        rounds = max(3, min(rounds, int(method.seconds / longest)))
+    samples = timing.take_turns([one.run for one in opened], rounds, repeats, method.pause, progress)
     return [Taken(*each) for each in zip(warm, samples, strict=True)]
+
+
+def measure_on_gpu(one: OpenContender, taken: Taken, method: Method, board: Board | None) -> OnGpu | None:
+    """What the samples tell of the GPU, its throughput over streams, and what NVIDIA's own tool finds."""
+    latency, enqueue = (_part([getattr(each, part) for each in taken.samples]) for part in ("latency", "enqueue"))
+    if latency is None or enqueue is None or one.lanes is None:
+        return None
+    streams = [throughput(one.lanes.first(count), one.contender.batch, method.streaming, board) for count in method.streams]
+    shape = (one.contender.batch, one.contender.height, one.contender.width, 3)
+    return OnGpu(latency, enqueue, tuple(streams), trtexec.measure(Path(one.contender.artifact), one.info, shape))
 
 
 def make_row(
@@ -201,6 +259,7 @@ def make_row(
     first: Taken | None = None,
     footprint: memory.Footprint | None = None,
     peaks: roofline.Peaks | None = None,
+    gpu: OnGpu | None = None,
 ) -> Row:
     """A contender's figures; `first` is what its ratio refers to, and without `peaks` nothing is estimated."""
     contender, samples = opened.contender, taken.samples
@@ -228,6 +287,7 @@ def make_row(
         megabytes=work.megabytes if work else None,
         estimate_compute=estimate.compute if estimate else None,
         estimate_memory=estimate.memory if estimate else None,
+        gpu=gpu,
     )
 
 
@@ -247,12 +307,10 @@ def _part(values: Sequence[float | None]) -> timing.Spread | None:
 
 def to_text(table: Table) -> str:
     """A table to read, with the papers' claims and what to know about it under it."""
-    on_gpu = any(row.computing is not None for row in table.rows)
-    head = ["", "precision", "p50", "p90", "p99", "pictures/s", "MB", "GPU MB"]
-    head += ["to GPU", "GPU", "back"] if on_gpu else []
-    head += ["time / first", "time / estimate"]
+    head = ["", "precision", "p50", "p90", "p99", "pictures/s", "MB", "time / first", "time / estimate"]
     lines = [f"{shapes.to_text((table.batch, table.height, table.width))} pictures, uint8 in and out, milliseconds"]
-    lines.append(tables.text(head, [_cells(row, on_gpu) for row in table.rows], left=2))
+    lines.append(tables.text(head, [_cells(row) for row in table.rows], left=2))
+    lines += _on_gpu(table)
     for row in table.rows:
         if not row.settled:
             why = f"drift {row.drift:+.0%}" if row.warm_up.settled else f"not within {row.warm_up.seconds:.0f} s of warm-up"
@@ -266,14 +324,51 @@ def to_text(table: Table) -> str:
     return "\n".join(lines)
 
 
-def _cells(row: Row, on_gpu: bool) -> list[str]:
+def _cells(row: Row) -> list[str]:
     cells = [row.label, row.precision, *(f"{value:.2f}" for value in (row.total.p50, row.total.p90, row.total.p99))]
-    cells += [f"{row.throughput:.1f}", tables.or_dash(row.host_mb, ".0f"), tables.or_dash(row.gpu_mb, ".0f")]
-    if on_gpu:
-        cells += [tables.or_dash(part and part.p50, ".3f") for part in (row.to_device, row.computing, row.to_host)]
+    cells += [f"{row.throughput:.1f}", tables.or_dash(row.host_mb, ".0f")]
     found = row.ratio
     cells.append("1" if found is None else f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]")
     return [*cells, tables.or_dash(row.total.p50 / row.estimate if row.estimate else None, ".2f")]
+
+
+def _on_gpu(table: Table) -> list[str]:
+    """The second table, of what runs on a GPU: medians of its parts, and the throughput over streams."""
+    rows = [row for row in table.rows if row.gpu is not None]
+    if not rows:
+        return []
+    counts = sorted({each.streams for row in rows if row.gpu for each in row.gpu.streams})
+    head = ["on the GPU", "in", "computing", "back", "latency", "enqueue", "trtexec"]
+    head += [f"pictures/s, {count} stream{'s' if count > 1 else ''}" for count in counts] + ["W", "J/picture", "GPU MB"]
+    lines = [tables.text(head, [_gpu_cells(row, counts) for row in rows], left=1)]
+    if table.sm_clock is not None:
+        lines.append(f"  SM clock {table.sm_clock.least:.0f} to {table.sm_clock.most:.0f} MHz")
+    for row in rows:
+        assert row.gpu is not None
+        if row.launching:
+            lines.append(f"  {row.label}: the host enqueues no faster than the GPU computes; its throughput is the host's")
+        if held := {words for each in row.gpu.streams for words in each.held_back}:
+            lines.append(f"  {row.label}: clocks were held back by {', '.join(sorted(held))}")
+        if row.gpu.trtexec is not None and row.gpu.trtexec.problem:
+            lines.append(f"  trtexec did not measure {row.label}: {row.gpu.trtexec.problem}")
+    return lines
+
+
+def _gpu_cells(row: Row, counts: Sequence[int]) -> list[str]:
+    gpu = row.gpu
+    assert gpu is not None
+    by_count = {each.streams: each for each in gpu.streams}
+    theirs = gpu.trtexec.computing if gpu.trtexec else None
+    parts = (row.to_device, row.computing, row.to_host, gpu.latency, gpu.enqueue, theirs)
+    cells = [row.label, *(tables.or_dash(part and part.p50, ".3f") for part in parts)]
+    cells += [tables.or_dash(by_count[count].pictures if count in by_count else None, ".0f") for count in counts]
+    one = by_count.get(1)
+    return [
+        *cells,
+        tables.or_dash(one and one.watts, ".0f"),
+        tables.or_dash(one and one.joules, ".3f"),
+        tables.or_dash(row.gpu_mb, ".0f"),
+    ]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -317,7 +412,10 @@ def _run(arguments: argparse.Namespace) -> None:
     against = [name for name in arguments.against.split(",") if name]
     sizes: list[tuple[int, int]] = arguments.size or [DEFAULT_SIZE]
     method = Method(arguments.rounds, arguments.repeats, arguments.warm_up, memory=not arguments.no_memory)
-    wanted = [make_contenders(engines, against, size, arguments.batch, arguments.threads, arguments.device) for size in sizes]
+    device = arguments.device or ("cuda" if any(path.suffix == ".plan" for path in engines) else "cpu")
+    if device == "cuda":
+        method = method.on_gpu()
+    wanted = [make_contenders(engines, against, size, arguments.batch, arguments.threads, device) for size in sizes]
     for contenders in wanted:
         check_comparable(contenders, arguments.mix)
     machine = record.environment()
@@ -340,7 +438,12 @@ def _run(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(record.to_text(made), end="")
     if arguments.record is not None:
-        print(record.write(made, arguments.record or f"latency-{network}"), file=sys.stderr)
+        name = arguments.record or f"latency-{network}"
+        print(record.write(made, name), file=sys.stderr)
+        for plan in (path for path in engines if path.suffix == ".plan"):
+            shape = (arguments.batch, *sizes[0], 3)
+            profiled = record.make("layers", {"plan": plan.name, "shape": shape}, layers.profile(plan, shape), machine)
+            print(record.write(profiled, f"{name}-layers-{plan.stem}"), file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.harness.timing import Sample, timed
-from runtime.artifact import ArtifactInfo, CpuPrecision, locate, read_info, remedies
-from runtime.backends import get_backend, onnxruntime_cuda
+from benchmarks.harness.lane import Bind, Lane, Lanes
+from benchmarks.harness.timing import Sample
+from runtime.artifact import ArtifactInfo, locate, read_info, remedies
+from runtime.backends import BACKENDS, Backend
 from runtime.errors import ArtifactError, BackendUnavailableError, InputError
 from runtime.files import sha256
 from train.networks.registry import NetworkSpec
@@ -69,16 +69,19 @@ class OpenContender:
     close: Callable[[], None] = lambda: None
     #: False: bound to the shape that it was opened for.
     any_shape: bool = False
+    #: On a GPU what `run` times, and as many more of them as there shall be streams.
+    lanes: Lanes | None = None
 
 
 @dataclass(frozen=True)
 class Kind:
     """What contenders of one kind have in common."""
 
-    open: Callable[[Contender, ArtifactInfo], OpenContender]
-    #: The package that it needs, and the extra that installs it.
+    #: Its function `open_contender` opens one.
+    module: str
+    #: The distribution that it needs, and the command that installs it.
     package: str
-    extra: str
+    install: str
     #: None: that of the artifact.
     precision: str | None = None
 
@@ -93,13 +96,9 @@ def open_contender(contender: Contender) -> OpenContender:
     info = read_info(Path(contender.artifact))
     kind = find_kind(contender.kind)
     try:
-        return kind.open(contender, info)
+        return import_module(kind.module).open_contender(contender, info)
     except ImportError as error:
-        named = {each.package: each.extra for each in KINDS.values()}
-        extra = named.get(str(error.name).partition(".")[0], "export")
-        raise BackendUnavailableError(
-            f"{contender.kind} needs {error.name}; install it with: pip install 'retinexrt[{extra}]'"
-        ) from error
+        raise BackendUnavailableError(f"{contender.kind} needs {error.name}; install it with: {kind.install}") from error
 
 
 def find_kind(name: str) -> Kind:
@@ -158,177 +157,19 @@ def gpu_problem() -> str | None:
     return None
 
 
-def _open_enhancer(contender: Contender, info: ArtifactInfo) -> OpenContender:
-    from runtime import Enhancer
-
-    asked: CpuPrecision | None = "bf16" if contender.kind == "retinexrt-bf16" else None
-    enhancer = Enhancer(contender.artifact, backend=contender.backend, threads=contender.threads, precision=asked)
-    images = _pictures(contender)
-    out = np.empty_like(images)
-    whole = timed(lambda: enhancer(images, out=out))
-    label = f"retinexrt {Path(contender.artifact).name}, {enhancer.backend}" + _bf16(enhancer.precision)
-    phases = DevicePhases(enhancer, images) if enhancer.device.startswith("cuda") else None
-
-    def run() -> Sample:
-        return whole() if phases is None else Sample(whole().total, *phases.measure())
-
-    def close() -> None:
-        if phases is not None:
-            phases.close()
-        enhancer.close()
-
-    precision = precision_of(info, enhancer.precision)
-
-    def enhance(pictures: Images) -> Images:
-        return np.asarray(enhancer(pictures))
-
-    return OpenContender(contender, info, label, precision, enhancer.device, run, enhance, close, any_shape=True)
-
-
-def _pictures(contender: Contender) -> Images:
+def pictures_of(contender: Contender) -> Images:
+    """What it is timed on."""
     return dark_pictures(contender.batch, contender.height, contender.width)
 
 
-def _bf16(precision: str | None) -> str:
-    return ", bf16" if precision == "bf16" else ""
+def lanes_of(contender: Contender, bind: Bind, device: int = 0) -> Lanes:
+    """Lanes on a GPU for a contender."""
+    from runtime.cuda import open_cuda
+
+    return Lanes(lambda: Lane(open_cuda(), device, pictures_of(contender), bind))
 
 
-class DevicePhases:
-    """Times the way to the GPU, the network and the way back with CUDA events, from page-locked memory on one stream."""
-
-    def __init__(self, enhancer: Any, images: Images, cuda: Any = None) -> None:
-        from runtime.cuda import open_cuda
-        from runtime.cuda.staging import Staging
-
-        self._enhancer, self._images = enhancer, images
-        self._cuda = cuda or open_cuda()
-        with ExitStack() as owned:  # What was made is freed again if the rest can't be.
-            self._context = self._cuda.open_context(int(enhancer.device.partition(":")[2] or 0))
-            owned.callback(self._cuda.close_context, self._context)
-            with self._cuda.using(self._context):
-                self._stream = self._cuda.create_stream()
-                owned.callback(self._cuda.destroy_stream, self._stream)
-                self._events = [self._cuda.create_event(timing=True) for _ in range(4)]
-                for event in self._events:
-                    owned.callback(self._cuda.destroy_event, event)
-                self._staging = Staging(self._cuda, images.nbytes)
-                owned.callback(self._staging.close)
-                self._staging.fill(images)
-            self._owned = owned.pop_all()
-
-    def measure(self) -> tuple[float, float, float]:
-        """Milliseconds to the device, on it, and back."""
-        cuda, stream, events = self._cuda, self._stream, self._events
-        with cuda.using(self._context):
-            cuda.record(events[0], stream)
-            self._staging.upload(self._images.nbytes, stream)
-            cuda.record(events[1], stream)
-            self._enhancer.enhance_device(self._staging.device_in, self._images.shape, stream, out=self._staging.device_out)
-            cuda.record(events[2], stream)
-            self._staging.download(self._images.nbytes, stream)
-            cuda.record(events[3], stream)
-            cuda.synchronize(stream)
-            return (
-                cuda.elapsed_ms(events[0], events[1]),
-                cuda.elapsed_ms(events[1], events[2]),
-                cuda.elapsed_ms(events[2], events[3]),
-            )
-
-    def close(self) -> None:
-        """Free what was allocated."""
-        with self._cuda.using(self._context):
-            self._owned.close()
-
-
-def in_half(network: NetworkSpec) -> bool:
-    """Whether any of it may be computed in FP16: the sums of a classical network's wide windows don't fit."""
-    return "*" not in network.islands
-
-
-_TORCH = {"torch": "torch, channels last", "torch-compile": "torch.compile", "torch-graph": "torch, CUDA graph"}
-
-
-def _open_torch(contender: Contender, info: ArtifactInfo) -> OpenContender:
-    import torch
-
-    from export.image_graph import ImageGraph
-    from train.networks.registry import get_spec
-    from train.networks.weights import load
-
-    on_gpu, captured = contender.device == "cuda", contender.kind == "torch-graph"
-    if on_gpu and not torch.cuda.is_available():
-        raise BackendUnavailableError(f"torch {torch.__version__} has no CUDA here")
-    if captured and not on_gpu:
-        raise InputError("torch-graph records a CUDA graph; on a CPU compare with torch or torch-compile")
-    if contender.threads is not None:
-        torch.set_num_threads(contender.threads)
-    network = get_spec(info.network)
-    module: Any = ImageGraph(load(network).network, network.multiple).eval()
-    module = module.to(contender.device, memory_format=torch.channels_last)
-    if contender.kind == "torch-compile":
-        module = torch.compile(module, dynamic=False)
-    half = on_gpu and info.precision == "fp16" and in_half(network)
-
-    def forward(images: Any) -> Any:
-        autocast = torch.autocast(contender.device, torch.float16, enabled=half, cache_enabled=not captured)
-        with torch.inference_mode(), autocast:
-            return module(images)
-
-    images = _pictures(contender)
-    call = _captured(torch, forward, images) if captured else forward
-
-    def enhance(pictures: Images) -> Images:
-        return call(torch.from_numpy(pictures).to(contender.device)).cpu().numpy()
-
-    run = _torch_phases(torch, call, images) if on_gpu else timed(lambda: enhance(images))
-    label = _TORCH[contender.kind] + (", autocast" if half else "")
-    precision, device = "fp16" if half else "fp32", "cuda:0" if on_gpu else "cpu"
-    return OpenContender(contender, info, label, precision, device, run, enhance, any_shape=contender.kind == "torch")
-
-
-def _torch_phases(torch: Any, call: Callable[[Any], Any], images: Images) -> Callable[[], Sample]:
-    source = torch.from_numpy(images).pin_memory()
-    target = torch.empty_like(source).pin_memory()
-    events = [torch.cuda.Event(enable_timing=True) for _ in range(4)]
-
-    def run() -> Sample:
-        started = time.perf_counter()
-        events[0].record()
-        resident = source.to("cuda", non_blocking=True)
-        events[1].record()
-        enhanced = call(resident)
-        events[2].record()
-        target.copy_(enhanced, non_blocking=True)
-        events[3].record()
-        torch.cuda.synchronize()
-        total = (time.perf_counter() - started) * 1e3
-        return Sample(total, *(events[i].elapsed_time(events[i + 1]) for i in range(3)))
-
-    return run
-
-
-def _captured(torch: Any, forward: Callable[[Any], Any], images: Images) -> Callable[[Any], Any]:
-    """Record the network as a CUDA graph of one shape; a run copies the picture in and replays."""
-    static = torch.from_numpy(images).to("cuda")
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(3):
-            forward(static)
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        result = forward(static)
-
-    def run(images: Any) -> Any:
-        static.copy_(images)
-        graph.replay()
-        return result
-
-    return run
-
-
-def _onnx_path(contender: Contender) -> Path:
+def onnx_path(contender: Contender) -> Path:
     """The graph itself; of a plan, the one that it was built from."""
     path = Path(contender.artifact).with_suffix(".onnx")
     if not path.is_file():
@@ -336,74 +177,31 @@ def _onnx_path(contender: Contender) -> Path:
     return path
 
 
-def _open_onnxruntime(contender: Contender, info: ArtifactInfo) -> OpenContender:
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    if contender.threads is not None:
-        options.intra_op_num_threads = contender.threads
-    # The best that a caller who knows the size can do.
-    for name, size in zip(info.input.shape, (contender.batch, contender.height, contender.width, 3), strict=True):
-        if isinstance(name, str):
-            options.add_free_dimension_override_by_name(name, size)
-    wanted = onnxruntime_cuda.PROVIDER if contender.device == "cuda" else "CPUExecutionProvider"
-    if wanted not in ort.get_available_providers():
-        raise BackendUnavailableError(f"ONNX Runtime has no {wanted} here; install it with: pip install 'retinexrt[gpu]'")
-    settings: dict[str, str] = {}
-    if contender.device == "cuda":
-        onnxruntime_cuda.preload(ort)
-        settings = {"use_tf32": "0"}  # as ours; an FP32 graph is timed in FP32
-    problem = f"ONNX Runtime's {wanted} can't be loaded; install it with: {get_backend('onnxruntime-cuda').install}"
-    try:
-        session = ort.InferenceSession(str(_onnx_path(contender)), options, providers=[(wanted, settings)], enable_fallback=0)
-    except (ValueError, RuntimeError) as error:  # what it raises where a provider doesn't start
-        raise BackendUnavailableError(f"{problem} ({' '.join(str(error).split())})") from error
-    if wanted not in session.get_providers():  # It would run on the CPU instead, without a word.
-        raise BackendUnavailableError(problem)
-
-    def enhance(pictures: Images) -> Images:
-        return np.asarray(session.run(None, {info.input.name: pictures})[0])
-
-    images = _pictures(contender)
-    device = "cuda:0" if contender.device == "cuda" else "cpu"
-    run = timed(lambda: enhance(images))
-    return OpenContender(contender, info, "ONNX Runtime, bare", precision_of(info), device, run, enhance)
+def backend_for(device: Literal["cpu", "cuda"], suffix: str) -> Backend:
+    """The fastest that runs such files there."""
+    return next(each for each in BACKENDS if each.device == device and any(end.endswith(suffix) for end in each.endings))
 
 
-def _open_openvino(contender: Contender, info: ArtifactInfo) -> OpenContender:
-    import openvino
+def in_half(network: NetworkSpec) -> bool:
+    """Whether any of it may be computed in FP16: the sums of a classical network's wide windows don't fit."""
+    return "*" not in network.islands
 
-    core = openvino.Core()
-    model = core.read_model(str(_onnx_path(contender)))
-    model.reshape([contender.batch, contender.height, contender.width, 3])
-    asked = KINDS[contender.kind].precision
-    config: dict[str, Any] = {
-        "PERFORMANCE_HINT": "LATENCY",
-        # OpenVINO's own choice on a CPU with the instructions is bf16.
-        "INFERENCE_PRECISION_HINT": "bf16" if asked == "bf16" else "f32",
-    }
-    if contender.threads is not None:
-        config["INFERENCE_NUM_THREADS"] = contender.threads
-    request = core.compile_model(model, "CPU", config).create_infer_request()
 
-    def enhance(pictures: Images) -> Images:
-        request.infer({0: pictures}, share_inputs=True)
-        return np.asarray(request.get_output_tensor(0).data)
-
-    images = _pictures(contender)
-    run = timed(lambda: enhance(images))
-    return OpenContender(contender, info, f"OpenVINO, bare{_bf16(asked)}", contender.precision(info), "cpu", run, enhance)
+def _kinds() -> dict[str, Kind]:
+    """Ours, torch's, and the CPU's backends without us; those that choose a precision in every one."""
+    own = "benchmarks.harness.run_enhancer"
+    bare = [backend for backend in BACKENDS if backend.device == "cpu"]
+    found = {"retinexrt": Kind(own, bare[-1].packages[0], bare[-1].install)}
+    for name in ("torch", "torch-compile", "torch-graph"):
+        found[name] = Kind("benchmarks.harness.run_torch", "torch", remedies.install("export"))
+    for backend in bare:
+        module, (first, *others) = f"benchmarks.harness.run_{backend.name}", backend.computes_in or (None,)
+        found[backend.name] = Kind(module, backend.packages[0], backend.install, first)
+        for precision in others:
+            found[f"{backend.name}-{precision}"] = Kind(module, backend.packages[0], backend.install, precision)
+            found.setdefault(f"retinexrt-{precision}", Kind(own, backend.packages[0], backend.install, precision))
+    return found
 
 
 #: Every kind of contender by its name; after --against any of them but the first.
-KINDS: dict[str, Kind] = {
-    "retinexrt": Kind(_open_enhancer, "onnxruntime", "cpu"),
-    "torch": Kind(_open_torch, "torch", "export"),
-    "torch-compile": Kind(_open_torch, "torch", "export"),
-    "torch-graph": Kind(_open_torch, "torch", "export"),
-    "onnxruntime": Kind(_open_onnxruntime, "onnxruntime", "cpu"),
-    "openvino": Kind(_open_openvino, "openvino", "openvino", "fp32"),
-    "openvino-bf16": Kind(_open_openvino, "openvino", "openvino", "bf16"),
-    "retinexrt-bf16": Kind(_open_enhancer, "openvino", "openvino", "bf16"),
-}
+KINDS: dict[str, Kind] = _kinds()

@@ -1,8 +1,8 @@
 """Timing of contenders beside one another, so that the ratios between them hold.
 
-Warm-up lasts until two windows in a row agree. Then the contenders take turns, round by round, in an order that rotates;
-each turn begins with a run that is not counted, which brings caches and threads back. Ratios are taken within a round,
-where both met the same machine, and their interval comes from resampling rounds.
+Warm-up lasts until two windows in a row agree, and on a GPU until its clocks are up. Then the contenders take turns,
+round by round, in an order that rotates; each turn begins with a run that is not counted, which brings caches and threads
+back. Ratios are taken within a round, where both met the same machine, and their interval comes from resampling rounds.
 """
 
 from __future__ import annotations
@@ -29,11 +29,20 @@ _RESAMPLES = 4000
 class Sample:
     """One run, in milliseconds; the parts are known on a GPU only, and were taken in a run of their own."""
 
-    #: From the picture in host memory to the result in host memory.
+    #: From the picture in host memory to the result in host memory; on a GPU both page-locked.
     total: float
     to_device: float | None = None
     device: float | None = None
     to_host: float | None = None
+    #: Of `total`, what the host takes to enqueue the network.
+    enqueue: float | None = None
+
+    @property
+    def latency(self) -> float | None:
+        """The three parts together, which `trtexec` calls latency: what the GPU takes, and nobody waits for the host."""
+        if self.to_device is None or self.device is None or self.to_host is None:
+            return None
+        return self.to_device + self.device + self.to_host
 
 
 def prepare_runtime() -> None:
@@ -90,14 +99,16 @@ def totals(turns: Sequence[Sequence[Sample]]) -> list[list[float]]:
     return [[sample.total for sample in turn] for turn in turns]
 
 
-def warm_up(run: Callable[[], Sample], seconds: float, clock: Callable[[], float] = time.perf_counter) -> WarmUp:
-    """Run until the medians of two windows in a row agree, or until the time is over."""
+def warm_up(
+    run: Callable[[], Sample], seconds: float, clock: Callable[[], float] = time.perf_counter, least: float = 0.0
+) -> WarmUp:
+    """Run for the `least` time, then until the medians of two windows in a row agree, or until the time is over."""
     started = clock()
     taken: list[float] = []
     while True:
         taken.append(run().total)
         passed = clock() - started
-        if len(taken) >= 2 * WINDOW:
+        if len(taken) >= 2 * WINDOW and passed >= least:
             before, now = median(taken[-2 * WINDOW : -WINDOW]), median(taken[-WINDOW:])
             if abs(now / before - 1.0) <= AGREEMENT:
                 return WarmUp(len(taken), passed, True)
@@ -108,19 +119,20 @@ def warm_up(run: Callable[[], Sample], seconds: float, clock: Callable[[], float
 def take_turns(
     runs: Sequence[Callable[[], Sample]],
     rounds: int,
-    repeats: int,
+    repeats: int | Sequence[int],
     pause: float = 0.02,
     progress: Callable[[], object] | None = None,
 ) -> list[list[list[Sample]]]:
-    """Per contender and round, `repeats` samples. The order rotates by one from round to round."""
+    """Per contender and round, `repeats` samples, of all or of each. The order rotates by one from round to round."""
     samples: list[list[list[Sample]]] = [[] for _ in runs]
+    counts = [repeats] * len(runs) if isinstance(repeats, int) else repeats
     for number in range(rounds):
         for turn in range(len(runs)):
             index = (turn + number) % len(runs)
             # Thread pools spin for a while after their last run.
             time.sleep(pause)
             runs[index]()
-            samples[index].append([runs[index]() for _ in range(repeats)])
+            samples[index].append([runs[index]() for _ in range(counts[index])])
             if progress is not None:
                 progress()
     return samples

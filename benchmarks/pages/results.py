@@ -93,7 +93,7 @@ def latencymarkdown(rows: Sequence[Mapping[str, Any]]) -> str:
         "estimate ms",
         "time / estimate",
     ]
-    head += ["to GPU", "on GPU", "back", "GPU MB"] if on_gpu else []
+    head += ["to GPU", "on GPU", "back", "enqueue", "GPU MB"] if on_gpu else []
     return markdown(head, [_latency_cells(row, on_gpu) for row in rows])
 
 
@@ -105,6 +105,7 @@ def _latency_cells(row: Mapping[str, Any], on_gpu: bool) -> list[str]:
     line += [or_dash(estimate, ".2f"), or_dash(total["p50"] / estimate if estimate else None, ".2f")]
     if on_gpu:
         line += [or_dash(row[part]["p50"] if row[part] else None, ".3f") for part in ("to_device", "computing", "to_host")]
+        line.append(or_dash(row["gpu"]["enqueue"]["p50"] if row.get("gpu") else None, ".3f"))
         line.append(or_dash(row["gpu_mb"], ".0f"))
     return line
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,11 +15,14 @@ import onnxruntime
 import pytest
 
 from benchmarks import latency
-from benchmarks.harness import claims, contenders, memory, record, timing
+from benchmarks.harness import claims, contenders, lane, memory, record, timing, trtexec
 from benchmarks.harness.contenders import INT8, KINDS, Contender
 from benchmarks.latency import Method, Row, Table
 from runtime.backends import onnxruntime_cuda
 from runtime.errors import BackendUnavailableError, InputError
+from tests.support.fake_cuda import FakeCuda
+from tests.support.fake_tensorrt import FakeTensorRT
+from tests.support.plans import write_plan
 
 Exported = Callable[[str], Path]
 QUICK = Method(rounds=2, repeats=1, warm_up=0.01, pause=0.0, memory=False)
@@ -69,7 +73,6 @@ def test_other_contenders_run_the_first_engines_network() -> None:
         ("torch", "a.onnx"),
     ]
     assert {(one.height, one.width, one.batch, one.threads, one.device) for one in found} == {(32, 48, 2, 1, "cpu")}
-    assert latency.make_contenders([Path("a.plan")], ["torch"], (32, 48), 1, None)[1].device == "cuda"
     own, other = latency.make_contenders([Path("a.onnx")], ["torch"], (32, 48), 1, None, "cuda")
     assert (own.backend, other.device) == ("onnxruntime-cuda", "cuda")
 
@@ -131,7 +134,6 @@ def test_what_a_reader_must_know_stands_under_the_table() -> None:
     assert "x never settled" not in text
     assert "BLNet, claimed: 7 ms; hardware: not stated" in text
     assert "without waiting for the GPU" in text
-    assert "to GPU" in text
 
 
 def test_the_estimate_needs_the_precisions_peak() -> None:
@@ -220,92 +222,6 @@ def test_every_contender_says_its_precision(exported: Exported) -> None:
     assert {Contender(kind, "x", 1, 1).precision(quantised) for kind in KINDS} == {"int8"}
 
 
-class FakeCuda:
-    """A device whose copies take 1 ms and whose networks take what they say; a stream is a list of events."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.times: dict[int, float] = {}
-        self.freed: list[int] = []
-        self.open: set[str] = set()
-        self.synchronised = False
-
-    def open_context(self, device: int) -> int:
-        self.open.add("context")
-        return 7
-
-    def close_context(self, context: int) -> None:
-        self.open.discard("context")
-
-    def using(self, context: int) -> Any:
-        from contextlib import nullcontext
-
-        assert context == 7
-        return nullcontext()
-
-    def create_stream(self) -> int:
-        self.open.add("stream")
-        return 3
-
-    def destroy_stream(self, stream: int) -> None:
-        self.open.discard("stream")
-
-    def create_event(self, timing: bool = False) -> int:
-        assert timing
-        self.times[len(self.times)] = -1.0
-        return len(self.times) - 1
-
-    def destroy_event(self, event: int) -> None:
-        del self.times[event]
-
-    def record(self, event: int, stream: int) -> None:
-        self.times[event] = self.now
-        self.synchronised = False
-
-    def synchronize(self, stream: int) -> None:
-        self.synchronised = True
-
-    def elapsed_ms(self, start: int, end: int) -> float:
-        assert self.synchronised
-        return self.times[end] - self.times[start]
-
-    def allocate(self, count: int) -> int:
-        self.open.add("memory")
-        return 1000
-
-    def free(self, pointer: int) -> None:
-        self.open.discard("memory")
-
-    def allocate_host(self, count: int) -> Any:
-        return np.zeros(count, np.uint8)
-
-    def free_host(self, array: Any) -> None:
-        pass
-
-    def copy_to_device(self, pointer: int, array: Any, stream: int) -> None:
-        self.now += 1.0
-
-    def copy_to_host(self, array: Any, pointer: int, stream: int) -> None:
-        self.now += 2.0
-
-
-def test_the_parts_on_a_gpu_come_from_events_on_one_stream() -> None:
-    cuda = FakeCuda()
-
-    class OnDevice:
-        device = "cuda:0"
-
-        def enhance_device(self, pointer: int, shape: tuple[int, ...], stream: int, *, out: int) -> None:
-            assert (shape, stream) == ((1, 16, 16, 3), 3)
-            cuda.now += 5.0
-
-    phases = contenders.DevicePhases(OnDevice(), np.zeros((1, 16, 16, 3), np.uint8), cuda)
-    assert phases.measure() == (1.0, 5.0, 2.0)
-    assert phases.measure() == (1.0, 5.0, 2.0)
-    phases.close()
-    assert cuda.open == set() and cuda.times == {}
-
-
 @pytest.mark.gpu
 def test_a_plan_on_a_gpu() -> None:
     from runtime.artifact import locate
@@ -313,7 +229,7 @@ def test_a_plan_on_a_gpu() -> None:
     plan = locate.find("pdn_fp16.plan")
     if contenders.gpu_problem() or plan is None:
         pytest.skip("no GPU, or no plan built for it")
-    table = latency.measure(latency.make_contenders([plan], ["torch"], (400, 600), 1, None), QUICK)
+    table = latency.measure(latency.make_contenders([plan], ["torch"], (400, 600), 1, None, "cuda"), QUICK)
     row = table.rows[0]
     assert row.computing is not None and row.to_device is not None and row.to_host is not None
     assert row.total.p50 > row.computing.p50
@@ -321,6 +237,76 @@ def test_a_plan_on_a_gpu() -> None:
 
 
 def test_a_missing_library_names_its_command(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "openvino", None)
+    monkeypatch.delitem(sys.modules, "benchmarks.harness.run_openvino", raising=False)
+    monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(BackendUnavailableError, match=r"retinexrt\[openvino\]"):
         contenders.open_contender(Contender("openvino", str(exported("msr") / "msr.onnx"), 32, 32))
+
+
+def _on_gpu(**changes: Any) -> latency.OnGpu:
+    tenth = timing.spread([0.1])
+    streams = (lane.Throughput(1, 4000.0, 350.0, 0.0876, 1980), lane.Throughput(2, 4100.0, held_back=("power cap",)))
+    return replace(latency.OnGpu(tenth, tenth, streams, trtexec.Trtexec(computing=timing.spread([0.212]))), **changes)
+
+
+def test_what_a_gpu_does_has_a_table_of_its_own() -> None:
+    quick = _row(gpu=_on_gpu())
+    slow = _row(label="launched", computing=timing.spread([0.12]), gpu=_on_gpu(trtexec=trtexec.Trtexec(problem="exit code 1")))
+    text = latency.to_text(Table(400, 600, 1, (quick, slow, _row(label="cpu")), (), (), timing.spread([1900.0, 1980.0])))
+    head = next(line for line in text.splitlines() if "on the GPU" in line)
+    for column in ("latency", "enqueue", "trtexec", "pictures/s, 1 stream ", "pictures/s, 2 streams", "J/picture"):
+        assert column in head
+    assert "0.212" in text and "0.088" in text and "SM clock 1900 to 1980 MHz" in text
+    assert "launched: the host enqueues no faster than the GPU computes" in text
+    assert "x: the host enqueues" not in text
+    assert "clocks were held back by power cap" in text
+    assert "trtexec did not measure launched: exit code 1" in text
+
+
+def test_on_a_gpu_samples_last_long_enough(tmp_path: Path) -> None:
+    method = Method(rounds=3, repeats=2).on_gpu()
+    assert (method.least_warm_up, method.least_samples, method.pause, method.streams) == (0.5, 3.0, 0.0, (1, 2, 4))
+    short = replace(method, least_warm_up=0.02, least_samples=0.03)
+    slow = replace(_opened(lambda: timing.Sample(1.0)), run=timing.timed(lambda: time.sleep(0.005)))
+    quick = replace(slow, run=timing.timed(lambda: time.sleep(0.001)))
+    taken = latency.take([slow, quick], short)
+    assert all(its.warm_up.seconds >= 0.02 for its in taken)
+    counts = [len(its.turns[0]) for its in taken]
+    assert counts[0] == 2 and 5 <= counts[1] <= 10
+
+
+def on_fakes(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
+    """The fake CUDA, with the fake TensorRT on it."""
+    cuda = FakeCuda()
+    monkeypatch.setitem(sys.modules, "tensorrt", FakeTensorRT(cuda))
+    for module in ("runtime.cuda", "runtime.backends.trt.session"):
+        monkeypatch.setattr(f"{module}.open_cuda", lambda: cuda)
+        monkeypatch.setattr(f"{module}.driver_found", lambda: True)
+    return cuda
+
+
+def test_a_plan_is_measured_on_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole of it, on the fake TensorRT and the fake CUDA."""
+    cuda = on_fakes(monkeypatch)
+    monkeypatch.setattr(latency, "open_board", lambda uuid: None)
+    monkeypatch.setattr(latency.roofline, "peaks", lambda device: None)
+    method = replace(QUICK.on_gpu(), least_warm_up=0.01, least_samples=0.01, streaming=0.01)
+    table = latency.measure(latency.make_contenders([write_plan(tmp_path)], [], (32, 48), 1, None, "cuda"), method)
+    (row,) = table.rows
+    assert row.computing is not None and row.gpu is not None
+    assert row.gpu.latency.p50 == row.computing.p50 + 2 and [each.streams for each in row.gpu.streams] == [1, 2, 4]
+    assert "on the GPU" in latency.to_text(replace(table, peaks=()))
+    assert cuda.leaks() == {}
+
+
+def test_a_record_of_a_plan_has_its_layers_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = on_fakes(monkeypatch)
+    monkeypatch.setattr("benchmarks.harness.layers.open_cuda", lambda: cuda)
+    monkeypatch.setattr(record, "RESULTS", tmp_path)
+    monkeypatch.setattr(latency, "measure", lambda contenders, method: Table(32, 48, 1, (), ()))
+    assert latency.main(["--engine", str(write_plan(tmp_path)), "--size", "32x48", "--record", "latency-x"]) == 0
+    found = record.read(tmp_path / "latency-x-layers-double_fp16.json")
+    assert found.kind == "layers" and found.configuration == {"plan": "double_fp16.plan", "shape": [1, 32, 48, 3]}
+    assert found.results["layers"] == [{"name": "load", "ms": 0.25}, {"name": "store", "ms": 0.5}]
+    assert found.results["engine"]["Layers"] == ["load", "store"]
+    assert cuda.leaks() == {}

@@ -14,8 +14,9 @@ import pytest
 
 from benchmarks import bench, gpu, report, scaling
 from benchmarks.harness import marks, record, timing
+from benchmarks.harness.lane import Throughput
 from benchmarks.harness.record import Environment, Record
-from benchmarks.latency import Row, Table
+from benchmarks.latency import OnGpu, Row, Table
 from benchmarks.measures import differences
 from benchmarks.pages import readme, results
 from benchmarks.parity import Measurement
@@ -92,13 +93,22 @@ def test_every_kind_of_record_has_its_section_and_figures(records: dict[str, Rec
 def test_figures_of_a_gpu_are_shown_where_there_are_any(records: dict[str, Record]) -> None:
     part = timing.spread([0.125])
     row = _row(
-        "plan", "retinexrt", 2.0, device="cuda:0", precision="fp16", to_device=part, computing=part, to_host=part, gpu_mb=77.0
+        "plan",
+        "retinexrt",
+        2.0,
+        device="cuda:0",
+        precision="fp16",
+        to_device=part,
+        computing=part,
+        to_host=part,
+        gpu_mb=77.0,
+        gpu=OnGpu(part, timing.spread([0.015])),
     )
     gpu = record.Gpu("A GPU", "580.1", "8.9", "24 GiB", "1800 MHz", "2500 MHz", "1 MHz", "300 W", "50")
     records["latency-gpu"] = _record("latency", {"network": "blnet"}, [Table(400, 600, 1, (row,), (), (gpu,))])
     page = results.generate(records)["RESULTS.md"]
     assert results._NO_GPU not in page  # pyright: ignore[reportPrivateUsage]
-    assert "|0.125|0.125|0.125|77|" in page
+    assert "|0.125|0.125|0.125|0.015|77|" in page
     assert "A GPU ran at 1800 MHz (at most 2500 MHz)" in page
 
 
@@ -106,6 +116,7 @@ def _gpu_record() -> Record:
     """As `make gpu` leaves one: a contender that was timed, one that could not be built, and one left out."""
     part = timing.spread([0.125])
     row = _row("ours on TensorRT", "retinexrt", 2.0, network="pdn", device="cuda:0", precision="fp16", computing=part)
+    row = replace(row, gpu=OnGpu(part, part, (Throughput(1, 4000.0, 350.0, 0.0876),)))
     parity = {"photograph": {"cases": 6, "psnr": 61.25, "p999_codes": 1, "max_codes": 2}}
     outcomes = [
         gpu.Outcome("tests", "", "ok", 9.0, words=("58 passed, 2 skipped",)),
@@ -123,7 +134,7 @@ def test_the_record_of_make_gpu_reaches_the_pages(records: dict[str, Record]) ->
     page = results.generate(found)["RESULTS.md"]
     for part in (
         "### NVIDIA X, 400x600",
-        "|pdn|ours on TensorRT|fp16|0.125|2.000|2.000|61.2|1|2|",
+        "|pdn|ours on TensorRT|fp16|0.125|0.125|2.000|2.000|4000|-|0.088|61.2|1|2|",
         "GPU tests: 58 passed, 2 skipped.",
         "|pdn: build with tensorrt_rtx|failed|SM 9.0 is not supported|",
         "1 of 4 steps were left out",

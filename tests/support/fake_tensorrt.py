@@ -46,6 +46,16 @@ class DynamicShapesKernelSpecializationStrategy(enum.Enum):
     EAGER = 1
 
 
+class LayerInformationFormat(enum.Enum):
+    ONELINE = 0
+    JSON = 1
+
+
+class IProfiler:
+    def report_layer_time(self, layer_name: str, ms: float) -> None:
+        raise AssertionError("a profiler has to override report_layer_time")
+
+
 class ILogger:
     Severity = Severity
 
@@ -58,8 +68,9 @@ class FakeTensorRT(SimpleNamespace):
 
     def __init__(self, cuda: FakeCuda, version: str = "11.4.0.106", rtx: bool = False) -> None:
         super().__init__(
-            __version__=version, TensorIOMode=TensorIOMode, uint8=DataType.UINT8, float32=DataType.FLOAT, ILogger=ILogger
-        )
+            __version__=version, TensorIOMode=TensorIOMode, uint8=DataType.UINT8, float32=DataType.FLOAT, ILogger=ILogger,
+            IProfiler=IProfiler, LayerInformationFormat=LayerInformationFormat,
+        )  # fmt: skip
         self.__name__ = "tensorrt_rtx" if rtx else "tensorrt"
         self.cuda = cuda
         self.failing: set[str] = set()
@@ -137,6 +148,13 @@ class Engine(_Ends):
         self.trt.contexts.append(context)
         return context
 
+    def create_engine_inspector(self) -> Any:
+        def describe(format: LayerInformationFormat) -> str:
+            assert format is LayerInformationFormat.JSON
+            return '{"Layers": ["load", "store"], "Bindings": ["image", "enhanced"]}'
+
+        return SimpleNamespace(get_engine_information=describe)
+
     def create_runtime_config(self) -> RuntimeConfig:
         return RuntimeConfig(self.trt)
 
@@ -183,6 +201,7 @@ class ExecutionContext:
         #: Like activations: what a run works in, so that two runs at a time would spoil one another.
         self.scratch = np.zeros(0, np.uint8)
         self.set_shapes = 0
+        self.profiler: IProfiler | None = None
 
     def _fails(self, what: str) -> bool:
         if what in self.trt.failing:
@@ -241,6 +260,9 @@ class ExecutionContext:
         def store() -> None:
             assert self.scratch.nbytes == count, "two runs shared one context at a time"
             np.copyto(memory_at(target, count), 255 - self.scratch)
+            if self.profiler is not None:
+                self.profiler.report_layer_time("load", 0.25)
+                self.profiler.report_layer_time("store", 0.5)
 
         for operation in (load, store):
             operation.owner = self  # pyright: ignore[reportFunctionMemberAccess]

@@ -33,7 +33,10 @@ CALLS = {
         "get_tensor_mode": ["name: str) -> ", "TensorIOMode"],
         "get_tensor_dtype": ["name: str) -> ", "DataType"],
         "create_execution_context": ["-> ", "IExecutionContext"],
+        "create_engine_inspector": ["-> ", "EngineInspector"],
     },
+    trt.EngineInspector: {"get_engine_information": ["format: ", "LayerInformationFormat) -> str"]},
+    trt.IProfiler: {"report_layer_time": ["layer_name: str, ms: "]},
     trt.IExecutionContext: {
         "set_input_shape": ["name: str, shape: tuple) -> bool"],
         "infer_shapes": ["-> list[str]"],
@@ -54,6 +57,7 @@ for kind, methods in CALLS.items():
         assert all(part in written for part in parts), (name, written)
 PROPERTIES = {
     trt.ICudaEngine: ["name", "num_io_tensors"],
+    trt.IExecutionContext: ["profiler"],
     trt.INetworkDefinition: ["name", "num_layers"],
     trt.IBuilderConfig: ["builder_optimization_level", "progress_monitor", "profiling_verbosity"],
     trt.ILayer: ["name", "type", "num_outputs"],
@@ -67,7 +71,7 @@ for kind, names in PROPERTIES.items():
 for value in (
     trt.uint8, trt.float16, trt.float32, trt.TensorIOMode.INPUT, trt.TensorIOMode.OUTPUT, trt.MemoryPoolType.WORKSPACE,
     trt.BuilderFlag.TF32, trt.ProfilingVerbosity.LAYER_NAMES_ONLY, trt.LayerType.ELEMENTWISE, trt.LayerType.UNARY,
-    trt.LayerType.ACTIVATION,
+    trt.LayerType.ACTIVATION, trt.LayerInformationFormat.JSON,
 ):
     assert value.name
 assert isinstance(trt.BuilderFlag.VERSION_COMPATIBLE, trt.BuilderFlag)
