@@ -16,8 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.harness import record
-from benchmarks.harness.contenders import INT8, KINDS, gpu_problem
-from benchmarks.pages.readme import FAST
+from benchmarks.harness.contenders import KINDS, gpu_problem
 from benchmarks.pictures.parity_set import COSTLY, data_folder
 from runtime.artifact import locate, remedies
 from runtime.artifact.onnx_metadata import read_info
@@ -25,9 +24,9 @@ from train.networks.registry import NETWORKS
 
 #: Alternatives to the Enhancer; those that are installed take part.
 _OTHERS = ("torch", "torch-compile", "onnxruntime", "openvino")
-#: The network that everything is measured of, and what a trial of INT8 makes of it.
-_MAIN = "pdn"
-_TRIAL = Path("out") / f"{_MAIN}{INT8}.onnx"
+#: The networks that the alternatives are timed with too, and the one whose cost is measured over sizes and threads.
+_COMPARED = ("dawn", "pdn")
+_SCALED = "pdn"
 
 
 @dataclass(frozen=True)
@@ -43,8 +42,7 @@ class Step:
 def steps(quick: bool, only: list[str] | None = None) -> list[Step]:
     """Everything to run, in order. `quick` keeps to small sizes and few rounds, and writes nothing."""
     found = [name for name in NETWORKS if locate.find(f"{name}.onnx") and (only is None or name in only)]
-    trial = _trial(found)
-    planned = [*_parity(found, quick), *trial, *_latency(found, quick, bool(trial)), *_quality(found, quick, bool(trial))]
+    planned = [*_parity(found, quick), *_latency(found, quick), *_quality(found, quick)]
     planned += [*_photographs(found, quick), *_scaling(found, quick)]
     return planned if quick or not planned else [*planned, Step(("benchmarks/report.py",))]
 
@@ -54,21 +52,13 @@ def _parity(found: list[str], quick: bool) -> list[Step]:
     return [Step(("benchmarks/parity.py", name, *how)) for name in found]
 
 
-def _trial(found: list[str]) -> list[Step]:
-    """Make the INT8 file that is measured beside the others."""
-    data = _pairs()
-    if _MAIN not in found or data is None or not find_spec("onnxruntime") or not find_spec("onnx"):
-        return []
-    return [Step(("-m", "benchmarks.studies.int8", _MAIN, "--data", str(data), "--out", str(_TRIAL.parent)))]
-
-
 def _pairs() -> Path | None:
     """The folder of pairs that quality is scored on."""
     data = data_folder()
     return data / "LOL" if data is not None and (data / "LOL" / "pairs.csv").is_file() else None
 
 
-def _latency(found: list[str], quick: bool, trial: bool) -> list[Step]:
+def _latency(found: list[str], quick: bool) -> list[Step]:
     def step(engine: str, record: str, *more: str) -> Step:
         quickly = ("--rounds", "2", "--repeats", "1", "--warm-up", "1", "--size", "64x80", "--no-memory")
         how = quickly if quick else ("--record", record)
@@ -77,22 +67,17 @@ def _latency(found: list[str], quick: bool, trial: bool) -> list[Step]:
     others = ",".join(name for name in _OTHERS if find_spec(KINDS[name].package))
     planned: list[Step] = []
     for name in found:
-        if name == _MAIN and others:
-            planned.append(step(f"{name}.onnx", f"latency-{name}", "--against", others))
-            if find_spec("openvino"):
-                # Faster, but not exact: other precisions, and the fast variants.
-                engines = [word for fast in found if fast.endswith("-fast") for word in ("--engine", f"{fast}.onnx")]
-                engines += ["--engine", str(_TRIAL)] if trial else []
-                against = ("--against", f"{others},openvino-bf16,retinexrt-bf16", "--mix")
-                planned.append(step(f"{name}.onnx", FAST, *engines, *against))
-        elif name not in COSTLY and not name.endswith("-fast"):
+        if name in _COMPARED and others:
+            rounded = ",openvino-bf16,retinexrt-bf16" if find_spec("openvino") else ""
+            planned.append(step(f"{name}.onnx", f"latency-{name}", "--against", others + rounded, "--mix"))
+        elif name not in COSTLY:
             planned.append(step(f"{name}.onnx", f"latency-{name}", "--rounds", "6", "--repeats", "2"))
     plans = [name for name in found if locate.find(f"{name}_fp16.plan")] if gpu_problem() is None else []
     against = ("--against", "torch,torch-compile") if find_spec("torch") else ()
     return [*planned, *(step(f"{name}_fp16.plan", f"latency-{name}-gpu", *against) for name in plans)]
 
 
-def _quality(found: list[str], quick: bool, trial: bool) -> list[Step]:
+def _quality(found: list[str], quick: bool) -> list[Step]:
     data = _pairs()
     if data is None:
         return []
@@ -100,11 +85,8 @@ def _quality(found: list[str], quick: bool, trial: bool) -> list[Step]:
     scored = [name for name in found if name not in COSTLY and _trained(name)]
     where = ("--data", str(data), "--split", "val")
     planned = [Step(("benchmarks/quality.py", name, *where, *how)) for name in scored]
-    if _MAIN in scored and find_spec("openvino"):
-        planned.append(Step(("benchmarks/quality.py", _MAIN, *where, "--precision", "bf16", *how)))
-    if trial:
-        planned.append(Step(("benchmarks/quality.py", str(_TRIAL), *where, *how)))
-    return planned
+    rounded = [name for name in _COMPARED if name in scored and find_spec("openvino")]
+    return planned + [Step(("benchmarks/quality.py", name, *where, "--precision", "bf16", *how)) for name in rounded]
 
 
 def _photographs(found: list[str], quick: bool) -> list[Step]:
@@ -118,7 +100,7 @@ def _photographs(found: list[str], quick: bool) -> list[Step]:
 
 def _scaling(found: list[str], quick: bool) -> list[Step]:
     how = ("--most", "0.1", "--most-batch", "1", "--runs", "1") if quick else ("--record",)
-    return [Step(("benchmarks/scaling.py", "--engine", f"{_MAIN}.onnx", *how))] if _MAIN in found else []
+    return [Step(("benchmarks/scaling.py", "--engine", f"{_SCALED}.onnx", *how))] if _SCALED in found else []
 
 
 def _trained(name: str) -> bool:

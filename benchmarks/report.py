@@ -28,7 +28,6 @@ def figures(records: Mapping[str, Record]) -> list[tuple[Path, str, str]]:
     """Figures that stand in other pages than RESULTS.md: page, name of the marks, text."""
     found = [
         (ROOT / "README.md", "networks", readme.readme_figures(records)),
-        (RESULTS.with_name("NOTES.md"), "fast", readme.fast_figures(records)),
         (machines_needed.PAGE, "sizing", machines_needed.figures(records)),
         (machines_needed.PAGE, "classes", machines_needed.classes(records)),
     ]

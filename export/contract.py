@@ -94,10 +94,9 @@ def _is_constant(edges: Edges, name: str, wanted: float) -> bool:
 
 @check_rule.register(Division)
 def _check_division(rule: Division, edges: Edges) -> None:
-    """The numerator is the picture, or its average; the divisor is a convolution's output, clamped in FP32."""
+    """The numerator is the picture; the divisor is a convolution's output, clamped in FP32."""
     divisions = _divisions(edges)
     _expect(len(divisions), rule, "Div by an illumination")
-    reduced = 0
     for node in divisions:
         clip = _operand(edges, node.input[1], "Clip")
         if clip is None or len(clip.input) < 3:
@@ -111,14 +110,9 @@ def _check_division(rule: Division, edges: Edges) -> None:
         elif light is None or light.op_type != "Conv":
             raise ContractError(f"division: {node.name} does not divide by what a convolution makes")
         if not _is_picture(edges, node.input[0]):
-            average = edges.source(node.input[0])
-            if average is None or not _is_average(edges, average) or not _is_picture(edges, average.input[0]):
-                raise ContractError(f"division: {node.name} does not divide the picture")
-            reduced += 1
+            raise ContractError(f"division: {node.name} does not divide the picture")
         _require_fp32(edges, node, rule)
         _require_fp32(edges, clip, rule)
-    if reduced != rule.reduced:
-        raise ContractError(f"division: {reduced} of the divisions are of a reduced picture, expected {rule.reduced}")
 
 
 def _check_guided(rule: Division, edges: Edges, clip: onnx.NodeProto) -> None:
@@ -139,23 +133,6 @@ def _check_guided(rule: Division, edges: Edges, clip: onnx.NodeProto) -> None:
         raise ContractError(f"division: {total.name} is not guided by the logarithm of the picture")
     _require_fp32(edges, exponential, rule)  # pyright: ignore[reportArgumentType]
     _require_fp32(edges, total, rule)
-
-
-def _is_average(edges: Edges, node: onnx.NodeProto) -> bool:
-    """Is this each channel's mean over squares of pixels, where cells of pixels are the channels of its input?"""
-    import numpy as np
-    import onnx
-
-    weight = edges.constant(node.input[1]) if node.op_type == "Conv" and len(node.input) == 2 else None
-    if weight is None or weight.shape[0] != 3 or weight.shape[1] % 3:
-        return False
-    attributes = {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
-    if any(attributes.get("pads", ())) or attributes.get("group", 1) != 1 or set(attributes.get("dilations", ())) - {1}:
-        return False
-    side = weight.shape[2]
-    strides = attributes.get("strides", [1, 1])
-    wanted = np.repeat(np.eye(3), weight.shape[1] // 3, axis=1)[:, :, None, None] / (weight.shape[1] // 3 * side**2)
-    return strides == [side, side] and weight.shape[3] == side and bool(np.allclose(weight, wanted, rtol=1e-3))
 
 
 def _is_picture(edges: Edges, name: str) -> bool:

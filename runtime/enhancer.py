@@ -25,7 +25,7 @@ from runtime.options import CallOptions, Color, OpenOptions, Tile
 class Enhancer:
     """Enhances pictures, H and W from 16 up, and gives back what it is given. Safe to call from many threads at once.
 
-        enhancer = Enhancer("pdn-fast")
+        enhancer = Enhancer("dawn")
         bright = enhancer(dark)                 # an array, uint8 or floats in [0, 1]: H x W x 3, grey or with alpha
         bright = enhancer("night.jpg")          # a file: its pixels
         image = enhancer(Image.open("a.png"))   # a Pillow image; torch tensors too
@@ -36,7 +36,7 @@ class Enhancer:
     that works here, or a name that `retinexrt doctor` shows. `device` is the number of the GPU, for backends that use
     one. `color` is the channel order of the pictures that come in and go out. `threads` limits the CPU threads of one
     call; None leaves it to the backend. `precision` is what convolutions are computed in on a CPU, "fp32" or "bf16", which
-    is faster and a few codes off; None leaves it to the artifact, which says "fp32" for all but the fast variants.
+    is faster and a few codes off; None leaves it to the artifact.
     """
 
     def __init__(

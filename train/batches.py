@@ -10,7 +10,6 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from train.darkening import darken
@@ -21,9 +20,6 @@ T = TypeVar("T")
 
 #: Mean of LOL's bright training pictures, of 1.
 USUAL_MEAN = 0.46
-
-#: Height and width of the overview of a whole dark picture: LOL's 400 x 600 averaged over 8 x 8 pixels.
-OVERVIEW = (50, 75)
 
 
 @dataclass(frozen=True)
@@ -45,18 +41,16 @@ class Cut:
 
 @dataclass(frozen=True)
 class Batch:
-    """N pairs, N x 3 x H x W in [0, 1], and the overview of each whole dark picture, N x 3 x 50 x 75."""
+    """N pairs, N x 3 x H x W in [0, 1]."""
 
     low: Tensor
     high: Tensor
-    overview: Tensor
 
 
 @dataclass(frozen=True)
 class _RawBatch:
     low: Tensor
     high: Tensor
-    overview: Tensor
     level: Tensor
 
 
@@ -85,19 +79,18 @@ class Batches:
             parts = [part.pin_memory() for part in parts]
         return _RawBatch(*parts)
 
-    def _sample(self, index: int, random: np.random.Generator) -> tuple[Picture, Picture, NDArray[np.float32], np.float32]:
-        """One pair's dark and bright crop, its overview, and the factor on the bright picture."""
+    def _sample(self, index: int, random: np.random.Generator) -> tuple[Picture, Picture, np.float32]:
+        """One pair's dark and bright crop, and the factor on the bright picture."""
         low, high = self._store[index]
         window = self._window(high.shape[0], high.shape[1], random, self._store.pairs[index].name)
         if low is None:
             low = darken(high, random)
-        overview = _overview(low, random)
         crops = [_shrink(picture[window], self._cut.crop) for picture in (low, high)]
         if self._cut.flips:
             crops = _flip(crops, random)
         gain = np.float32(np.exp(random.uniform(*np.log(self._cut.exposure))))
         level = (255 * USUAL_MEAN / max(float(high.mean()), 1.0)) ** self._cut.level if self._cut.level else 1.0
-        return expose(crops[0], gain, random), crops[1], overview * gain, np.float32(level)
+        return expose(crops[0], gain, random), crops[1], np.float32(level)
 
     def _window(self, height: int, width: int, random: np.random.Generator, name: str) -> tuple[slice, slice]:
         if min(height, width) < self._cut.crop:
@@ -109,14 +102,8 @@ class Batches:
     def _to_device(self, raw: _RawBatch) -> Batch:
         level = raw.level.to(self._device, non_blocking=True).view(-1, 1, 1, 1)
         # N x H x W x 3 seen as N x 3 x H x W is the channels-last layout that convolutions like best.
-        low, high, overview = (
-            part.to(self._device, non_blocking=True).permute(0, 3, 1, 2) for part in (raw.low, raw.high, raw.overview)
-        )
-        return Batch(
-            low=low.float() / 255,
-            high=(high.float() * (level / 255)).clamp(max=1.0),
-            overview=(overview / 255).clamp(max=1.0),
-        )
+        low, high = (part.to(self._device, non_blocking=True).permute(0, 3, 1, 2) for part in (raw.low, raw.high))
+        return Batch(low.float() / 255, (high.float() * (level / 255)).clamp(max=1.0))
 
 
 def compose_ahead(compose: Callable[[int], T], start: int, workers: int, ahead: int) -> Generator[T, None, None]:
@@ -143,17 +130,6 @@ def expose(picture: Picture, gain: np.float32, random: np.random.Generator) -> P
         return picture
     values = picture + (random.random(picture.shape, dtype=np.float32) - np.float32(0.5))
     return np.rint(values * gain).clip(0, 255).astype(np.uint8)
-
-
-def _overview(low: Picture, random: np.random.Generator) -> NDArray[np.float32]:
-    """A random large part of the dark picture (sides 0.7 to 1), averaged down to `OVERVIEW`, in codes."""
-    import cv2
-
-    height, width = low.shape[:2]
-    rows, columns = (max(1, int(extent * random.uniform(0.7, 1.0))) for extent in (height, width))
-    top, left = int(random.integers(0, height - rows + 1)), int(random.integers(0, width - columns + 1))
-    part = low[top : top + rows, left : left + columns].astype(np.float32)
-    return cv2.resize(part, OVERVIEW[::-1], interpolation=cv2.INTER_AREA).astype(np.float32, copy=False)
 
 
 def _shrink(picture: Picture, side: int) -> Picture:

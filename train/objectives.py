@@ -87,21 +87,16 @@ def _pdn_denoising(network: Any, batch: Batch, autocast: Autocast) -> Terms:
 
 def _pdn_joint(network: Any, batch: Batch, autocast: Autocast) -> Terms:
     with autocast():
-        stages = network.stages(batch.low, batch.overview) if network.sees_overview else network.stages(batch.low)
+        stages = network.stages(batch.low)
     maps = type(stages)(*(each.float() for each in stages))
     illumination = _divisor(network, maps.coarse_illumination, maps.illumination)
     return {
         **_picture_terms(maps.enhanced, batch.high),
-        "coarse": lambda: losses.l1(maps.coarse_reflectance, _reduced(batch.high, like=maps.coarse_reflectance)),
+        "coarse": lambda: losses.l1(maps.coarse_reflectance, batch.high),
         "fine": lambda: losses.l1(maps.reflectance, batch.high),
         "clean": lambda: losses.l1(maps.coarse_clean, batch.high),
         "backward": lambda: losses.backward_constraint(illumination, batch.low, batch.high),
     }
-
-
-def _reduced(image: Tensor, like: Tensor) -> Tensor:
-    """Averaged down to the size of `like`, which it already has but in the fast variants."""
-    return nn.functional.adaptive_avg_pool2d(image, (like.shape[2], like.shape[3])) if image.shape != like.shape else image
 
 
 def _msrnet(network: Any, batch: Batch, autocast: Autocast) -> Terms:

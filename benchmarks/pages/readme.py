@@ -1,4 +1,4 @@
-"""Tables of README.md and NOTES.md, from the records."""
+"""The table of README.md, from the records."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ from benchmarks.harness import timings
 from benchmarks.harness.record import Record, by_kind
 from benchmarks.harness.tables import markdown, or_dash
 from train.networks.registry import NETWORKS
-
-#: The record of everything that is faster than the exact network.
-FAST = "latency-fast"
 
 #: Measures in README.md, and how they are printed.
 _README = {"psnr": ".2f", "ssim": ".3f", "lpips": ".3f"}
@@ -50,39 +47,3 @@ def _readme_line(found: Record, times: Mapping[tuple[str, str], float]) -> list[
     scores = [format(summary[key]["mean"], form) if key in summary else "-" for key, form in _README.items()]
     label = f"`{name}`" + (", bf16" if precision == "bf16" else "")
     return [label, *scores, or_dash(times.get((name, precision)), ".0f")]
-
-
-def fast_figures(records: Mapping[str, Record]) -> str:
-    """NOTES.md's table: everything faster than the exact network, its time against the best FP32 of the same run, its loss."""
-    of = by_kind(records)
-    record = of["latency"].get(FAST)
-    if record is None:
-        return ""
-    (table,) = record.results
-    network = record.configuration["network"]
-    scores = {
-        (each.configuration["network"], each.configuration.get("precision")): each.results["summary"]
-        for each in of["quality"].values()
-        if each.configuration.get("split") == "val"
-    }
-    exact = [row for row in table["rows"] if (row["network"], row["precision"]) == (network, "fp32")]
-    best = min(exact, key=lambda row: row["total"]["p50"])
-    base = scores.get((network, "fp32"))
-    lines: list[list[str]] = []
-    for row in sorted(table["rows"], key=lambda row: -row["total"]["p50"]):
-        line = [
-            row["label"],
-            row["precision"],
-            f"{row['total']['p50']:.1f}",
-            f"{best['total']['p50'] / row['total']['p50']:.2f}",
-        ]
-        found = scores.get((row["network"], row["precision"]))
-        for key, form in (("psnr", "+.2f"), ("ssim", "+.3f")):
-            known = base is not None and found is not None and key in base and key in found
-            line.append(format(found[key]["mean"] - base[key]["mean"], form) if known and found and base else "-")
-        lines.append(line)
-    return (
-        markdown(["", "precision", "p50 ms", "times as fast", f"PSNR less {network}'s", f"SSIM less {network}'s"], lines)
-        + f"\n*Times as fast* as {best['label']}, the best FP32 of the same run, at {table['height']}x{table['width']}. "
-        + f"Measured by `{record.command}` on {record.environment.short}; scores on LOL's validation scenes."
-    )

@@ -11,7 +11,6 @@ from benchmarks.harness.record import Environment, Record, by_kind
 from benchmarks.harness.tables import markdown, or_dash
 from benchmarks.harness.timing import DRIFT, slope
 from benchmarks.pages import charts, gpu, photographs
-from benchmarks.pages.readme import FAST
 
 _HEAD = """# Results
 
@@ -28,7 +27,7 @@ with a run that is not counted. *Time / first* is the median ratio within rounds
 rounds. *Memory* is the peak of a process of its own. *Estimate* is a roofline estimate: the graph's multiply-adds at the rate
 of the best matrix product measured on this machine, or its bytes at that of the best copy, whichever takes longer. It is no
 lower bound: Winograd convolutions need fewer operations, and fused layers move fewer bytes than those of every convolution's
-input and output, which it counts. No peak is known for INT8.
+input and output, which it counts.
 """
 
 #: Sections are shown in this order; the columns of quality tables too, as far as they were measured.
@@ -63,8 +62,7 @@ def _latency(every: Mapping[str, Record], records: Mapping[str, Record], plots: 
         for table in record.results:
             shape = f"{table['height']}x{table['width']}"
             pictures = "one picture" if table["batch"] == 1 else f"{table['batch']} pictures at once"
-            more = " and what is faster, but not the same" if name == FAST else ""
-            yield f"### {record.configuration['network']}{more}, {shape}, {pictures}\n"
+            yield f"### {record.configuration['network']}, {shape}, {pictures}\n"
             plot = f"{name}-{shape}"
             plots[plot] = _latency_bars(record, table)
             yield f"![Latency of {record.configuration['network']} at {shape}](plots/{plot}.svg)\n"

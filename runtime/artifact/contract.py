@@ -49,17 +49,14 @@ class Division(Rule):
 
     minimum: float = 1 / 255
     maximum: float = 1.0
-    #: How many of the divisions are of the picture averaged down.
-    reduced: int = 0
     #: The convolutions make a slope and an offset of the illumination's logarithm, which is slope x guide + offset.
     guided: bool = False
     has_illumination = True
 
     def document(self) -> Document:
         document = super().document()
-        for name in ("reduced", "guided"):  # The first readers do not know the fields.
-            if not document[name]:
-                del document[name]
+        if not self.guided:  # The first readers do not know the field.
+            del document["guided"]
         return document
 
 

@@ -19,6 +19,7 @@ from benchmarks.pictures import parity_set
 from export import onnx_files
 from runtime.artifact import ArtifactInfo, PlanInfo, Profile, manifest
 from runtime.errors import ArtifactError, BackendUnavailableError, InputError
+from tests.support.files import asking_for_bf16
 
 Exported = Callable[[str], Path]
 
@@ -110,18 +111,18 @@ def test_artifacts_of_another_network_are_refused(exported: Exported, pictures: 
         parity.measure("msr", engines=[exported("pdn") / "pdn.onnx"], pictures=pictures)
 
 
-def test_bfloat16_is_compared_where_the_file_asks_for_it(pictures: list[parity_set.Case]) -> None:
+def test_bfloat16_is_compared_where_the_file_asks_for_it(pictures: list[parity_set.Case], tmp_path: Path) -> None:
     openvino = pytest.importorskip("openvino")
     if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         pytest.skip("this CPU has no bfloat16")
     shipped = Path(parity.__file__).parents[1] / "runtime" / "models"
     photographs = [case for case in pictures if case.kind == "photograph"]
-    found = parity.measure("pdn-fast", engines=[shipped / "pdn-fast.onnx"], pictures=photographs)
+    found = parity.measure("pdn", engines=[asking_for_bf16(shipped / "pdn.onnx", tmp_path)], pictures=photographs)
     exact = [one for one in found if one.subject == "onnx fp32, OpenVINO"]
     rounded = [one for one in found if one.subject == "onnx bf16, OpenVINO"]
     assert len(exact) == len(rounded) == len(photographs) > 0
     assert max(one.difference.max_codes for one in exact) <= 1 < max(one.difference.max_codes for one in rounded)
-    assert parity.judge("pdn-fast", found) == []
+    assert parity.judge("pdn", found) == []
 
 
 def _measurement(kind: parity_set.Kind, precision: Any, histogram: dict[int, int]) -> parity.Measurement:

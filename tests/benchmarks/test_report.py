@@ -195,7 +195,7 @@ def test_slopes() -> None:
 
 
 def test_bench_runs_what_is_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    here = {"pdn.onnx", "pdn-fast.onnx", "dsn.onnx", "msr.onnx", "pdn_fp16.plan"}
+    here = {"pdn.onnx", "dawn.onnx", "dsn.onnx", "msr.onnx", "pdn_fp16.plan"}
     monkeypatch.setattr("runtime.artifact.locate.find", lambda name: tmp_path / name if name in here else None)
     monkeypatch.setattr(bench, "_trained", lambda name: name == "pdn")
     monkeypatch.setattr(bench, "gpu_problem", lambda: "no driver")
@@ -207,8 +207,8 @@ def test_bench_runs_what_is_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert not any("latency.py --engine dsn" in command for command in commands)
     scored = [command for command in commands if "quality.py" in command]
     assert len(scored) == 3 and sum("--precision bf16" in command for command in scored) == 1
-    (fast,) = (command for command in commands if "latency-fast" in command)
-    assert "--engine pdn.onnx --engine pdn-fast.onnx" in fast and "--mix" in fast
+    compared = [command for command in commands if "retinexrt-bf16 --mix" in command]
+    assert [command.split()[-1] for command in compared] == ["latency-dawn", "latency-pdn"]
     assert not any(".plan" in command for command in commands)
     assert commands[-1] == "python benchmarks/report.py"
     monkeypatch.setattr(bench, "gpu_problem", lambda: None)
@@ -227,7 +227,6 @@ def test_every_page_shows_the_figures_of_the_tracked_records() -> None:
     marks = {(page.name, name) for page, name, _ in report.figures(records)}
     assert marks == {
         *(("README.md", "networks"), ("runtime.md", "gate"), ("runtime.md", "overhead"), ("cpp.md", "cpp_calls")),
-        ("NOTES.md", "fast"),
         *(("cluster.md", name) for name in ("ray_cost", "sizing", "classes")),
     }
     assert report.stale_figures(records) == [], "make them with: python benchmarks/report.py"
@@ -261,31 +260,3 @@ def test_the_readme_table_holds_what_was_measured_the_best_first(records: dict[s
     assert found[0] == "|network|PSNR, dB|SSIM|LPIPS|CPU, ms|"
     assert found[2:4] == ["|`sri`|21.50|0.812|0.200|-|", "|`blnet`|20.14|-|0.313|40|"]
     assert "dsn" not in "".join(found) and "4 cores of a CPU" in found[-1]
-
-
-def test_what_is_faster_is_held_against_the_best_exact_one(records: dict[str, Record]) -> None:
-    rows = (
-        _row("ours", "retinexrt", 40.0),
-        _row("theirs", "torch", 32.0),
-        _row("fast", "retinexrt", 8.0, network="pdn-fast", precision="bf16"),
-        _row("other", "openvino-bf16", 16.0, precision="bf16"),
-    )
-    exact = records["quality_blnet"]
-    fast = replace(
-        exact,
-        configuration={**exact.configuration, "network": "pdn-fast", "precision": "bf16"},
-        results={"summary": {"psnr": {"mean": 19.9}, "ssim": {"mean": 0.7}}},
-    )
-    table = _record("latency", {"network": "blnet", "trained": True}, [Table(400, 600, 1, rows, ())])
-    found = {**records, "latency-fast": table, "quality_fast": fast}
-    lines = readme.fast_figures(found).splitlines()
-    assert lines[0] == "||precision|p50 ms|times as fast|PSNR less blnet's|SSIM less blnet's|"
-    assert lines[2:6] == [
-        "|ours|fp32|40.0|0.80|+0.00|-|",
-        "|theirs|fp32|32.0|1.00|+0.00|-|",
-        "|other|bf16|16.0|2.00|-|-|",
-        "|fast|bf16|8.0|4.00|-0.24|-|",
-    ]
-    assert "as theirs, the best FP32 of the same run" in lines[-1]
-    titles = [line for line in results.generate(found)["RESULTS.md"].splitlines() if line.startswith("### blnet")]
-    assert len(titles) == len(set(titles)) == 2

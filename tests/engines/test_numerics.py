@@ -64,7 +64,7 @@ def expected(path: Path, images: Images) -> Images:
     return out
 
 
-@pytest.mark.parametrize("name", [*NETWORKS, "pdn-fast", "pdn-global", "pdn-global-fast"])
+@pytest.mark.parametrize("name", NETWORKS)
 def test_the_parsed_networks_compute_the_same(exported: Callable[[str], Path], name: str) -> None:
     folder = exported(name)
     exact, typed = (parse(folder / file) for file in (f"{name}.onnx", f"{name}_fp16.onnx"))

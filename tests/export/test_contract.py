@@ -93,32 +93,12 @@ def _divide_what_a_relu_made(graph: onnx.GraphProto) -> None:
     divide.input[0] = "other"
 
 
-def _weigh_a_cell(graph: onnx.GraphProto) -> None:
-    """A mean becomes another convolution."""
-    name = _node(graph, "Conv", "reduce").input[1]
-    tensor = next(each for each in graph.initializer if each.name == name)
-    weights = numpy_helper.to_array(tensor).copy()
-    weights[0, 0] *= 1.5
-    tensor.CopyFrom(numpy_helper.from_array(weights, name))
-
-
-def _average_with_gaps(graph: onnx.GraphProto) -> None:
-    node = _node(graph, "Conv", "reduce")
-    kept = [each for each in node.attribute if each.name != "dilations"]
-    del node.attribute[:]
-    node.attribute.extend([*kept, helper.make_attribute("dilations", [2, 2])])
-
-
 def _divide_a_weighted_picture(graph: onnx.GraphProto) -> None:
     """The picture, but with each pixel times its illumination."""
     divide = _node(graph, "Div", "divide")
     place = [node.name for node in graph.node].index(divide.name)
     graph.node.insert(place, helper.make_node("Mul", list(divide.input), ["weighted"], name="weighted"))
     divide.input[0] = "weighted"
-
-
-def _divide_the_picture_everywhere(graph: onnx.GraphProto) -> None:
-    _node(graph, "Div", "coarse_divide").input[0] = _node(graph, "Div", "fine_divide").input[0]
 
 
 def _leave_the_subtractions_unused(graph: onnx.GraphProto) -> None:
@@ -165,9 +145,6 @@ BREAKS: list[tuple[str, str, Break, str]] = [
     ("pdn", "a divisor that is the picture", _divide_by_the_picture, "what a convolution makes"),
     ("pdn", "a numerator that is no picture", _divide_what_a_relu_made, "does not divide the picture"),
     ("pdn", "a numerator that is weighted", _divide_a_weighted_picture, "does not divide the picture"),
-    ("pdn-fast", "an average with gaps", _average_with_gaps, "does not divide the picture"),
-    ("pdn-fast", "an average that weighs", _weigh_a_cell, "does not divide the picture"),
-    ("pdn-fast", "no division of the average", _divide_the_picture_everywhere, "0 of the divisions"),
     ("pdn", "subtractions that nothing uses", _leave_the_subtractions_unused, "expected 2 Sub"),
     ("msr", "a blur clamped at nothing", _clamp_blur_at_nothing, "expected 3 Sub"),
     ("dsn", "an exponential of the whole", _whole_instead_of_half, "expected 8 Div"),

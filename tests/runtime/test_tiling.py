@@ -101,7 +101,6 @@ def test_tiles_of_one_shape_follow_one_another(monkeypatch: pytest.MonkeyPatch) 
     ("name", "height", "width"),
     [
         ("pdn", 301, 403),
-        ("pdn-fast", 301, 403),
         ("msrnet", 131, 150),
         pytest.param("sri", 131, 150, marks=pytest.mark.slow),
         pytest.param("blnet", 401, 403, marks=pytest.mark.slow),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from train.batches import OVERVIEW, USUAL_MEAN, Batches, Cut
+from train.batches import USUAL_MEAN, Batches, Cut
 from train.darkening import darken
 from train.errors import DataError
 from train.pairs import Pair, PairStore, find_pairs, read_picture
@@ -138,7 +138,6 @@ def test_a_batch_depends_on_seed_and_step_alone(folder: Path) -> None:
     for step in (5, 6, 7):
         first, second = ours.batch(step), next(stream)
         assert torch.equal(first.low, second.low) and torch.equal(first.high, second.high)
-        assert torch.equal(first.overview, second.overview)
     stream.close()
     assert not torch.equal(ours.batch(5).high, ours.batch(6).high)
     assert not torch.equal(Batches(PairStore(pairs), cut, seed=4, device=CPU).batch(5).high, ours.batch(5).high)
@@ -147,7 +146,6 @@ def test_a_batch_depends_on_seed_and_step_alone(folder: Path) -> None:
 def test_shapes_ranges_and_layout_of_a_batch(folder: Path) -> None:
     batch = Batches(PairStore(find_pairs(folder, "train")), Cut(batch=3, crop=32, exposure=(2.0, 2.0)), 0, CPU).batch(0)
     assert batch.low.shape == batch.high.shape == (3, 3, 32, 32)
-    assert batch.overview.shape == (3, 3, *OVERVIEW)
     assert batch.low.is_contiguous(memory_format=torch.channels_last)
     assert batch.low.min() >= 0 and batch.high.max() <= 1
 
@@ -158,7 +156,6 @@ def test_exposure_scales_the_dark_picture_only(tmp_path: Path) -> None:
     store = PairStore([Pair(tmp_path / "low.png", tmp_path / "high.png")])
     batch = Batches(store, Cut(batch=1, crop=16, exposure=(1.5, 1.5)), 0, CPU).batch(0)
     assert batch.low.mean().item() == pytest.approx(60 / 255, abs=0.1 / 255)
-    assert batch.overview.mean().item() == pytest.approx(60 / 255)
     assert batch.high.mean().item() == pytest.approx(200 / 255)
 
 

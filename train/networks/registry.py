@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 NETWORKS: dict[str, str] = {
     "dawn": "train.networks.dawn:SPEC",
     "pdn": "train.networks.pdn:SPEC",
-    "pdn-global": "train.networks.pdn_global:SPEC",
-    "pdn-fast": "train.networks.pdn_fast:SPEC",
-    "pdn-global-fast": "train.networks.pdn_fast:GLOBAL",
     "dsn": "train.networks.dsn:SPEC",
     "dsn-reverse": "train.networks.dsn:REVERSE",
     "blnet": "train.networks.blnet:SPEC",

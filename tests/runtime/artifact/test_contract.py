@@ -34,7 +34,7 @@ def test_cpp_knows_which_rules_have_an_illumination() -> None:
     ("rule", "document"),
     [
         (Division(2), {"rule": "division", "count": 2, "minimum": 1 / 255, "maximum": 1.0}),
-        (Division(2, reduced=1), {"rule": "division", "count": 2, "minimum": 1 / 255, "maximum": 1.0, "reduced": 1}),
+        (Division(2, guided=True), {"rule": "division", "count": 2, "minimum": 1 / 255, "maximum": 1.0, "guided": True}),
         (Coupling(8, "darken"), {"rule": "invertible-block", "count": 8, "direction": "darken"}),
         (UnknownRule(1, "magic", {"power": 3}), {"rule": "magic", "count": 1, "power": 3}),
     ],

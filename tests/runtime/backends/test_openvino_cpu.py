@@ -21,6 +21,7 @@ from runtime.backends.openvino_cpu import OvSession
 from runtime.backends.specialisation import SpecialisationPolicy
 from runtime.options import OpenOptions
 from tests.runtime.conftest import double
+from tests.support.files import asking_for_bf16
 
 openvino = pytest.importorskip("openvino")
 
@@ -104,13 +105,13 @@ def test_bfloat16_is_asked_for_and_never_the_same_picture_twice_differently(dark
     assert difference.max() > 0 and difference.mean() < 1.0
 
 
-def test_bfloat16_is_refused_where_it_cannot_be_had(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bfloat16_is_refused_where_it_cannot_be_had(artifacts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Plain(openvino.Core):
         def get_property(self, *_: Any) -> list[str]:
             return ["FP32"]
 
     monkeypatch.setattr(openvino, "Core", Plain)
-    assert opened(SHIPPED / "pdn-fast.onnx", None).precision == "fp32"
+    assert opened(asking_for_bf16(SHIPPED / "pdn.onnx", tmp_path), None).precision == "fp32"
     with pytest.raises(BackendUnavailableError, match="no bfloat16"):
         opened(artifacts / "double.onnx", None, "bf16")
 

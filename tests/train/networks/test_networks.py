@@ -95,30 +95,6 @@ def test_pdn_stages_are_the_retinex_steps() -> None:
         torch.testing.assert_close(network(image), stages.enhanced)
 
 
-def test_fast_pdn_divides_and_subtracts_at_full_resolution() -> None:
-    network = randomise(PDN(fast=True))
-    image = torch.rand(1, 3, 32, 48) * 0.2
-    with torch.inference_mode():
-        stages = network.stages(image)  # pyright: ignore[reportCallIssue]
-        assert stages.coarse_illumination.shape == (1, 3, 8, 12)
-        assert float(stages.illumination.min()) >= 1 / 255 - 1e-7 and float(stages.illumination.max()) <= 1.0
-        small = nn.functional.avg_pool2d(image, 4)
-        torch.testing.assert_close(stages.coarse_reflectance * stages.coarse_illumination, small)
-        torch.testing.assert_close(stages.reflectance * stages.illumination, image)
-        coarse, enhanced = network.denoise(stages.reflectance)  # pyright: ignore[reportCallIssue]
-        torch.testing.assert_close(stages.coarse_clean, coarse)
-        torch.testing.assert_close(network(image), enhanced)
-
-
-def test_fast_pdn_starts_with_bilinear_interpolation() -> None:
-    network = PDN(fast=True)
-    light = torch.rand(2, 3, 5, 7)
-    with torch.inference_mode():
-        enlarged = network.to_pixels(network.fine_light.enlarge(light))
-    wanted = nn.functional.interpolate(light, scale_factor=4, mode="bilinear", align_corners=False)
-    torch.testing.assert_close(enlarged, wanted)
-
-
 def test_pdn_second_division_can_divide_the_first_result() -> None:
     torch.manual_seed(0)
     image = torch.rand(1, 3, 16, 16) * 0.1
