@@ -206,7 +206,7 @@ def test_bench_runs_what_is_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert [command.split()[1] for command in commands].count("benchmarks/parity.py") == 4
     assert not any("latency.py --engine dsn" in command for command in commands)
     scored = [command for command in commands if "quality.py" in command]
-    assert len(scored) == 3 and sum("--precision bf16" in command for command in scored) == 1
+    assert len(scored) == 2 and sum("--precision bf16" in command for command in scored) == 1
     compared = [command for command in commands if "retinexrt-bf16 --mix" in command]
     assert [command.split()[-1] for command in compared] == ["latency-dawn", "latency-pdn"]
     assert not any(".plan" in command for command in commands)
