@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
+from runtime import Enhancer
 from runtime.artifact import METADATA_KEY, SCHEMA, ArtifactInfo, TensorInfo
 from runtime.artifact.contract import Division
 
@@ -107,3 +108,9 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def dark() -> NDArray[np.uint8]:
     """A dark picture of odd size, 33 x 47."""
     return np.random.default_rng(0).integers(0, 90, (33, 47, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def enhancer(artifacts: Path) -> Enhancer:
+    """Doubles every code, on the CPU."""
+    return Enhancer(artifacts / "double.onnx", backend="onnxruntime", threads=1)

@@ -23,6 +23,7 @@ import numpy as np
 from runtime.cuda import failures
 from runtime.cuda.protocol import Bytes, DeviceProperties
 from runtime.errors import BackendError, GpuMemoryError, InputError
+from runtime.images import DeviceImages
 
 Operation = Callable[[], None]
 
@@ -34,6 +35,12 @@ ALIGNMENT = 256
 def memory_at(address: int, count: int) -> Bytes:
     """Host memory at an address, as an array."""
     return np.ctypeslib.as_array((ctypes.c_uint8 * count).from_address(address))
+
+
+def on_device(images: Bytes) -> DeviceImages:
+    """Host memory, handed over as if it were the GPU's."""
+    n, h, w, c = images.shape
+    return DeviceImages(images.ctypes.data, (n, h, w, c), owner=images)
 
 
 def aligned(*shape: int, past: int = 0) -> Bytes:

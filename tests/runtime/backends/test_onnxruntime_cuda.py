@@ -20,10 +20,9 @@ from runtime.backends import get_backend, onnxruntime_cuda
 from runtime.backends.onnxruntime_cuda import PROVIDER, OrtCudaSession
 from runtime.cuda.capture import recording
 from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, ClosedError, GpuLostError, InputError
-from runtime.images import DeviceImages
 from runtime.options import OpenOptions
 from tests.runtime.conftest import double, make_info, write_artifact
-from tests.support.fake_cuda import FakeCuda
+from tests.support.fake_cuda import FakeCuda, on_device
 from tests.support.fake_onnxruntime import FakeOrt
 from tests.support.forked import forked
 
@@ -58,11 +57,6 @@ def session(ort: FakeOrt, artifacts: Path) -> Iterator[OrtCudaSession]:
 
 def pictures(*shape: int, seed: int = 0) -> Images:
     return np.random.default_rng(seed).integers(0, 256, (*shape, 3), dtype=np.uint8)
-
-
-def on_device(images: Images) -> DeviceImages:
-    n, h, w, c = images.shape
-    return DeviceImages(images.ctypes.data, (n, h, w, c), owner=images)
 
 
 def test_pictures_of_any_size_are_enhanced(session: OrtCudaSession, cuda: FakeCuda) -> None:

@@ -21,11 +21,6 @@ from tests.runtime.conftest import double
 
 
 @pytest.fixture
-def engine(artifacts: Path) -> list[str]:
-    return ["--engine", str(artifacts / "double.onnx"), "--backend", "onnxruntime", "--threads", "1"]
-
-
-@pytest.fixture
 def night(tmp_path: Path, dark: NDArray[np.uint8]) -> Path:
     """A picture in a folder of its own."""
     pictures.write(tmp_path / "in" / "night.png", Picture(dark))

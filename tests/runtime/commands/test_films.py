@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from fractions import Fraction
@@ -17,23 +16,7 @@ import pytest
 
 from runtime.commands.main import main
 from tests.support.films import VARYING, shown, write_film
-
-ROOT = Path(__file__).resolve().parents[3]
-
-
-@pytest.fixture
-def engine(artifacts: Path) -> list[str]:
-    return ["--engine", str(artifacts / "double.onnx"), "--backend", "onnxruntime", "--threads", "1"]
-
-
-def _heed_interrupts() -> None:
-    """A shell that starts this test in the background makes its children ignore SIGINT."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def _start(argv: list[str], **options: Any) -> subprocess.Popen[Any]:
-    command = [sys.executable, "-m", "runtime", *argv]
-    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, preexec_fn=_heed_interrupts, **options)
+from tests.support.processes import start
 
 
 def _until(process: subprocess.Popen[Any], happened: Callable[[], bool]) -> None:
@@ -49,7 +32,7 @@ def test_a_film_that_is_stopped_leaves_what_was_done(
     frames = [np.random.default_rng(at).integers(0, 255, (240, 320, 3), np.uint8) for at in range(4)]
     times = [Fraction(at, 25) for at in range(400)]
     source = write_film(tmp_path / "in.mkv", frames * 100, times, codec="mpeg4", time_base=Fraction(1, 1000))
-    process = _start(["enhance", str(source), "-o", str(tmp_path / "out" / "film.mkv"), *engine])
+    process = start(["enhance", str(source), "-o", str(tmp_path / "out" / "film.mkv"), *engine])
     _until(process, lambda: any(path.stat().st_size for path in (tmp_path / "out").glob(".film.mkv.*")))
     process.send_signal(number)
     _, error = process.communicate(timeout=60)
@@ -64,7 +47,7 @@ def test_a_film_that_is_stopped_leaves_what_was_done(
 def test_a_film_on_stdin(engine: list[str], tmp_path: Path, suffix: str) -> None:
     source = write_film(tmp_path / f"in{suffix}", times=VARYING)
     with source.open("rb") as file:
-        process = _start(["enhance", "-", "-o", str(tmp_path / "out.mp4"), *engine], stdin=subprocess.PIPE)
+        process = start(["enhance", "-", "-o", str(tmp_path / "out.mp4"), *engine], stdin=subprocess.PIPE)
         _, error = process.communicate(file.read(), timeout=120)
     assert process.returncode == 0, error
     found = shown(tmp_path / "out.mp4").times

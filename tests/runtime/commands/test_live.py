@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -22,23 +21,8 @@ from runtime.media.live import address, sinks
 from runtime.media.live.source import LiveFrame, LiveSource
 from tests.support.films import STEADY, grey, mean, shown, write_film
 from tests.support.live import HEIGHT, WIDTH, Camera, HttpServer, RtspServer, until
+from tests.support.processes import start
 from tests.support.servers import free_port
-
-ROOT = Path(__file__).resolve().parents[3]
-
-
-@pytest.fixture
-def engine(artifacts: Path) -> list[str]:
-    return ["--engine", str(artifacts / "double.onnx"), "--backend", "onnxruntime", "--threads", "1"]
-
-
-def _start(argv: list[str], **options: Any) -> subprocess.Popen[Any]:
-    command = [sys.executable, "-m", "runtime", "enhance", *argv]
-
-    def heed_interrupts() -> None:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, preexec_fn=heed_interrupts, **options)
 
 
 def _ended(process: subprocess.Popen[Any], number: signal.Signals) -> str:
@@ -54,7 +38,7 @@ def _ended(process: subprocess.Popen[Any], number: signal.Signals) -> str:
 def test_a_recording_is_whole_when_it_is_ended(engine: list[str], tmp_path: Path, number: signal.Signals, suffix: str) -> None:
     out, growing = tmp_path / "out" / f"night{suffix}", tmp_path / "out" / f"night.partial{suffix}"
     with HttpServer() as server:
-        process = _start([f"http://127.0.0.1:{server.port}/live.ts", "-o", str(out), *engine])
+        process = start(["enhance", f"http://127.0.0.1:{server.port}/live.ts", "-o", str(out), *engine])
         until(lambda: growing.exists() and process.poll() is None, 60)
         time.sleep(2)
         said = _ended(process, number)
@@ -69,7 +53,7 @@ def test_a_recording_is_whole_when_it_is_ended(engine: list[str], tmp_path: Path
 def test_a_recording_that_is_killed_can_be_seen(engine: list[str], tmp_path: Path) -> None:
     growing = tmp_path / "night.partial.mp4"
     with HttpServer() as server:
-        process = _start([f"http://127.0.0.1:{server.port}/live.ts", "-o", str(tmp_path / "night.mp4"), *engine])
+        process = start(["enhance", f"http://127.0.0.1:{server.port}/live.ts", "-o", str(tmp_path / "night.mp4"), *engine])
         until(growing.exists, 60)
         time.sleep(7)
         process.kill()
@@ -82,7 +66,7 @@ def test_from_server_to_server_while_both_are_lost_and_found(engine: list[str], 
     with RtspServer() as one, RtspServer() as other, Camera(url := f"rtsp://127.0.0.1:{one.port}/dark", "rtsp"):
         time.sleep(1)
         bright = f"rtsp://127.0.0.1:{other.port}/bright"
-        process = _start([url, "-o", bright, *engine])
+        process = start(["enhance", url, "-o", bright, *engine])
         assert _watched(bright) == (HEIGHT, WIDTH)
         other.kill()
         time.sleep(0.5)
@@ -114,7 +98,7 @@ def _watched(url: str) -> tuple[int, int]:
 def test_to_udp(engine: list[str], tmp_path: Path) -> None:
     url = f"udp://127.0.0.1:{free_port()}"
     with HttpServer() as server:
-        process = _start([f"http://127.0.0.1:{server.port}/live.ts", "-o", url, *engine])
+        process = start(["enhance", f"http://127.0.0.1:{server.port}/live.ts", "-o", url, *engine])
         assert _watched(url) == (HEIGHT, WIDTH)
         _ended(process, signal.SIGINT)
 
@@ -122,7 +106,7 @@ def test_to_udp(engine: list[str], tmp_path: Path) -> None:
 def test_raw_frames_of_a_pipe(engine: list[str], tmp_path: Path) -> None:
     film, pipe = write_film(tmp_path / "in.ts"), tmp_path / "pipe"
     os.mkfifo(pipe)
-    process = _start([str(pipe), "-o", "-", *engine], stdout=subprocess.PIPE)
+    process = start(["enhance", str(pipe), "-o", "-", *engine], stdout=subprocess.PIPE)
     threading.Thread(target=lambda: pipe.write_bytes(film.read_bytes())).start()
     data, error = process.communicate(timeout=60)
     assert process.returncode == 0 and "raw RGB frames of 64x48 on stdout" in error.decode()

@@ -24,13 +24,9 @@ from runtime.media import pictures
 from runtime.media.inputs import Failure, find
 from runtime.media.pictures import Picture
 from tests.runtime.conftest import double, make_info, write_artifact
+from tests.support.processes import start
 
 ROOT = Path(__file__).resolve().parents[3]
-
-
-@pytest.fixture
-def engine(artifacts: Path) -> list[str]:
-    return ["--engine", str(artifacts / "double.onnx"), "--backend", "onnxruntime", "--threads", "1"]
 
 
 @pytest.fixture
@@ -359,23 +355,13 @@ def test_help_version_and_cmake_dir(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("retinexrt ")
 
 
-def _heed_interrupts() -> None:
-    """A shell that starts this test in the background makes its children ignore SIGINT."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def _start(argv: list[str], **options: Any) -> subprocess.Popen[Any]:
-    command = [sys.executable, "-m", "runtime", *argv]
-    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, preexec_fn=_heed_interrupts, **options)
-
-
 def test_ctrl_c_ends_with_a_summary_and_whole_files(engine: list[str], tmp_path: Path) -> None:
     """A stream of pictures that never ends, interrupted once the first results are there."""
     image = Picture(np.full((400, 400, 3), 30, np.uint8))
     pictures.write(tmp_path / "in" / "0.png", image)
     for number in range(1, 3000):
         os.link(tmp_path / "in" / "0.png", tmp_path / "in" / f"{number}.png")
-    process = _start(["enhance", str(tmp_path / "in"), "-o", str(tmp_path / "out"), *engine])
+    process = start(["enhance", str(tmp_path / "in"), "-o", str(tmp_path / "out"), *engine])
     while not (tmp_path / "out" / "0.png").exists():
         assert process.poll() is None
         time.sleep(0.01)
@@ -391,7 +377,7 @@ def test_ctrl_c_ends_with_a_summary_and_whole_files(engine: list[str], tmp_path:
 
 def test_a_reader_that_leaves_is_no_traceback(engine: list[str]) -> None:
     frame = bytes(64 * 64 * 3)
-    process = _start(["enhance", "--raw", "64x64", *engine], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = start(["enhance", "--raw", "64x64", *engine], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdin is not None and process.stdout is not None
     process.stdin.write(frame)
     process.stdin.flush()

@@ -150,9 +150,3 @@ def write_ppm(path: Path, image: Images) -> Path:
     height, width, _ = image.shape
     path.write_bytes(b"P6\n# a comment\n%d %d\n255\n" % (width, height) + image.tobytes())
     return path
-
-
-@pytest.fixture(scope="session")
-def dark() -> Images:
-    """A dark picture of odd size, 33 x 47."""
-    return np.random.default_rng(0).integers(0, 90, (33, 47, 3), dtype=np.uint8)

@@ -26,11 +26,6 @@ from tests.runtime.conftest import double
 LOSSLESS = (".png", ".webp", ".tif", ".bmp", ".ppm")
 
 
-@pytest.fixture
-def enhancer(artifacts: Path) -> Enhancer:
-    return Enhancer(artifacts / "double.onnx", backend="onnxruntime", threads=1)
-
-
 def _encoded(pixels: NDArray[Any], suffix: str) -> bytes:
     done, data = cv2.imencode(suffix, pixels)
     assert done

@@ -38,8 +38,7 @@ from runtime.errors import (
     InputError,
     ManifestError,
 )
-from runtime.images import DeviceImages
-from tests.support.fake_cuda import FakeCuda, aligned, memory_at
+from tests.support.fake_cuda import FakeCuda, aligned, memory_at, on_device
 from tests.support.fake_tensorrt import CudaGraphStrategy, FakeTensorRT, ILogger
 from tests.support.forked import forked
 from tests.support.plans import LARGEST, write_plan
@@ -87,9 +86,9 @@ def run(session: TensorRTSession, images: Images) -> Images:
     return out
 
 
-def on_device(images: Images) -> DeviceImages:
-    n, h, w, c = images.shape
-    return DeviceImages(images.ctypes.data, (n, h, w, c), owner=images)
+def synchronize(cuda: FakeCuda, stream: int) -> None:
+    with cuda.using(1):
+        cuda.synchronize(stream)
 
 
 # The host's memory.
@@ -223,8 +222,7 @@ def test_a_capture_that_works_gives_the_next_one_all_its_attempts(
         for attempt in range(4):
             tensorrt.synchronizes = attempt == 1
             session.run_device(on_device(images), on_device(out), 0)
-            with cuda.using(1):
-                cuda.synchronize(0)
+            synchronize(cuda, 0)
             assert np.array_equal(out, 255 - images)
     assert cuda.calls.count("launch") == 6
 
@@ -315,14 +313,12 @@ def test_a_pointer_pair_that_comes_back_replays_a_graph_on_the_callers_stream(se
     for seed in range(4):
         images[...] = pictures(1, 32, 48, seed=seed)
         session.run_device(on_device(images), on_device(out), 0)
-        with cuda.using(1):
-            cuda.synchronize(0)
+        synchronize(cuda, 0)
         assert np.array_equal(out, 255 - images)
     assert cuda.calls.count("launch") == 2
     other = blank(1, 32, 48)
     session.run_device(on_device(images), on_device(other), 0)
-    with cuda.using(1):
-        cuda.synchronize(0)
+    synchronize(cuda, 0)
     assert np.array_equal(other, 255 - images)
     assert cuda.calls.count("launch") == 2
 
@@ -341,8 +337,7 @@ def test_memory_that_is_not_aligned_is_copied_on_the_gpu(
         before = len(cuda.calls)
         session.run_device(on_device(images), on_device(out), stream)
         assert not {"synchronize", "synchronize_event"} & set(cuda.calls[before:]) and not out.any(), "the work was waited for"
-        with cuda.using(1):
-            cuda.synchronize(stream)
+        synchronize(cuda, stream)
         assert np.array_equal(out, 255 - images)
     assert cuda.calls.count("launch") == 2
     with cuda.using(1):
@@ -357,8 +352,7 @@ def test_a_graph_holds_for_the_memory_that_it_copies(session: TensorRTSession, c
         for index in (1, 1, 1, 2, 3):
             results.fill(0)
             session.run_device(on_device(frames[index : index + 1]), on_device(results[index : index + 1]), 0)
-            with cuda.using(1):
-                cuda.synchronize(0)
+            synchronize(cuda, 0)
             assert np.array_equal(results[index], 255 - frames[index])
             host = pictures(1, 31, 47, seed=index)
             assert np.array_equal(run(session, host), 255 - host)
@@ -406,8 +400,7 @@ def test_the_default_stream_waits_for_what_a_failed_run_left(
         session.run_device(on_device(images), on_device(out), 0)
     calls = cuda.calls[before:]
     assert calls.count("wait") == 3 and "wait" in calls[len(calls) - calls[::-1].index("record") :]
-    with cuda.using(1):
-        cuda.synchronize(0)
+    synchronize(cuda, 0)
 
 
 @pytest.mark.parametrize("stream", [0, 1, 2])
@@ -422,8 +415,7 @@ def test_on_a_default_stream_work_lies_between_what_was_there_and_what_comes(
         session.run_device(on_device(images), on_device(out), stream)
         cuda.enqueue(stream, partial(np.copyto, copy, out))
         cuda.enqueue(stream, partial(out.fill, 0))
-        with cuda.using(1):
-            cuda.synchronize(stream)
+        synchronize(cuda, stream)
         assert np.array_equal(copy, 255 - picture)
     assert cuda.calls.count("launch") == 2
 
@@ -438,8 +430,7 @@ def test_a_new_shape_waits_for_the_replay_of_the_old_one(session: TensorRTSessio
     other, result = pictures(1, 48, 32), blank(1, 48, 32)
     session.run_device(on_device(other), on_device(result), 0)
     assert cuda.calls[before:].count("synchronize_event") == 1
-    with cuda.using(1):
-        cuda.synchronize(0)
+    synchronize(cuda, 0)
     assert np.array_equal(out, 255 - images) and np.array_equal(result, 255 - other)
 
 
@@ -467,8 +458,7 @@ def test_a_graph_is_dropped_without_a_wait(session: TensorRTSession, cuda: FakeC
         before = len(cuda.calls)
         session.run_device(on_device(images), on_device(out), 0)
     assert "destroy_graph" in cuda.calls[before:] and not {"synchronize", "synchronize_event"} & set(cuda.calls[before:])
-    with cuda.using(1):
-        cuda.synchronize(0)
+    synchronize(cuda, 0)
     assert all(np.array_equal(out, 255 - images) for out in outputs)
 
 
@@ -819,8 +809,7 @@ def test_a_refused_address_leaves_nothing_half_set(session: TensorRTSession, cud
         session.run_device(on_device(other), on_device(out), 0)
     tensorrt.failing.clear()
     session.run_device(on_device(images), on_device(out), 0)
-    with cuda.using(1):
-        cuda.synchronize(0)
+    synchronize(cuda, 0)
     assert np.array_equal(out, 255 - images)
 
 

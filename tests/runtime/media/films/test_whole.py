@@ -18,11 +18,6 @@ from runtime.media.film_options import FilmOptions
 from tests.support.films import STEADY, VARYING, grey, mean, packets, shown, write_film
 
 
-@pytest.fixture
-def enhancer(artifacts: Path) -> Enhancer:
-    return Enhancer(artifacts / "double.onnx", backend="onnxruntime", threads=1)
-
-
 def same(image: Images, **options: object) -> Images:
     """A network that changes nothing."""
     return image
