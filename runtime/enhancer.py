@@ -297,6 +297,11 @@ class Enhancer:
         )
         if tile == "off":
             return f"the picture is {height}x{width} (HxW), without tiles {fits} fit"
+        if self._info.parts is not None:
+            return (
+                f"the picture is {height}x{width} (HxW), and a plan takes it in one piece: {fits} fit; build one with "
+                f"--max 1x{height}x{width}, or open {self._info.network}.onnx, which takes any size"
+            )
         return (
             f"the picture is {height}x{width} (HxW), and {self._info.network} looks at the whole picture, so that tiles would "
             f"change the result: {fits} fit; make it smaller, or use dawn, which takes any size"

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from runtime.artifact import ArtifactInfo
 from runtime.artifact.onnx_metadata import read_info
 from runtime.artifact.onnx_parts import cut_file
 from runtime.backends.backend import Backend
+from runtime.backends.onnxruntime_parts import Parts, first_line
 from runtime.backends.session import Probe
 from runtime.cuda.protocol import Gpu
 from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, ClosedError, InputError
 from runtime.images import DeviceImages, Images
 from runtime.options import OpenOptions
-from runtime.tiling import Floats, PartsSession
+from runtime.tiling import PartsSession
 
 _PROVIDER = "CPUExecutionProvider"
 
@@ -85,7 +84,7 @@ class OrtSession:
         if options.threads is not None:
             settings.intra_op_num_threads = options.threads
         self._path, self._settings = path, settings
-        self._parts: _Parts | None = None
+        self._parts: Parts | None = None
         self._session: Any = self._load(str(path))
 
     def run(self, images: Images, out: Images) -> None:
@@ -99,7 +98,7 @@ class OrtSession:
             binding.bind_output(self.info.output.name, "cpu", 0, np.uint8, out.shape, out.ctypes.data)
             session.run_with_iobinding(binding)
         except Exception as error:
-            raise BackendError(f"ONNX Runtime failed on {images.shape}: {_first_line(error)}") from error
+            raise BackendError(f"ONNX Runtime failed on {images.shape}: {first_line(error)}") from error
 
     def run_device(self, images: DeviceImages, out: DeviceImages, stream: int) -> None:
         """Refused: this session runs on the CPU."""
@@ -112,7 +111,7 @@ class OrtSession:
         parts = self._parts
         if parts is None and self.info.parts is not None:
             halves = cut_file(self._path, self.info)
-            self._parts = parts = _Parts(self.info, self._load(halves.decide), self._load(halves.render))
+            self._parts = parts = Parts(self.info, self._load(halves.decide), self._load(halves.render))
         return parts
 
     def _load(self, model: str | bytes) -> Any:
@@ -120,39 +119,8 @@ class OrtSession:
         try:
             return self._ort.InferenceSession(model, self._settings, providers=[_PROVIDER])
         except Exception as error:  # ONNX Runtime's exceptions share no base of their own
-            raise ArtifactError(f"ONNX Runtime cannot load {self._path}: {_first_line(error)}") from error
+            raise ArtifactError(f"ONNX Runtime cannot load {self._path}: {first_line(error)}") from error
 
     def close(self) -> None:
         """Free the session once the runs in progress are done; calling it again does nothing."""
         self._session = self._parts = None
-
-
-class _Parts:
-    """The halves of an artifact, each a session; see the protocol `PartsSession`."""
-
-    def __init__(self, info: ArtifactInfo, decide: Any, render: Any) -> None:
-        assert info.parts is not None
-        self._info, self._names, self._decide, self._render = info, info.parts, decide, render
-
-    def decide(self, overview: Floats) -> tuple[Floats, ...]:
-        return tuple(_run(self._decide, self._names.light, {self._names.overview: overview}))
-
-    def render(self, image: Images, side: int, light: Sequence[Floats]) -> Images:
-        given = {
-            self._info.input.name: image,
-            self._names.side: np.array([side]),
-            **dict(zip(self._names.light, light, strict=True)),
-        }
-        return _run(self._render, [self._info.output.name], given)[0]
-
-
-def _run(session: Any, wanted: Sequence[str], given: dict[str, Any]) -> list[Any]:
-    try:
-        return session.run(list(wanted), given)
-    except Exception as error:
-        shapes = ", ".join(f"{name} {value.shape}" for name, value in given.items())
-        raise BackendError(f"ONNX Runtime failed on {shapes}: {_first_line(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -9,7 +9,8 @@ import os
 import sys
 import threading
 import weakref
-from contextlib import ExitStack, redirect_stdout
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,7 +18,9 @@ from typing import Any
 
 from runtime.artifact import ArtifactInfo, remedies
 from runtime.artifact.onnx_metadata import read_info
+from runtime.artifact.onnx_parts import cut_file
 from runtime.backends.backend import Backend
+from runtime.backends.onnxruntime_parts import Parts
 from runtime.backends.session import Probe
 from runtime.cuda import Cuda, Gpu, driver_found, open_cuda, require_own_context
 from runtime.cuda.capture import require_no_capture, whole_gpu
@@ -26,6 +29,7 @@ from runtime.cuda.staging import Staging
 from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, ClosedError, InputError
 from runtime.images import DeviceImages, Images
 from runtime.options import OpenOptions
+from runtime.tiling import Floats, PartsSession
 
 PROVIDER = "CUDAExecutionProvider"
 #: Of a session's own messages nothing below a fatal error is written to stderr; failures are raised all the same. Those of
@@ -139,8 +143,9 @@ class OrtCudaSession:
         _same_shape(images.shape, out.shape)
         self._graph.run_device(images, out, stream)
 
-    def open_parts(self) -> None:
-        """None: a GPU enhances a picture in one piece; see the protocol."""
+    def open_parts(self) -> PartsSession | None:
+        """The artifact's halves; see the protocol."""
+        return self._graph if self._graph.open_parts() else None
 
     def close(self) -> None:
         """Wait for a running call and free everything; calling it again does nothing."""
@@ -153,11 +158,16 @@ def _same_shape(images: tuple[int, ...], out: tuple[int, ...]) -> None:
 
 
 class _Graph:
-    """ONNX Runtime's session, the stream that it runs on, and the memory that it is bound to."""
+    """ONNX Runtime's sessions, the stream that they run on, and the memory that the whole graph is bound to.
+
+    It is the `PartsSession` of the artifact's halves too, which take their arrays from the host's memory.
+    """
 
     def __init__(self, backend: Backend, path: Path, info: ArtifactInfo, ort: Any, cuda: Cuda, device: int) -> None:
         self._install = backend.install
         self._info, self._cuda, self._index, self._ort = info, cuda, device, ort
+        self._path = path
+        self._parts: Parts | None = None
         self._lock = threading.Lock()
         self._staging: Staging | None = None
         # ONNX Runtime works in the primary context, whichever is current.
@@ -172,11 +182,12 @@ class _Graph:
                 self._event = cuda.create_event()
                 created.callback(cuda.destroy_event, self._event)
                 with whole_gpu:  # Starting, the provider waits for all of it.
-                    self._session: Any = self._open(path)
+                    self._session: Any = self._open(str(path))
                 created.pop_all()
             retained.pop_all()
 
-    def _open(self, path: Path) -> Any:
+    def _open(self, model: str | bytes) -> Any:
+        """ONNX Runtime's session on a file, or on the bytes of one."""
         ort = self._ort
         preload(ort)
         settings = ort.SessionOptions()
@@ -191,14 +202,14 @@ class _Graph:
         }
         try:
             # With its fallback it would print, and run on the CPU.
-            session = ort.InferenceSession(str(path), settings, providers=[(PROVIDER, options)], enable_fallback=0)
+            session = ort.InferenceSession(model, settings, providers=[(PROVIDER, options)], enable_fallback=0)
         except (ValueError, RuntimeError) as error:  # what it raises where a provider doesn't start
             raise BackendUnavailableError(
                 f"ONNX Runtime's {PROVIDER} doesn't start ({_one_line(error)}); "
                 f"if libraries are missing, install them with: {self._install}"
             ) from error
         except Exception as error:  # ONNX Runtime's exceptions share no base class but this
-            raise BackendError(f"ONNX Runtime can't open {path} on the GPU: {_one_line(error)}") from error
+            raise BackendError(f"ONNX Runtime can't open {self._path} on the GPU: {_one_line(error)}") from error
         if PROVIDER not in session.get_providers():
             raise BackendUnavailableError(
                 f"ONNX Runtime fell back to {', '.join(session.get_providers())}: its {PROVIDER} can't be loaded; "
@@ -207,22 +218,14 @@ class _Graph:
         return session
 
     def run(self, images: Images, out: Images) -> None:
-        cuda = self._cuda
-        require_own_process(self.gpu.process)
-        with self._lock:
-            self._require_open()
-            with cuda.using(self._context):
-                staging = self._staging_of(images.nbytes)
-                staging.fill(images)
-                staging.upload(images.nbytes, self._stream)
-                try:
-                    self._execute(images.shape, staging.device_in, staging.device_out)
-                except BackendError:
-                    cuda.synchronize(self._stream)  # Some may be under way; and a GPU that is lost says so here.
-                    raise
-                staging.download(images.nbytes, self._stream)
-                cuda.synchronize(self._stream)
-                staging.take(out)
+        with self._working():
+            staging = self._staging_of(images.nbytes)
+            staging.fill(images)
+            staging.upload(images.nbytes, self._stream)
+            self._execute(images.shape, staging.device_in, staging.device_out)
+            staging.download(images.nbytes, self._stream)
+            self._cuda.synchronize(self._stream)
+            staging.take(out)
 
     def run_device(self, images: DeviceImages, out: DeviceImages, stream: int) -> None:
         """The session's stream waits for the caller's, and the caller's for the session's; the host waits for neither."""
@@ -240,6 +243,40 @@ class _Graph:
                 finally:  # Of a run that failed some may be under way.
                     cuda.record(self._event, self._stream)
                     cuda.wait(stream, self._event)
+
+    def open_parts(self) -> bool:
+        """Make the halves, unless they are there; False: the artifact has none."""
+        with self._working():
+            if self._parts is None and self._info.parts is not None:
+                halves = cut_file(self._path, self._info)
+                with whole_gpu:
+                    self._parts = Parts(self._info, self._open(halves.decide), self._open(halves.render))
+            return self._parts is not None
+
+    def decide(self, overview: Floats) -> tuple[Floats, ...]:
+        """See the protocol `PartsSession`."""
+        with self._working():
+            assert self._parts is not None
+            return self._parts.decide(overview)
+
+    def render(self, image: Images, side: int, light: Sequence[Floats]) -> Images:
+        """See the protocol `PartsSession`."""
+        with self._working():
+            assert self._parts is not None
+            return self._parts.render(image, side, light)
+
+    @contextmanager
+    def _working(self) -> Generator[None]:
+        """This thread's turn, on an open session, in the GPU's context."""
+        require_own_process(self.gpu.process)
+        with self._lock:
+            self._require_open()
+            with self._cuda.using(self._context):
+                try:
+                    yield
+                except BackendError:
+                    self._cuda.synchronize(self._stream)  # Some may be under way; and a GPU that is lost says so here.
+                    raise
 
     def _require_open(self) -> None:
         if self._session is None:
@@ -280,7 +317,8 @@ class _Graph:
                 freed.callback(cuda.destroy_event, self._event)
                 if self._staging is not None:
                     freed.callback(self._staging.close)
-                session, self._session = self._session, None
+                ending = [self._session, self._parts]
+                self._session = self._parts = None
                 cuda.synchronize(self._stream)
                 with whole_gpu:  # Its libraries wait for all of it when they end.
-                    del session
+                    ending.clear()

@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from runtime import Enhancer, InputError, backends, tiling
+from runtime.artifact.info import Parts
 from runtime.cuda import Gpu
 from runtime.images import DeviceImages, Images
 from tests.runtime.conftest import double, make_info
@@ -149,6 +150,9 @@ def test_memory_is_bounded_wherever_no_plan_bounds_it(
     large = np.tile(dark, (2, 2, 1))
     with pytest.raises(InputError, match=r"at most 3,102 pixels fit.*dawn"):
         session.info = make_info(halo=None, contract=())
+        open_enhancer()(large)
+    session.info = make_info(halo=None, contract=(), parts=Parts("overview", "side", ("light",), 250, 75))
+    with pytest.raises(InputError, match=r"a plan takes it in one piece.*--max 1x66x94, or open double\.onnx"):
         open_enhancer()(large)
     seen.clear()
     monkeypatch.setattr(tiling, "_CORE", 32)

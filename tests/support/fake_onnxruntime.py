@@ -66,7 +66,7 @@ class FakeOrt:
         class InferenceSession:
             def __init__(
                 self,
-                path: str,
+                path: str | bytes,
                 sess_options: onnxruntime.SessionOptions | None = None,
                 providers: list[tuple[str, dict[str, str]]] | None = None,
                 enable_fallback: int = 1,
@@ -83,6 +83,13 @@ class FakeOrt:
 
             def get_providers(self) -> list[str]:
                 return ["CPUExecutionProvider"] if fake.falls_back else [self.provider, "CPUExecutionProvider"]
+
+            def run(self, wanted: list[str], given: dict[str, Any]) -> list[Any]:
+                if fake.run_failure is not None:
+                    raise fake.run_failure
+                assert fake.cuda.current_context(0) == 1, "run outside of the session's context"
+                fake.cuda.synchronize(int(self.options["user_compute_stream"]))
+                return self.real.run(wanted, given)
 
             def io_binding(self) -> FakeBinding:
                 return FakeBinding(self.real.io_binding())

@@ -174,7 +174,7 @@ class TensorRTSession:
         self._plan.keep_kernels(images.shape)
 
     def open_parts(self) -> None:
-        """None: a GPU enhances a picture in one piece; see the protocol."""
+        """None: a plan is one piece; see the protocol."""
 
     def close(self) -> None:
         """Wait for running calls and free everything; calling it again does nothing."""

@@ -16,6 +16,8 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
+from runtime import Enhancer, tiling
+from runtime.artifact import locate
 from runtime.backends import get_backend, onnxruntime_cuda
 from runtime.backends.onnxruntime_cuda import PROVIDER, OrtCudaSession
 from runtime.cuda.capture import recording
@@ -303,3 +305,40 @@ def test_the_probe_names_what_it_found(ort: FakeOrt, cuda: FakeCuda) -> None:
     probe = CUDA.probe()
     assert probe.usable
     assert probe.reason == f"onnxruntime {onnxruntime.__version__} on Fake GPU (8.9)"
+
+
+def test_large_pictures_are_enhanced_in_parts(
+    cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    """`dawn` decides on the whole picture: its light comes from one half of the file, and the other enhances part by part."""
+    monkeypatch.setattr(tiling, "WHOLE_PIXELS", 100 * 100)
+    path = locate.onnx_file("dawn")
+    image = np.random.default_rng(0).integers(0, 60, (97, 131, 3), dtype=np.uint8)
+    with Enhancer(path, backend="onnxruntime", threads=1) as enhancer:
+        expected = enhancer(image)
+    ort: FakeOrt = request.getfixturevalue("ort")
+    told: list[tuple[int, int]] = []
+    with Enhancer(path, backend="onnxruntime-cuda") as enhancer:
+        found = enhancer(image, progress=lambda done, total: told.append((done, total)))
+        assert np.array_equal(enhancer(image), found)
+        ort.run_failure = RuntimeError("illegal address")
+        cuda.lost = "CUDA_ERROR_ILLEGAL_ADDRESS"
+        with pytest.raises(GpuLostError):
+            enhancer(image)
+        ort.run_failure = cuda.lost = None
+    assert np.array_equal(found, expected) and told[-1][0] == told[-1][1]
+
+
+def test_halves_are_made_once_and_end_with_the_session(ort: FakeOrt) -> None:
+    session = CUDA.open(locate.onnx_file("dawn"))
+    parts = session.open_parts()
+    assert parts is not None and session.open_parts() is parts
+    session.close()
+    with pytest.raises(ClosedError):
+        parts.decide(np.zeros((1, 3, 8, 8), np.float32))
+    with pytest.raises(ClosedError):
+        session.open_parts()
+
+
+def test_other_artifacts_have_no_halves(session: OrtCudaSession) -> None:
+    assert session.open_parts() is None
