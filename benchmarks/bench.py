@@ -73,7 +73,7 @@ def _latency(found: list[str], quick: bool) -> list[Step]:
         elif name not in COSTLY:
             planned.append(step(f"{name}.onnx", f"latency-{name}", "--rounds", "6", "--repeats", "2"))
     plans = [name for name in found if locate.find(f"{name}_fp16.plan")] if gpu_problem() is None else []
-    against = ("--against", "torch,torch-compile") if find_spec("torch") else ()
+    against = ("--against", "torch,torch-graph,torch-compile") if find_spec("torch") else ()
     return [*planned, *(step(f"{name}_fp16.plan", f"latency-{name}-gpu", *against) for name in plans)]
 
 

@@ -200,7 +200,8 @@ def _run(given: argparse.Namespace, project: Path = ROOT) -> None:
     print(
         f"{len(sizes)} wheels ({sum(sizes) / 1e6:.0f} MB) for Python {box.python} on {box.machine} with glibc 2.{_GLIBC_MINOR}"
     )
-    print(f"there: tar xf {written[0].name if len(written) == 1 else '<(cat ' + given.out.name + '.*)'} && {TOP}/install.sh")
+    unpack = f"cat {given.out.name}.* | tar xf -" if given.split else f"tar xf {given.out.name}"
+    print(f"there: {unpack} && {TOP}/install.sh")
 
 
 def _words(text: str) -> list[str]:

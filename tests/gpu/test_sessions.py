@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from runtime import backends
+from runtime import Enhancer, backends, tiling
 from runtime.backends.session import Session
 from runtime.cuda import Cuda, open_cuda
 from runtime.cuda.interop import allocate_like, as_device_images, current_stream
@@ -163,3 +163,16 @@ def test_arrays_of_other_libraries(
     assert session.gpu is not None
     session.run_device(as_device_images(array, stream, session.gpu), as_device_images(out, stream, session.gpu), stream)
     assert close_to(to_numpy(out), reference(images))
+
+
+def test_large_pictures_are_enhanced_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = backends.get_backend("onnxruntime-cuda")
+    if not (probe := backend.probe()).usable:
+        pytest.skip(f"onnxruntime-cuda: {probe.reason}")
+    monkeypatch.setattr(tiling, "WHOLE_PIXELS", 300 * 300)
+    image = np.random.default_rng(0).integers(0, 60, (400, 600, 3), dtype=np.uint8)
+    with Enhancer("dawn", backend="onnxruntime", threads=1) as enhancer:
+        expected = enhancer(image)
+    with Enhancer("dawn", backend=backend.name) as enhancer:
+        found = enhancer(image)
+    assert np.abs(found.astype(int) - expected).max() <= 3
