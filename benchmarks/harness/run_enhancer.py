@@ -19,7 +19,8 @@ def open_contender(contender: Contender, info: ArtifactInfo) -> OpenContender:
     images = pictures_of(contender)
     out = np.empty_like(images)
     precision = precision_of(info, enhancer.precision)
-    label = f"retinexrt {Path(contender.artifact).name}, {enhancer.backend}" + (", bf16" if precision == "bf16" else "")
+    rounded = ", bf16" if enhancer.precision == "bf16" else ""
+    label = f"retinexrt {Path(contender.artifact).name}, {enhancer.backend}{rounded}"
 
     def enhance(pictures: Images) -> Images:
         return np.asarray(enhancer(pictures))
@@ -39,7 +40,11 @@ def open_contender(contender: Contender, info: ArtifactInfo) -> OpenContender:
 
         return Bound(lambda: used.enhance_device(source, images.shape, stream, out=target), give_back)
 
-    lanes = lanes_of(contender, bind, int(enhancer.device.partition(":")[2] or 0))
+    try:
+        lanes = lanes_of(contender, bind, int(enhancer.device.partition(":")[2] or 0))
+    except BaseException:
+        enhancer.close()
+        raise
 
     def close() -> None:
         lanes.close()

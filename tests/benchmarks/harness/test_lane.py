@@ -16,9 +16,9 @@ import pytest
 from benchmarks.harness import contenders, run_onnxruntime
 from benchmarks.harness.board import State
 from benchmarks.harness.contenders import Contender, OpenContender, open_contender
-from benchmarks.harness.lane import Bound, Lane, throughput
+from benchmarks.harness.lane import Bound, Lane, Lanes, throughput
 from runtime.backends import onnxruntime_cuda
-from runtime.errors import BackendError, InputError
+from runtime.errors import BackendError, ClosedError, InputError
 from runtime.images import Images
 from tests.runtime.conftest import make_info, write_artifact
 from tests.support.fake_cuda import FakeCuda, memory_at
@@ -113,6 +113,22 @@ def test_each_stream_has_one_run_under_way_and_one_behind(cuda: FakeCuda) -> Non
     assert throughput(lanes, 2, 0.5, None).joules is None
     for lane in lanes:
         lane.close()
+
+
+def test_what_takes_its_time_before_the_first_run_is_no_warm_up(cuda: FakeCuda) -> None:
+    opened: list[Lane] = []
+
+    def open_lane() -> Lane:
+        opened.append(Lane(cuda, 0, PICTURES, negative(cuda, PICTURES)))
+        return opened[-1]
+
+    lanes = Lanes(open_lane)
+    assert len(opened) == 1
+    lanes.sample()
+    assert lanes.first(3) == opened and len(opened) == 3
+    lanes.close()
+    with pytest.raises(ClosedError):
+        lanes.sample()
 
 
 def _check(opened: OpenContender, expected: Images) -> None:
