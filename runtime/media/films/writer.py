@@ -10,6 +10,7 @@ from typing import Any
 import av
 from av import Packet
 from av.error import ArgumentError, FFmpegError
+from av.video.reformatter import VideoReformatter
 
 from runtime.errors import OutputError
 from runtime.images import Images
@@ -39,6 +40,7 @@ class FilmWriter:
         #: What there is to say about what could not be copied.
         self.notes = [encoding.note] if encoding.note else []
         self._streams: dict[int, Any] = {}
+        self._converter = VideoReformatter()
         self._last: av.VideoFrame | None = None
         self._shown = 0
         self._uneven = False
@@ -121,7 +123,7 @@ class FilmWriter:
 
     def _coded(self, image: Images, frame: Frame) -> Iterator[av.VideoFrame]:
         """A frame as it is encoded; on a grid of times the one before it again, until its time has come."""
-        made = color.coded(image, self._like.tags, self._video.codec_context.pix_fmt)
+        made = color.coded(image, self._like.tags, self._video.codec_context.pix_fmt, self._converter)
         base = self._video.codec_context.time_base
         exact = frame.pts * self._like.time_base / base
         pts = round(exact) if self._last is None else max(round(exact), self._shown + 1)
