@@ -1,64 +1,117 @@
-"""JPEG files that end too soon, or are damaged in the middle: decoders make grey of what is missing and go on."""
+"""JPEG files that end too soon, or are damaged in the middle: decoders make grey of what is missing and go on.
+
+OpenCV's decoder tells that to nobody but the process's standard error. FFmpeg's fails at a code that does not exist and where
+pixels are missing. So it decodes the picture twice, and the pixels are thrown away: as it is, and with its last bytes made
+invalid. Those must be missed; where they are not, something in the middle has taken the place of other pixels.
+"""
 
 from __future__ import annotations
 
-import os
+import math
 import re
-import sys
-import tempfile
-import threading
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterator
 
-Made = TypeVar("Made")
+_START, _END = b"\xff\xd8", b"\xff\xd9"
 
 #: A marker, as opposed to a byte 0xFF among the pixels (0x00 follows), a restart between them, and padding.
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 
-#: What libjpeg says of damage, and how many bytes cameras put before the end of a picture that is whole.
-_DAMAGE = re.compile(rb"(?:Corrupt JPEG data|Premature end of JPEG|Invalid|Inconsistent)[^\r\n]*")
-_PADDING = re.compile(rb"Corrupt JPEG data: [1-8] extraneous bytes before marker 0xd9")
+#: Kinds of segments, by the second byte of their marker. Frames hold 8 bits; sequential ones go from top to bottom.
+_SEQUENTIAL, _PROGRESSIVE, _SCAN, _INTERVAL = (0xC0, 0xC1), 0xC2, 0xDA, 0xDD
+_NOTES = (*range(0xE0, 0xF0), 0xFE)
 
-_lock = threading.Lock()
+#: Sixteen bits that are all 1 are no code of any JPEG file; among pixels a byte 0xFF is followed by 0x00.
+_INVALID = b"\xff\x00" * 16
+#: How many of the last bytes must be missed: a code and its value, before up to eight that some cameras add. A code that is
+#: cut in two may end the picture by chance, so more bytes are tried then.
+_TAILS = (4 + 8, 8 + 8)
+
+#: Pictures with more restarts are judged as a whole.
+_MOST_PIECES = 4096
 
 
 def is_jpeg(data: bytes) -> bool:
-    return data[:2] == b"\xff\xd8"
+    return data[:2] == _START
 
 
 def ends(data: bytes) -> bool:
     """Whether a JPEG file has the marker of its end. Segments are stepped over: a thumbnail in one has an end of its own."""
-    marker = _MARKER.search(data, 2)
-    while marker and marker[0] != b"\xff\xd9":
-        length = int.from_bytes(data[marker.end() : marker.end() + 2], "big")
-        marker = _MARKER.search(data, marker.end() + length)
-    return marker is not None
+    return any(segment == _END for segment, _ in _segments(data))
 
 
-def decode(decoder: Callable[[], Made]) -> tuple[Made, str]:
-    """Decode, and what libjpeg says of damage meanwhile; empty: nothing.
+def is_damaged(data: bytes) -> bool:
+    """Whether pixels of a JPEG file that has an end are damaged; False also for the rare kinds that FFmpeg does not decode."""
+    from av.error import FFmpegError  # FFmpeg's libraries take their time to load
 
-    It says so on the process's standard error and nowhere else: that goes to a file while one picture is decoded. What
-    others write to it in this time is handed on.
-    """
-    with _lock:
+    segments = [(segment, pixels.rstrip(b"\xff")) for segment, pixels in _segments(data) if segment[1] not in _NOTES]
+    frame = next((segment for segment, _ in segments if segment[1] in (*_SEQUENTIAL, _PROGRESSIVE)), b"")
+    if frame[4:5] != b"\x08":
+        return False
+    scans = [pixels for segment, pixels in segments if segment[1] == _SCAN]
+    decodes = _decoder()
+    try:
+        if frame[1] == _PROGRESSIVE or len(scans) > 1:
+            return not decodes(b"".join(segment + (pixels and pixels + _INVALID) for segment, pixels in segments))
+        header = b"".join(segment for segment, _ in segments if segment != _END)
+        pieces = _pieces(header, frame, scans[0]) if scans else []
+        return not pieces or any(
+            not decodes(head + pixels + _INVALID)
+            or all(decodes(head + pixels[:-tail].rstrip(b"\xff") + _INVALID) for tail in _TAILS)
+            for head, pixels in pieces
+        )
+    except FFmpegError:
+        return False
+
+
+def _segments(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Each segment, and the pixels after it; the last is the marker of the end, where there is one."""
+    found = _MARKER.search(data, 2)
+    while found and found[0] != _END:
+        stop = found.end() + int.from_bytes(data[found.end() : found.end() + 2], "big")
+        following = _MARKER.search(data, stop)
+        yield data[found.start() : stop], data[stop : following.start() if following else None]
+        found = following
+    if found:
+        yield _END, b""
+
+
+def _pieces(header: bytes, frame: bytes, pixels: bytes) -> list[tuple[bytes, bytes]]:
+    """The pixels between two restarts as pictures of their own, each with its header; none: the count is wrong."""
+    interval = next((segment for segment, _ in _segments(_START + header) if segment[1] == _INTERVAL), b"")
+    between = int.from_bytes(interval[4:6], "big")
+    factors = [divmod(each, 16) for each in frame[11::3]]
+    # The least that is coded at a time: a square of eight pixels of each channel, or several of some.
+    across, down = (8 * max(each) for each in zip(*factors, strict=True)) if len(factors) > 1 else (8, 8)
+    height, width = int.from_bytes(frame[5:7], "big"), int.from_bytes(frame[7:9], "big")
+    total = math.ceil(height / down) * math.ceil(width / across)
+    if not between or total / between > _MOST_PIECES or between * across >= 2**16:
+        return [(header, pixels)]
+    pieces = [piece.rstrip(b"\xff") for piece in _RESTART.split(pixels)]
+    if not pieces[-1]:  # a restart before the end
+        del pieces[-1]
+    if len(pieces) != math.ceil(total / between):
+        return []
+    lengths = [between] * (len(pieces) - 1) + [total - between * (len(pieces) - 1)]
+    sizes = (down.to_bytes(2, "big") + (across * length).to_bytes(2, "big") for length in lengths)
+    header = header.replace(interval, b"")
+    return [(header.replace(frame, frame[:5] + size + frame[9:]), piece) for size, piece in zip(sizes, pieces, strict=True)]
+
+
+def _decoder() -> Callable[[bytes], bool]:
+    """Whether segments and pixels decode without an error; raises FFmpegError where FFmpeg does not know such files."""
+    import av
+    from av.error import InvalidDataError, PatchWelcomeError
+
+    context = av.CodecContext.create("mjpeg", "r")
+    context.options = {"err_detect": "explode", "threads": "1"}
+
+    def decodes(body: bytes) -> bool:
         try:
-            sys.stderr.flush()
-            kept = os.dup(2)
-        except (OSError, ValueError, AttributeError):  # there is no standard error, and nobody to tell
-            return decoder(), ""
-        try:
-            with tempfile.TemporaryFile() as heard:
-                os.dup2(heard.fileno(), 2)
-                try:
-                    made = decoder()
-                finally:
-                    os.dup2(kept, 2)
-                    heard.seek(0)
-                    said = heard.read()
-                    if rest := _DAMAGE.sub(b"", said).strip():
-                        os.write(2, rest + b"\n")
-        finally:
-            os.close(kept)
-    found = _DAMAGE.search(_PADDING.sub(b"", said))
-    return made, found[0].decode(errors="replace") if found else ""
+            if not context.decode(av.Packet(_START + body + _END)):
+                raise PatchWelcomeError(0, "no picture")
+        except InvalidDataError:
+            return False
+        return True
+
+    return decodes

@@ -84,15 +84,12 @@ _SPLIT = "and one picture would be left of them: split it first (with ImageMagic
 
 def _decode(data: bytes, name: str) -> tuple[NDArray[Any], Metadata]:
     """Pixels as OpenCV reads them, and the metadata."""
+    if jpeg.is_jpeg(data) and jpeg.is_damaged(data):
+        raise InputError(f"{name} is damaged; saved again by an image editor, what is left of it is read")
     pixels: Any
     buffer = np.frombuffer(data, np.uint8)
     try:
-        if jpeg.is_jpeg(data):
-            (pixels, kinds, blocks), damage = jpeg.decode(lambda: cv2.imdecodeWithMetadata(buffer, flags=cv2.IMREAD_UNCHANGED))
-            if damage:
-                raise InputError(f"{name} is damaged ({damage}); saved again by an image editor, what is left of it is read")
-        else:
-            pixels, kinds, blocks = cv2.imdecodeWithMetadata(buffer, flags=cv2.IMREAD_UNCHANGED)
+        pixels, kinds, blocks = cv2.imdecodeWithMetadata(buffer, flags=cv2.IMREAD_UNCHANGED)
     except (cv2.error, MemoryError) as error:
         raise InputError(f"{name} cannot be decoded: {_reason(error)}") from error
     if pixels is None:
