@@ -259,7 +259,7 @@ class _Graph:
             assert self._parts is not None
             return self._parts.decide(overview)
 
-    def render(self, image: Images, side: int, light: Sequence[Floats]) -> Images:
+    def render(self, image: Images, side: int, light: Sequence[Floats], *, film: bool = False) -> Images:
         """See the protocol `PartsSession`."""
         with self._working():
             assert self._parts is not None

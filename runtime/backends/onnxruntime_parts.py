@@ -23,7 +23,7 @@ class Parts:
     def decide(self, overview: Floats) -> tuple[Floats, ...]:
         return tuple(_run(self._decide, self._names.light, {self._names.overview: overview}))
 
-    def render(self, image: Images, side: int, light: Sequence[Floats]) -> Images:
+    def render(self, image: Images, side: int, light: Sequence[Floats], *, film: bool = False) -> Images:
         given = {
             self._info.input.name: image,
             self._names.side: np.array([side]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -140,8 +140,8 @@ class OvSession:
             parts = self._parts
             if parts is None and self.info.parts is not None:
                 halves = cut_file(self._path, self.info)
-                models = [self._compile(self._read(half)) for half in (halves.decide, halves.render)]
-                self._parts = parts = _Parts(self.info, self._ov.Tensor, *models)
+                decide, render = (self._read(half) for half in (halves.decide, halves.render))
+                self._parts = parts = _Parts(self.info, self._ov, self._compile, decide, render)
         return parts
 
     def _read(self, model: str | bytes) -> Any:
@@ -222,28 +222,43 @@ class OvSession:
 
 
 class _Parts:
-    """The halves of an artifact, each compiled for all shapes; see the protocol `PartsSession`."""
+    """The halves of an artifact, each compiled for all shapes; `render` also for the frames of a film, which are all alike."""
 
-    def __init__(self, info: ArtifactInfo, tensor: Any, decide: _Compiled, render: _Compiled) -> None:
+    def __init__(self, info: ArtifactInfo, openvino: Any, compiled: Callable[[Any], _Compiled], decide: Any, render: Any) -> None:
         assert info.parts is not None
-        self._info, self._names, self._tensor, self._decide, self._render = info, info.parts, tensor, decide, render
+        self._info, self._names, self._ov, self._compiled, self._source = info, info.parts, openvino, compiled, render
+        self._decide, self._render = compiled(decide), compiled(render)
+        self._changing = threading.Lock()
+        self._of_film: tuple[tuple[int, ...], _Compiled] | None = None
 
     def decide(self, overview: Floats) -> tuple[Floats, ...]:
         return self._run(self._decide, {self._names.overview: overview}, self._names.light)
 
-    def render(self, image: Images, side: int, light: Sequence[Floats]) -> Images:
-        given = {
-            self._info.input.name: image,
-            self._names.side: np.array([side]),
-            **dict(zip(self._names.light, light, strict=True)),
-        }
-        return self._run(self._render, given, [self._info.output.name])[0]
+    def render(self, image: Images, side: int, light: Sequence[Floats], *, film: bool = False) -> Images:
+        given = {self._info.input.name: image, **dict(zip(self._names.light, light, strict=True))}
+        if film:
+            return self._run(self._for_film(given, side), given, [self._info.output.name])[0]
+        return self._run(self._render, {**given, self._names.side: np.array([side])}, [self._info.output.name])[0]
+
+    def _for_film(self, given: dict[str, Any], side: int) -> _Compiled:
+        """The model for frames of one shape and squares of one side; that of the last film is kept."""
+        shape = (*given[self._info.input.name].shape, side)
+        with self._changing:
+            if self._of_film is None or self._of_film[0] != shape:
+                model = self._source.clone()
+                parameter = model.input(self._names.side).get_node()
+                constant = self._ov.op.Constant(np.array([side]))
+                parameter.output(0).replace(constant.output(0))
+                model.remove_parameter(parameter)
+                model.reshape({name: list(value.shape) for name, value in given.items()})
+                self._of_film = shape, self._compiled(model)
+            return self._of_film[1]
 
     def _run(self, model: _Compiled, given: dict[str, Any], wanted: Sequence[str]) -> tuple[Any, ...]:
         request = model.take()
         try:
             for name, value in given.items():
-                request.set_tensor(name, self._tensor(value))
+                request.set_tensor(name, self._ov.Tensor(value))
             request.infer()
             results = tuple(np.array(request.get_tensor(name).data) for name in wanted)
         except RuntimeError as error:
