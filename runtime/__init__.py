@@ -25,6 +25,7 @@ from runtime.errors import (
 
 if TYPE_CHECKING:
     from runtime.artifact import ArtifactInfo
+    from runtime.calm.film import Film
     from runtime.enhancer import Enhancer
     from runtime.media.live.stream import stream
     from runtime.shortcuts import enhance, networks
@@ -38,6 +39,7 @@ __all__ = [
     "BackendUnavailableError",
     "ClosedError",
     "Enhancer",
+    "Film",
     "GpuLostError",
     "GpuMemoryError",
     "IncompatiblePlanError",
@@ -61,6 +63,10 @@ def __getattr__(name: str) -> Any:
         from runtime.enhancer import Enhancer
 
         return Enhancer
+    if name == "Film":
+        from runtime.calm.film import Film
+
+        return Film
     if name == "ArtifactInfo":
         from runtime.artifact import ArtifactInfo
 

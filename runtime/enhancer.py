@@ -87,6 +87,11 @@ class Enhancer:
         return self._precision
 
     @property
+    def comes_apart(self) -> bool:
+        """Whether it decides the light apart from the rest, so that the light of a film can be steadied."""
+        return self._info.plan is None and self._open().open_parts() is not None
+
+    @property
     def color(self) -> Color:
         """The channel order of pictures, in and out."""
         return self._options.color
@@ -100,6 +105,7 @@ class Enhancer:
         gate: bool = False,
         tile: Tile = "auto",
         progress: tiling.Progress | None = None,
+        steady: tiling.Steady | None = None,
     ) -> Any:
         """Enhance a picture, H x W x 3 and uint8, or a batch, N x H x W x 3. Returns `out`, or a new one of the same kind.
 
@@ -115,7 +121,8 @@ class Enhancer:
         or overlap it, where they are numpy arrays; on the GPU they must lie apart.
         `strength` is 0 (the input, to the byte) to 1 (the network). `gate` leaves pictures alone that are bright enough.
         `tile`: "auto" cuts pictures that are too large into tiles where that gives the same result and refuses the
-        others; "off" never cuts. `progress` is called after each tile with how many of how many are done.
+        others; "off" never cuts. `progress` is called after each tile with how many of how many are done. `steady` has a word
+        on the light of each picture, where `comes_apart`: `Film` uses it.
         """
         session = self._open()
         options = CallOptions(strength, gate, tile)
@@ -124,7 +131,7 @@ class Enhancer:
                 if options.strength != 1.0 or options.gate:
                     raise InputError("strength and gate work on numpy arrays, not on GPU memory")
                 return self._enhance_resident(session, image, out)
-            result = conversions.enhance(partial(self, **asdict(options), progress=progress), image, self.color)
+            result = conversions.enhance(partial(self, **asdict(options), progress=progress, steady=steady), image, self.color)
             return result if out is None else conversions.fill(out, result)
         images = _as_batch(image, "the image")
         self._check_size(images.shape)
@@ -134,7 +141,7 @@ class Enhancer:
             raise InputError(f"out must be an array of the image's shape {image.shape}, found {_describe(out)}")
         elif not out.flags.writeable:
             raise InputError("out is read-only")
-        self._enhance(session, images, _as_batch(out, "out"), options, progress or _silent)
+        self._enhance(session, images, _as_batch(out, "out"), options, progress or _silent, steady)
         return out
 
     def enhance_device(self, pointer: int, shape: tuple[int, ...], stream: int = 0, *, out: int | None = None) -> DeviceImages:
@@ -225,7 +232,15 @@ class Enhancer:
         session.run_device(source, target, stream)
         return result
 
-    def _enhance(self, session: Session, images: Images, out: Images, options: CallOptions, progress: tiling.Progress) -> None:
+    def _enhance(
+        self,
+        session: Session,
+        images: Images,
+        out: Images,
+        options: CallOptions,
+        progress: tiling.Progress,
+        steady: tiling.Steady | None,
+    ) -> None:
         """Enhance a batch on the host; any strides."""
         strength = options.strength
         if strength == 0.0:
@@ -236,10 +251,11 @@ class Enhancer:
         target = out if direct else self._buffer("target", out.shape)
         strengths = [strength * exposure.gate(exposure.exposure(one)) if options.gate else strength for one in source]
         if all(strengths) or self._limits.smallest[0] > 1:
-            self._run(session, source, target, options.tile, progress)
+            self._run(session, source, target, options.tile, progress, steady)
         else:
             for number in np.flatnonzero(strengths):
-                self._run(session, source[number : number + 1], target[number : number + 1], options.tile, progress)
+                one = slice(number, number + 1)
+                self._run(session, source[one], target[one], options.tile, progress, steady)
         for one, enhanced, share in zip(source, target, strengths, strict=True):
             exposure.blend(one, enhanced, share, self._geometric)
         if self.color == "bgr":
@@ -258,12 +274,24 @@ class Enhancer:
             np.copyto(source, images)
         return source
 
-    def _run(self, session: Session, source: Images, target: Images, tile: Tile, progress: tiling.Progress) -> None:
+    def _run(
+        self,
+        session: Session,
+        source: Images,
+        target: Images,
+        tile: Tile,
+        progress: tiling.Progress,
+        steady: tiling.Steady | None,
+    ) -> None:
         """Enhance contiguous RGB, in as few runs as memory and the artifact's limits allow."""
         count, height, width, _ = source.shape
         whole = self._limits.admit((self._limits.smallest[0], height, width))
         if self._info.plan is None and height * width > tiling.whole_pixels(self._info) and tile != "off":
             whole = False
+        if steady is not None and (whole or tile == "auto") and (parts := session.open_parts()) is not None:
+            for one, enhanced in zip(source, target, strict=True):
+                tiling.run_parts(parts, one, enhanced, self._info, progress, steady)
+            return
         if not whole:
             self._run_tiles(session, source, target, tile, progress)
             return

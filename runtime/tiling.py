@@ -37,8 +37,8 @@ Progress = Callable[[int, int], None]
 
 Floats = NDArray[np.float32]
 
-#: Is given each picture's overview and what was decided on it, and says what light it gets.
-Steady = Callable[[Floats, Sequence[Floats]], Sequence[Floats]]
+#: Is given each picture's overview and what was decided on it, and says what light it gets; None: it is not wanted at all.
+Steady = Callable[[Floats, Sequence[Floats]], Sequence[Floats] | None]
 
 
 class PartsSession(Protocol):
@@ -154,9 +154,11 @@ def run_parts(
     """
     assert info.parts is not None
     side, grid = overview_of(image, info)
-    light: Sequence[Floats] = parts.decide(grid)
+    light: Sequence[Floats] | None = parts.decide(grid)
     if steady is not None:
         light = steady(grid, light)
+    if light is None:
+        return
     height, width = image.shape[:2]
     if whole := height * width <= whole_pixels(info):
         rows, columns = [Span(0, height, 0, height)], [Span(0, width, 0, width)]

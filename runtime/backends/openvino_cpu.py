@@ -224,7 +224,9 @@ class OvSession:
 class _Parts:
     """The halves of an artifact, each compiled for all shapes; `render` also for the frames of a film, which are all alike."""
 
-    def __init__(self, info: ArtifactInfo, openvino: Any, compiled: Callable[[Any], _Compiled], decide: Any, render: Any) -> None:
+    def __init__(
+        self, info: ArtifactInfo, openvino: Any, compiled: Callable[[Any], _Compiled], decide: Any, render: Any
+    ) -> None:
         assert info.parts is not None
         self._info, self._names, self._ov, self._compiled, self._source = info, info.parts, openvino, compiled, render
         self._decide, self._render = compiled(decide), compiled(render)

@@ -55,9 +55,10 @@ Floats = NDArray[np.float32]
 class _Mean:
     """The mean of the frames so far."""
 
-    #: In fixed point, and as codes.
+    #: In fixed point.
     exact: NDArray[np.int16]
-    codes: Images
+    #: In codes, of 2 x 2 pixels.
+    cells: Images
 
 
 class Average:
@@ -73,20 +74,18 @@ class Average:
 
     def add(self, dark: Images, bright: Images) -> Images:
         """The mean with one more frame in it, from the frame as it came and as it was enhanced. H x W x 3, RGB or BGR."""
-        mean = self._mean
-        if mean is None or mean.codes.shape != bright.shape:
-            exact = np.left_shift(bright, _SHIFT, dtype=np.int16)
-            self._mean = _Mean(exact, bright.copy())
-            return self._mean.codes
-        cells, before = _cells(bright), _cells(mean.codes)
-        by = movement(cells, before)
-        if by != (0, 0):
-            codes = shifted(mean.codes, *by)
-            there = _cells(codes)
-            if _apart(cells, there) < _HELPS * _apart(cells, before):
-                mean.exact, before = shifted(mean.exact, *by), there
-        mean.codes = self._step(mean.exact, bright, moved(dark, bright, cells, before))
-        return mean.codes
+        mean, cells = self._mean, _cells(bright)
+        if mean is None or mean.exact.shape != bright.shape:
+            self._mean = _Mean(np.left_shift(bright, _SHIFT, dtype=np.int16), cells)
+            return bright
+        if (by := movement(cells, mean.cells)) != (0, 0):
+            exact = shifted(mean.exact, *by)
+            there = _cells(np.asarray(cv2.convertScaleAbs(exact, alpha=2.0**-_SHIFT), np.uint8))
+            if _apart(cells, there) < _HELPS * _apart(cells, mean.cells):
+                mean.exact, mean.cells = exact, there
+        codes = self._step(mean.exact, bright, moved(dark, bright, cells, mean.cells))
+        mean.cells = _cells(codes)
+        return codes
 
     def _step(self, exact: NDArray[np.int16], bright: Images, changed: Plane) -> Images:
         """Go towards a frame, or all the way where a plane of cells says so; the mean as codes."""

@@ -30,7 +30,7 @@ _SOFT = 1 / 512
 #: A point counts by exp(-(change / this)^2), the change being that of the luma's logarithm beside the exposure's.
 _SAME = 0.12
 #: It is a cut if of the points so many change by so much.
-_CUT, _CUT_SHARE = 0.4, 0.5
+_CUT, _CUT_SHARE = 0.2, 0.5
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -71,7 +71,7 @@ class LightWindow:
             weight *= self._keep
             change = new.log - seen.log
             exposure = float(np.median(change))
-            alike = weight * np.exp(-np.square(cv2.blur(np.abs(change - exposure), (3, 3)) / _SAME))
+            alike = weight * np.exp(-np.square(cv2.blur(np.abs(change - exposure), (5, 5)) / _SAME))
             share = float(alike.mean())
             total += alike
             level_total += share

@@ -15,6 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from runtime import shapes
+from runtime.calm.film import Film
 from runtime.commands.signals import Stopped, stoppable
 from runtime.enhancer import Enhancer
 from runtime.errors import GpuLostError, InputError, reason
@@ -53,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
         if not enhancer.info.trained:
             _say(f"{enhancer.source} is untrained: its output is no picture")
         if frame is not None:
-            return _enhance_frames(enhancer, frame, arguments.out, options)
+            return _enhance_frames(Film(enhancer, film.calm), frame, arguments.out, options)
         if piped:
             if arguments.out and formats.is_film_name(Path(arguments.out)):
                 return _enhance_film_on_stdin(enhancer, Path(arguments.out), options, arguments.quiet, film)
@@ -92,7 +93,7 @@ def _enhance_one(enhancer: Enhancer, data: bytes, name: str, out: str | None, op
     return 0
 
 
-def _enhance_frames(enhancer: Enhancer, shape: tuple[int, int, int], out: str | None, options: dict[str, Any]) -> int:
+def _enhance_frames(enhancer: Film, shape: tuple[int, int, int], out: str | None, options: dict[str, Any]) -> int:
     """Raw RGB frames from stdin to stdout."""
     if out not in (None, "-"):
         raise InputError("--raw writes to stdout; redirect it to a file")

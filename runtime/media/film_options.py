@@ -1,4 +1,4 @@
-"""Options of a film's encoding. Importing this costs nothing: whether an encoder is there is asked when a film is begun."""
+"""Options of a film. Importing this costs nothing: whether an encoder is there is asked when a film is begun."""
 
 from __future__ import annotations
 
@@ -11,20 +11,31 @@ from runtime.errors import InputError
 
 @dataclass(frozen=True)
 class FilmOptions:
-    """How a film is written. `codec`: h264, h265, vp9, av1, mpeg4, ffv1 or an encoder of FFmpeg's; None: the file's best."""
+    """How a film is made. `codec`: h264, h265, vp9, av1, mpeg4, ffv1 or an encoder of FFmpeg's; None: the file's best.
+
+    `calm`: how much is averaged over time, from 0, every frame alone, to 1; see `Film`.
+    """
 
     codec: str | None = None
     quality: int = 75
+    calm: float = 1.0
 
     def __post_init__(self) -> None:
         quality: Any = self.quality
         if isinstance(quality, bool) or not isinstance(quality, int) or not 1 <= quality <= 100:
             raise InputError(f"quality lies between 1 and 100, found {quality!r}")
+        calm: Any = self.calm
+        if isinstance(calm, bool) or not isinstance(calm, int | float) or not 0.0 <= calm <= 1.0:
+            raise InputError(f"calm lies between 0 (every frame alone) and 1, found {calm!r}")
 
     @classmethod
     def of(cls, arguments: Namespace) -> FilmOptions:
         """The options among the arguments of a command line."""
-        return cls(arguments.codec, cls.quality if arguments.quality is None else arguments.quality)
+        return cls(
+            arguments.codec,
+            cls.quality if arguments.quality is None else arguments.quality,
+            cls.calm if arguments.calm is None else arguments.calm,
+        )
 
 
 def add_film_arguments(parser: ArgumentParser) -> None:
@@ -33,3 +44,6 @@ def add_film_arguments(parser: ArgumentParser) -> None:
         "--codec", metavar="NAME", help="of films: h264, h265, vp9, av1, mpeg4, ffv1 (default: h264, or what the file takes)"
     )
     parser.add_argument("--quality", type=int, metavar="Q", help="of films, from 1 to 100 (default: 75)")
+    parser.add_argument(
+        "--calm", type=float, metavar="C", help="of films: average over time, from 0, every frame alone, to 1 (default: 1)"
+    )

@@ -1,9 +1,10 @@
 """Films in segments: each is enhanced by whoever is free, and one worker puts the frames together in order.
 
-A segment is kept without loss, each frame under the digest of the frame it was made of. Putting a film together decodes
-it once more from its beginning, looks up every frame, and writes it as one process would have: the same frames through
-the same encoder give the same bytes. A frame that no segment holds, because a decoder did not seek where it was asked
-to, is enhanced then and there. This holds for networks that see one frame at a time.
+A segment is kept without loss, each frame under the digest of the frames it was made of: its own, and where the light is
+steadied the few before it, which a segment reads too. Putting a film together decodes it once more from its beginning,
+looks up every frame, averages over time what comes out, which only one process can do, and writes it as one process would
+have: the same frames through the same encoder give the same bytes. A frame that no segment holds, because a decoder did not
+seek where it was asked to, is enhanced then and there.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import hashlib
 import os
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from runtime.calm.film import SteadyEnhancer
 from runtime.errors import InputError, OutputError
 from runtime.files import TEMPORARY
 from runtime.images import Images
@@ -55,16 +58,20 @@ def segment_path(target: str, first: int) -> Path:
     return segments_folder(target) / f"{first:09d}.zip"
 
 
-def enhance_segment(enhancer: Any, source: str, path: Path, first: int, last: int, **options: Any) -> int:
+def enhance_segment(enhancer: Any, source: str, path: Path, first: int, last: int, calm: float = 1.0, **options: Any) -> int:
     """Enhance frames from `first` up to `last` into a segment, written whole or not at all; how many there were.
 
     A segment is a span of time: of a film whose frame rate varies it holds more frames, or fewer.
     """
-    reader = FilmReader(source, source)
-    read = _within(reader, first, last)
+    steady = SteadyEnhancer(enhancer, calm)
+    names = _Names(steady.frames)
+    reader, earlier, read = _within(source, first, last, steady.frames - 1)
+    for frame in earlier:
+        names.add(frame)
+        steady.look(frame, **options)
 
     def work(frame: Images) -> tuple[str, Images]:
-        return _digest(frame), enhancer(frame, **options)
+        return names.add(frame), steady(frame, **options)
 
     count = 0
     try:
@@ -86,24 +93,51 @@ def enhance_segment(enhancer: Any, source: str, path: Path, first: int, last: in
     return count
 
 
-def _within(reader: FilmReader, first: int, last: int) -> Callable[[], Images | None]:
-    """Reads frames of a film one by one, from the time of its frame `first` up to that of its frame `last`."""
-    begin = (first - Fraction(1, 2)) / reader.rate + reader.start
-    end = (last - Fraction(1, 2)) / reader.rate + reader.start
+def _within(
+    source: str, first: int, last: int, before: int
+) -> tuple[FilmReader, Sequence[Images], Callable[[], Images | None]]:
+    """A film, up to `before` frames before the time of its frame `first`, and what reads from there up to its frame `last`."""
+    back = before
+    while True:
+        reader = FilmReader(source, source)
+        begin, end = ((number - Fraction(1, 2)) / reader.rate + reader.start for number in (first, last))
+        place = begin - back / reader.rate
+        from_start = not first or (back > 0 and place <= reader.start)
+        if not from_start:
+            reader.seek(place)
+        earlier: deque[Images] = deque(maxlen=before)
+        frame = reader.read()
+        while first and frame is not None and frame.image is not None and frame.pts * reader.time_base < begin:
+            earlier.append(frame.image)
+            frame = reader.read()
+        if from_start or len(earlier) == before:
+            break
+        reader.close()  # its frames lie further apart there, or it cannot be sought in: from further back
+        back *= 4
     endless = last >= reader.promised
-    if first:
-        reader.seek(begin)
 
     def read() -> Images | None:
-        while (frame := reader.read()) is not None and frame.image is not None:
-            time = frame.pts * reader.time_base
-            if time >= end and not endless:
-                return None
-            if time >= begin or not first:
-                return frame.image
-        return None
+        nonlocal frame
+        found, frame = frame, None
+        found = found or reader.read()
+        if found is None or found.image is None or (found.pts * reader.time_base >= end and not endless):
+            return None
+        return found.image
 
-    return read
+    return reader, earlier, read
+
+
+class _Names:
+    """What a frame is known by: the digest of itself and of the frames before it, of so many together."""
+
+    def __init__(self, frames: int) -> None:
+        self._digests: deque[str] = deque(maxlen=frames)
+
+    def add(self, frame: Images) -> str:
+        self._digests.append(hashlib.sha256(np.ascontiguousarray(frame).data).hexdigest())
+        if self._digests.maxlen == 1:
+            return self._digests[0]
+        return hashlib.sha256("".join(self._digests).encode()).hexdigest()
 
 
 def _keep(archive: zipfile.ZipFile, known: set[str], name: str, frame: Images) -> None:
@@ -113,15 +147,15 @@ def _keep(archive: zipfile.ZipFile, known: set[str], name: str, frame: Images) -
         archive.writestr(name, cv2.imencode(".png", frame, _PNG)[1].tobytes())
 
 
-def _digest(frame: Images) -> str:
-    return hashlib.sha256(np.ascontiguousarray(frame).data).hexdigest()
-
-
 class Replay:
     """Stands in for the Enhancer where a film is put together: frames in order go in, those of the segments come out."""
 
-    def __init__(self, enhancer: Any, target: str) -> None:
-        self._enhancer = enhancer
+    def __init__(self, enhancer: Any, target: str, calm: float = 1.0) -> None:
+        self._steady = SteadyEnhancer(enhancer, calm)
+        self._names = _Names(self._steady.frames)
+        #: The frames before, which a frame depends on, and whether the enhancer has seen them.
+        self._before: deque[Images] = deque(maxlen=self._steady.frames - 1)
+        self._seen = False
         #: The segment that holds what was made of a frame.
         self._holders = {name: path for path in sorted(segments_folder(target).glob("*.zip")) for name in _names(path)}
         self._path: Path | None = None
@@ -130,11 +164,22 @@ class Replay:
         self.fresh = 0
 
     def __call__(self, frame: Images, **options: Any) -> Images:
-        found = self._find(_digest(frame))
-        if found is not None and found.shape == frame.shape:
-            return found
-        self.fresh += 1
-        return self._enhancer(frame, **options)
+        found = self._find(self._names.add(frame))
+        if found is None or found.shape != frame.shape:
+            self.fresh += 1
+            found = self._enhance(frame, options)
+        else:
+            self._seen = False
+        self._before.append(frame)
+        return found
+
+    def _enhance(self, frame: Images, options: dict[str, Any]) -> Images:
+        if not self._seen:
+            self._steady.reset()
+            for earlier in self._before:
+                self._steady.look(earlier, **options)
+        self._seen = True
+        return self._steady(frame, **options)
 
     def close(self) -> None:
         """Close the segment that was read last."""

@@ -210,16 +210,15 @@ class Worker:
         if is_kept(task.noted, str(path), settings, lambda: source):
             self._finish(task, "kept")
             return
-        count = segments.enhance_segment(
-            self._enhancer, task.source, path, task.first, task.last, **self._settings.options
-        )  # fmt: skip
+        calm, options = self._settings.film.calm, self._settings.options
+        count = segments.enhance_segment(self._enhancer, task.source, path, task.first, task.last, calm, **options)
         note = Note(str(path), source, storage.digest(str(path)) or "", settings)
         self._finish(task, "enhanced", images=count, note=note)
 
     def _film(self, task: Task) -> None:
         """Put a film together; frames that no segment holds are enhanced here."""
         source, target = Path(task.source), Path(task.target)
-        replay = segments.Replay(self._enhancer, task.target)
+        replay = segments.Replay(self._enhancer, task.target, self._settings.film.calm)
         whole = False
         try:
             digest = self._film_digest(task.source)  # before it is read: what replaces it meanwhile is another film

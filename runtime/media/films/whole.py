@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 from tqdm import tqdm
 
+from runtime.calm.film import Film
 from runtime.errors import InputError, OutputError
 from runtime.files import TEMPORARY
 from runtime.images import Enhance
@@ -37,9 +38,10 @@ def enhance(
     `target` is written whole or not at all. If the film breaks off, or the work on it is interrupted or fails, the frames
     that were done are in NAME.partial.SUFFIX beside it, a film of its own, and the error says so.
     """
-    chosen = encoding.choose(target, film or FilmOptions())
+    film = film or FilmOptions()
+    chosen = encoding.choose(target, film)
     with _opened(source) as reader:
-        return _Work(enhancer, reader, target, chosen, options).run(hidden)
+        return _Work(Film(enhancer, film.calm), reader, target, chosen, options).run(hidden)
 
 
 @contextmanager

@@ -191,6 +191,21 @@ def test_a_film_in_segments_has_the_bytes_of_one_in_one_piece(
         assert target.read_bytes() == whole.read_bytes()
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".avi"])
+def test_segments_of_a_film_whose_light_is_steadied(tmp_path: Path, suffix: str) -> None:
+    """They read the frames before them, so that they know what one process would. One is absent, and made in the end."""
+    source, target, whole = film(tmp_path / f"in{suffix}", 44), tmp_path / f"parts{suffix}", tmp_path / f"whole{suffix}"
+    with Enhancer("dawn", backend="onnxruntime", threads=1) as enhancer:
+        films.enhance(enhancer, source, whole)
+        _segments(enhancer, source, target, 11, 44)
+        segments.segment_path(str(target), 22).unlink()
+        replay = segments.Replay(enhancer, str(target))
+        films.enhance(replay, source, target)
+        replay.close()
+    assert replay.fresh == 11
+    assert target.read_bytes() == whole.read_bytes()
+
+
 def _frames(path: Path) -> list[bytes]:
     capture = cv2.VideoCapture(str(path))
     frames: list[bytes] = []

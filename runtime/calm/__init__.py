@@ -1,0 +1,1 @@
+"""Films: what one frame knows of those before it."""
