@@ -8,7 +8,7 @@ frame's pixel at once where it does not. So nothing stays behind what moves, and
 - How much noise does is measured on each frame: what most of the quieter cells differ by. It goes with the network's gain,
   the output over the input, and falls with the brightness.
 - A camera that pans or shakes moves everything alike: the mean is moved by whole pixels first, found on the sums of rows
-  and columns.
+  and columns. What makes everything brighter, as a fade does, makes the mean as much brighter.
 
 `export/calm.py` writes the same as a graph, in which the frame before and its mean are an input and an output.
 """
@@ -46,6 +46,8 @@ SMOOTH = 3
 _BAND = 64
 #: A movement of the camera is looked for up to so many cells, and believed where it brings the pictures so much nearer.
 _FARTHEST, _HELPS = 24, 0.95
+#: A change of brightness of so many codes is followed; of less, averaged.
+_NOTICED = 2
 
 Plane = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -83,6 +85,9 @@ class Average:
             there = _cells(np.asarray(cv2.convertScaleAbs(exact, alpha=2.0**-_SHIFT), np.uint8))
             if _apart(cells, there) < _HELPS * _apart(cells, mean.cells):
                 mean.exact, mean.cells = exact, there
+        if abs(by := brighter(cells, mean.cells)) >= _NOTICED:
+            mean.exact = np.clip(mean.exact + np.int16(by << _SHIFT), 0, 255 << _SHIFT)
+            mean.cells = np.clip(mean.cells.astype(np.int16) + by, 0, 255).astype(np.uint8)
         codes = self._step(mean.exact, bright, moved(dark, bright, cells, mean.cells))
         mean.cells = _cells(codes)
         return codes
@@ -143,6 +148,12 @@ def movement(cells: Images, before: Images) -> tuple[int, int]:
         _offset(*(cv2.reduce(each, axis, cv2.REDUCE_AVG, dtype=cv2.CV_32F).ravel() for each in lumas)) for axis in (1, 0)
     )
     return round(2 * rows), round(2 * columns)
+
+
+def brighter(cells: Images, before: Images) -> int:
+    """By how many codes all of a picture is brighter than the one before, from both as cells."""
+    here, there = (each[::STRIDE, ::STRIDE].astype(np.int16) for each in (cells, before))
+    return int(np.median(here - there))
 
 
 def _apart(cells: Images, others: Images) -> float:

@@ -97,6 +97,14 @@ def test_movement_is_found_in_pixels() -> None:
     assert np.array_equal(average.shifted(here, 4, -11)[4:, :-11], there[4:, :-11])
 
 
+@pytest.mark.parametrize("step", [-6, -2, 1, 4])
+def test_a_fade_is_followed(step: int) -> None:
+    scene = _scene(96, 160) * 0.5 + 60
+    frames = [np.clip(_noisy(scene, number).astype(np.int16) + step * number, 0, 255).astype(np.uint8) for number in range(10)]
+    for found, frame in zip(_run(frames), frames, strict=True):
+        assert abs(float(found.mean()) - float(frame.mean())) < 2.5
+
+
 def test_a_change_of_size_begins_anew() -> None:
     mean = Average()
     for size in ((64, 96), (48, 64)):
