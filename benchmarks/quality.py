@@ -33,7 +33,7 @@ from benchmarks.harness import record, tables
 from benchmarks.harness.contenders import precision_of
 from benchmarks.measures import photographs
 from benchmarks.measures.plain_methods import METHODS
-from benchmarks.measures.quality import MEASURES, Picture, lpips_file
+from benchmarks.measures.quality import MEASURES, Picture, checked, lpips_file
 from benchmarks.pages import photographs as photographs_page
 from benchmarks.pictures.nights import kept_photographs
 from benchmarks.pictures.pairs import choose_split, find
@@ -73,9 +73,7 @@ def measure(
         low, truth = read_picture(pair.low), read_picture(pair.high)
         if low.shape != truth.shape:
             raise DataError(f"{pair.low} and {pair.high} differ in size: {low.shape[:2]} and {truth.shape[:2]}")
-        output = np.asarray(enhance(low))
-        if output.shape != truth.shape or output.dtype != np.uint8:
-            raise InputError(f"the network returned {output.dtype} {output.shape} for {pair.low}, expected uint8 {truth.shape}")
+        output = checked(enhance, low)
         results.append(Scored(pair.name, {name: MEASURES[name].compute(output, truth) for name in names}))
         next(ticks, None)
     return results

@@ -14,7 +14,6 @@ neighbouring names often show the same scene. Earlier pairs whose bright file is
 from __future__ import annotations
 
 import csv
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -23,6 +22,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.files import sha256
 from train.errors import DataError
 
 Picture = NDArray[np.uint8]
@@ -158,17 +158,9 @@ def _part(pairs: list[Pair], split: Split) -> list[Pair]:
     count = max(1, len(pairs) // VALIDATION_PART) if len(pairs) > 1 else 0
     early, last = pairs[: len(pairs) - count], pairs[len(pairs) - count :]
     sizes = {pair.high.stat().st_size for pair in last}
-    contents = {_digest(pair.high) for pair in last}
-    shared = [pair for pair in early if pair.high.stat().st_size in sizes and _digest(pair.high) in contents]
+    contents = {sha256(pair.high) for pair in last}
+    shared = [pair for pair in early if pair.high.stat().st_size in sizes and sha256(pair.high) in contents]
     return [pair for pair in early if pair not in shared] if split == "train" else shared + last
-
-
-def _digest(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _natural(path: Path) -> tuple[int, str]:

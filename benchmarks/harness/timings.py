@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -40,6 +41,14 @@ def fastest(records: Mapping[str, Record], device: str, asked: bool) -> dict[tup
         if key not in best or row["total"]["p50"] < best[key][1]["total"]["p50"]:
             best[key] = (found, row)
     return best
+
+
+def least(records: Mapping[str, Record], device: str) -> dict[tuple[str, str], float]:
+    """The Enhancer's least median in milliseconds by network and precision, whatever was asked for; "": on any device."""
+    found: dict[tuple[str, str], float] = {}
+    for (network, precision, _), (_, row) in fastest(records, device, asked=True).items():
+        found[network, precision] = min(row["total"]["p50"], found.get((network, precision), math.inf))
+    return found
 
 
 def _device(found: Record, row: Row) -> str:

@@ -24,8 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.measures.plain_methods import gamma
-from benchmarks.measures.quality import psnr, ssim
+from benchmarks.measures.quality import checked, psnr, ssim
 from benchmarks.pictures.nights import FILMS, MEGAPIXELS, NIGHTS, night_of_size
+from benchmarks.pictures.parity_set import spread
 from runtime.errors import InputError
 from train.pairs import Picture, read_picture
 
@@ -71,10 +72,10 @@ def measure(enhance: Enhance, paths: Sequence[Path], tick: Iterable[Any] = ()) -
     well_lit: list[float] = []
     for seed, path in enumerate(paths):
         truth = read_picture(path)
-        well_lit.append(psnr(_checked(enhance, truth), truth))
+        well_lit.append(psnr(checked(enhance, truth), truth))
         for night in NIGHTS:
             dark = night.of(truth, seed)
-            output = _checked(enhance, dark)
+            output = checked(enhance, dark)
             against[night.name].append(compare(output, gamma(dark), truth))
             if night.light is not None:
                 areas.append(black_areas(output, gamma(dark), truth))
@@ -83,8 +84,8 @@ def measure(enhance: Enhance, paths: Sequence[Path], tick: Iterable[Any] = ()) -
         "nights": {name: summarise(found) for name, found in against.items()},
         "well_lit": {"psnr": float(np.mean(well_lit)), "least": min(well_lit)},
         "black": summarise_black(areas),
-        "flicker": _flicker(enhance, _spread(paths, _FILMED)),
-        "sizes": _sizes(enhance, _spread(paths, _SIZED)),
+        "flicker": _flicker(enhance, spread(paths, _FILMED)),
+        "sizes": _sizes(enhance, spread(paths, _SIZED)),
     }
 
 
@@ -157,7 +158,7 @@ def apart(enhance: Enhance, photograph: Picture, seed: int) -> dict[str, float |
     for megapixels in MEGAPIXELS:
         dark = night_of_size(photograph, megapixels, seed)
         try:
-            results[megapixels] = _checked(enhance, dark)
+            results[megapixels] = checked(enhance, dark)
         except InputError:
             results[megapixels] = None
     small = results.pop(MEGAPIXELS[0])
@@ -177,7 +178,7 @@ def _flicker(enhance: Enhance, paths: Sequence[Path]) -> dict[str, float]:
         ratios: list[float] = []
         for path in paths:
             frames = list(film(read_picture(path)))
-            ratios.append(change([_checked(enhance, frame) for frame in frames], shift) / change(frames, shift))
+            ratios.append(change([checked(enhance, frame) for frame in frames], shift) / change(frames, shift))
         found[name] = float(np.mean(ratios))
     return found
 
@@ -185,13 +186,6 @@ def _flicker(enhance: Enhance, paths: Sequence[Path]) -> dict[str, float]:
 def _sizes(enhance: Enhance, paths: Sequence[Path]) -> Mapping[str, float | None]:
     found = [apart(enhance, read_picture(path), seed) for seed, path in enumerate(paths)]
     return {name: _mean([each[name] for each in found]) for name in found[0]}
-
-
-def _checked(enhance: Enhance, picture: Picture) -> Picture:
-    output = np.asarray(enhance(picture))
-    if output.shape != picture.shape or output.dtype != np.uint8:
-        raise InputError(f"the network returned {output.dtype} {output.shape}, expected uint8 {picture.shape}")
-    return output
 
 
 def _lab(picture: Picture) -> NDArray[np.float64]:
@@ -206,11 +200,6 @@ def _squares(picture: Picture) -> NDArray[np.float32]:
     whole = picture[: height * _AREA, : width * _AREA].astype(np.float32)
     parts = whole.reshape(height, _AREA, width, _AREA, 3).transpose(0, 2, 1, 3, 4)
     return parts.reshape(height * width, _AREA * _AREA, 3)
-
-
-def _spread(paths: Sequence[Path], count: int) -> list[Path]:
-    count = min(count, len(paths))
-    return [paths[index * len(paths) // count] for index in range(count)]
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

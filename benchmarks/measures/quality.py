@@ -41,6 +41,14 @@ class Described:
     convention: str
 
 
+def checked(enhance: Callable[[Picture], Any], picture: Picture) -> Picture:
+    """What a network makes of a picture, which must be one of the same size."""
+    output = np.asarray(enhance(picture))
+    if output.shape != picture.shape or output.dtype != np.uint8:
+        raise InputError(f"the network returned {output.dtype} {output.shape}, expected uint8 {picture.shape}")
+    return output
+
+
 def psnr(output: Picture, truth: Picture) -> float:
     """dB; infinite for equal pictures."""
     return decibels(float(np.mean((output.astype(np.float64) - truth.astype(np.float64)) ** 2)))

@@ -19,8 +19,6 @@ class Bar:
 
     label: str
     value: float
-    #: Behind the bar, e.g. "[1.2, 1.4]".
-    note: str = ""
     #: Said by others: drawn pale.
     claimed: bool = False
 
@@ -37,18 +35,17 @@ def bars(title: str, unit: str, entries: Sequence[Bar]) -> str:
         color = _CLAIM if entry.claimed else _COLORS[0]
         parts.append(_text(left - 8, y + 13, entry.label, "end"))
         parts.append(f"<rect x='{left}' y='{y}' width='{length:.1f}' height='17' fill='{color}'/>")
-        parts.append(_text(left + length + 6, y + 13, f"{_number(entry.value)} {unit} {entry.note}".strip()))
+        parts.append(_text(left + length + 6, y + 13, f"{_number(entry.value)} {unit}"))
     return _page(f"{title}, logarithmic", 44 + len(entries) * step + 10, parts)
 
 
 @dataclass(frozen=True)
 class Series:
-    """Points of one color; `x` and `y` of equal length, with a label per point or none at all."""
+    """Points of one color; `x` and `y` of equal length."""
 
     name: str
     x: Sequence[float]
     y: Sequence[float]
-    labels: Sequence[str] = ()
 
 
 def plot(title: str, x_title: str, y_title: str, series: Sequence[Series], line: bool, log: tuple[bool, bool]) -> str:
@@ -73,10 +70,7 @@ def plot(title: str, x_title: str, y_title: str, series: Sequence[Series], line:
         if line:
             path = "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
             parts.append(f"<path d='M{path}' fill='none' stroke='{color}' stroke-width='2'/>")
-        for number, (x, y) in enumerate(points):
-            parts.append(f"<circle cx='{x:.1f}' cy='{y:.1f}' r='4' fill='{color}'/>")
-            if one.labels:
-                parts.append(_text(x + 7, y + 4, one.labels[number]))
+        parts += [f"<circle cx='{x:.1f}' cy='{y:.1f}' r='4' fill='{color}'/>" for x, y in points]
         if one.name:
             y = top + 8 + 18 * index
             parts.append(f"<circle cx='{_WIDTH - right + 14}' cy='{y}' r='4' fill='{color}'/>")

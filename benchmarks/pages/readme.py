@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 from benchmarks.harness import timings
@@ -20,9 +19,7 @@ def readme_figures(records: Mapping[str, Record]) -> str:
     In FP32, and in bfloat16 where that was measured too.
     """
     of = by_kind(records)
-    times: dict[tuple[str, str], float] = {}
-    for (network, precision, _), (_, row) in timings.fastest(records, "cpu", asked=True).items():
-        times[network, precision] = min(row["total"]["p50"], times.get((network, precision), math.inf))
+    times = timings.least(records, "cpu")
     lines = [line for found in of["quality"].values() if (line := _readme_line(found, times))]
     if not lines:
         return ""

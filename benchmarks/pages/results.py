@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -66,7 +65,7 @@ def _latency(every: Mapping[str, Record], records: Mapping[str, Record], plots: 
             plot = f"{name}-{shape}"
             plots[plot] = _latency_bars(record, table)
             yield f"![Latency of {record.configuration['network']} at {shape}](plots/{plot}.svg)\n"
-            yield latencymarkdown(table["rows"])
+            yield _latency_rows(table["rows"])
             yield from _remarks(record, table)
         yield origin(record)
     yield "### What papers claim\n"
@@ -76,7 +75,7 @@ def _latency(every: Mapping[str, Record], records: Mapping[str, Record], plots: 
     yield "".join(f"{line[0].upper()}{line[1:]}.\n" for line in (*notes, claims.CAVEAT))
 
 
-def latencymarkdown(rows: Sequence[Mapping[str, Any]]) -> str:
+def _latency_rows(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows of `latency`, with the parts on a GPU where there are any."""
     on_gpu = any(row["computing"] for row in rows)
     head = [
@@ -173,9 +172,7 @@ def _quality_against_latency(
     quality: Mapping[str, Record], records: Mapping[str, Record]
 ) -> Iterable[tuple[str, float, float]]:
     """(label, ms, dB) of every artifact of which both were measured, at 400x600."""
-    times: dict[tuple[str, str], float] = {}
-    for (network, precision, _), (_, row) in timings.fastest(records, "", asked=True).items():
-        times[network, precision] = min(row["total"]["p50"], times.get((network, precision), math.inf))
+    times = timings.least(records, "")
     for record in quality.values():
         key = (record.configuration["network"], record.configuration.get("precision") or "")
         if key in times and record.configuration.get("trained", True) and "psnr" in record.results["summary"]:
@@ -240,7 +237,7 @@ def _scaling(records: Mapping[str, Record], plots: dict[str, str]) -> Iterable[s
             plot = f"{name}-{axis}"
             plots[plot] = charts.plot(f"{network}: cost against {axis}", words, "ms, MB", series, line=True, log=(True, True))
             yield f"![Cost of {network} against {axis}](plots/{plot}.svg)\n"
-            yield _scalingmarkdown(points)
+            yield _scaling_rows(points)
             yield _slope(axis, slope(work, cost))
         yield origin(record)
 
@@ -264,7 +261,7 @@ def _slope(axis: str, exponent: float) -> str:
     return f"{what}. {why}\n"
 
 
-def _scalingmarkdown(points: Sequence[Mapping[str, Any]]) -> str:
+def _scaling_rows(points: Sequence[Mapping[str, Any]]) -> str:
     lines: list[list[str]] = []
     for point in points:
         megapixels = point["height"] * point["width"] * point["batch"] / 1e6

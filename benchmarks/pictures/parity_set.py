@@ -107,7 +107,7 @@ def _real(count: int, data: Path) -> list[tuple[str, Images]]:
     paired = [pair.low for pair in listed if pair.low is not None]
     unpaired = sorted(path for path in (data / "unpaired").rglob("*") if path.suffix.lower() in EXTENSIONS)
     half = (count + 1) // 2 if unpaired else count
-    chosen = [*_spread(paired, half), *_spread(unpaired, count - min(half, len(paired)))]
+    chosen = [*spread(paired, half), *spread(unpaired, count - min(half, len(paired)))]
     if not chosen:
         raise InputError(f"RETINEXRT_DATA names {data}, which holds no photographs: expected LOL/pairs.csv or unpaired/")
     pictures: list[tuple[str, Images]] = []
@@ -116,7 +116,7 @@ def _real(count: int, data: Path) -> list[tuple[str, Images]]:
     return pictures
 
 
-def _spread(paths: Sequence[Path], count: int) -> list[Path]:
+def spread(paths: Sequence[Path], count: int) -> list[Path]:
     """`count` of them, evenly spaced."""
     if count >= len(paths):
         return list(paths)

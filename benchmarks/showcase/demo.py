@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from benchmarks.harness.timing import spread, timed
 from runtime import command_line
 from runtime import page as shared_page
-from runtime.errors import BackendError, InputError, RetinexError
+from runtime.errors import BackendError, RetinexError
 from runtime.options import DEFAULT_NETWORK
 
 if TYPE_CHECKING:
@@ -117,12 +117,9 @@ def measure_parity(name: str, paths: list[Path], pictures: list[tuple[str, Image
 
 
 def _data_uri(image: Images) -> str:
-    import cv2
+    from runtime.media import pictures
 
-    good, content = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
-    if not good:
-        raise InputError("a picture could not be encoded")
-    return f"data:image/jpeg;base64,{base64.b64encode(content.tobytes()).decode()}"
+    return f"data:image/jpeg;base64,{base64.b64encode(pictures.encode(pictures.Picture(image), '.jpg')).decode()}"
 
 
 def page(
@@ -186,6 +183,7 @@ def run(network: str, images: list[Path], out: Path, say: Callable[[str], None] 
     from benchmarks.pictures.samples import sample_photographs
     from export.onnx_files import load
     from runtime.files import write_atomically
+    from runtime.media import pictures as media
 
     dark = [*(own_photograph(path) for path in images), *sample_photographs()]
     say(f"Exporting {network} to ONNX, FP32 and typed FP16, and checking both ...")
@@ -216,9 +214,7 @@ def run(network: str, images: list[Path], out: Path, say: Callable[[str], None] 
     parity = measure_parity(network, runnable, dark)
     for number, picture in enumerate(pictures):
         for kind, image in (("dark", picture.dark), ("enhanced", picture.bright)):
-            good, content = cv2.imencode(".png", image[..., ::-1])
-            assert good
-            write_atomically(out / f"{number}_{kind}.png", content.tobytes())
+            media.write(out / f"{number}_{kind}.png", media.Picture(image))
     written = out / "demo.html"
     write_atomically(written, page(network, trained, pictures, parity, timings, abilities).encode())
     for ability in abilities:
