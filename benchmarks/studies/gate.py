@@ -36,7 +36,6 @@ class Bright:
     count: int
     untouched: int
     least: float | None
-    below_30: int
     mean_without_gate: float
 
 
@@ -55,8 +54,7 @@ def measure_bright(enhancer: Enhancer, paths: Sequence[Path]) -> Bright:
     gated = [psnr(enhancer(image, gate=True), image) for image in images]
     free = [psnr(enhancer(image), image) for image in images]
     touched = [value for value in gated if math.isfinite(value)]
-    below = sum(value < 30 for value in touched)
-    return Bright(len(images), len(gated) - len(touched), min(touched, default=None), below, float(np.mean(free)))
+    return Bright(len(images), len(gated) - len(touched), min(touched, default=None), float(np.mean(free)))
 
 
 def measure_dark(enhancer: Enhancer, pairs: Sequence[Pair]) -> Dark:

@@ -37,10 +37,6 @@ class Artifact:
     path: Path
     info: ArtifactInfo
 
-    @property
-    def is_plan(self) -> bool:
-        return self.info.plan is not None
-
 
 @dataclass(frozen=True)
 class Options:

@@ -257,10 +257,6 @@ class ExecutionSlot:
             graph, self._graph = self._graph, None
             self._cuda.destroy_graph(graph)  # One that is running is freed by CUDA when it is done.
 
-    @property
-    def has_graph(self) -> bool:
-        return self._graph is not None
-
     def close(self) -> None:
         with self._owned:  # Freed even where waiting fails.
             if self._staging is not None:

@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.harness import record
-from benchmarks.studies.cpp_calls import STUDY
 from runtime import artifact, exposure, tiling
 from tests.runtime.conftest import make_info, write_artifact
 from tests.runtime.cpp.conftest import CMAKE_DIR, PROJECT, call, compile_, configure, run
@@ -182,7 +180,3 @@ def test_an_unknown_component_and_a_later_version_are_refused(tmp_path: Path) ->
     project = consumer(tmp_path / "two", "headers") / "CMakeLists.txt"
     project.write_text(project.read_text().replace("retinexrt 0.2 ", "retinexrt 0.3 "))
     assert run(["cmake", "-S", project.parent, "-B", tmp_path / "b", f"-Dretinexrt_DIR={CMAKE_DIR}"]).returncode != 0
-
-
-def test_the_page_holds_the_figures_of_the_record() -> None:
-    assert STUDY.figures(record.read(record.RESULTS / "cpp_calls.json")) in STUDY.page.read_text()
