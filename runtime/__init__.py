@@ -26,6 +26,7 @@ from runtime.errors import (
 if TYPE_CHECKING:
     from runtime.artifact import ArtifactInfo
     from runtime.calm.film import Film
+    from runtime.comparison import compare
     from runtime.enhancer import Enhancer
     from runtime.media.live.stream import stream
     from runtime.shortcuts import enhance, networks
@@ -49,6 +50,7 @@ __all__ = [
     "OutputError",
     "RetinexError",
     "__version__",
+    "compare",
     "enhance",
     "networks",
     "stream",
@@ -71,6 +73,10 @@ def __getattr__(name: str) -> Any:
         from runtime.artifact import ArtifactInfo
 
         return ArtifactInfo
+    if name == "compare":
+        from runtime.comparison import compare
+
+        return compare
     if name in ("enhance", "networks"):
         from runtime import shortcuts
 

@@ -47,7 +47,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("command_line", "exposure", "media", "options", "tiling"),
     ("backends", "conversions"),
     ("enhancer",),
-    ("browser", "ray_cluster", "shortcuts", "triton"),
+    ("browser", "comparison", "ray_cluster", "shortcuts", "triton"),
     ("commands",),
     ("__main__",),
 )
