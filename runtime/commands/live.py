@@ -21,6 +21,7 @@ from runtime.enhancer import Enhancer
 from runtime.errors import InputError, OutputError
 from runtime.media import formats, pipeline
 from runtime.media.film_options import FilmOptions
+from runtime.media.films.compared import compare
 from runtime.media.live import address, sinks
 from runtime.media.live.source import LiveFrame, LiveSource
 from runtime.options import CallOptions, OpenOptions
@@ -97,7 +98,8 @@ class _Live:
 
     def _work(self, enhancer: Enhancer, sink: sinks.Sink | None) -> None:
         def enhanced(frame: LiveFrame) -> LiveFrame:
-            return replace(frame, image=enhancer(frame.image, **self._options))
+            after = enhancer(frame.image, **self._options)
+            return replace(frame, image=compare(frame.image, after, frame.seconds, self._film.comparison))
 
         def write(frame: LiveFrame) -> None:
             if sink is not None:

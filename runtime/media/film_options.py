@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from runtime.errors import InputError
+
+Comparison = Literal["side-by-side", "wipe"]
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,8 @@ class FilmOptions:
     codec: str | None = None
     quality: int = 75
     calm: float = 1.0
+    #: Show the film before and after: beside one another, or with an edge between them that moves to and fro.
+    comparison: Comparison | None = None
 
     def __post_init__(self) -> None:
         quality: Any = self.quality
@@ -35,6 +39,7 @@ class FilmOptions:
             arguments.codec,
             cls.quality if arguments.quality is None else arguments.quality,
             cls.calm if arguments.calm is None else arguments.calm,
+            arguments.comparison,
         )
 
 
@@ -47,3 +52,8 @@ def add_film_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--calm", type=float, metavar="C", help="of films: average over time, from 0, every frame alone, to 1 (default: 1)"
     )
+    comparison = parser.add_mutually_exclusive_group()
+    for name, text in (("side-by-side", "before on the left, after on the right"), ("wipe", "an edge between them that moves")):
+        comparison.add_argument(
+            f"--{name}", dest="comparison", action="store_const", const=name, help=f"of films, before and after: {text}"
+        )

@@ -18,8 +18,9 @@ from runtime.errors import InputError, OutputError
 from runtime.files import TEMPORARY
 from runtime.images import Enhance
 from runtime.media import pipeline
-from runtime.media.film_options import FilmOptions
+from runtime.media.film_options import Comparison, FilmOptions
 from runtime.media.films import encoding
+from runtime.media.films.compared import compare
 from runtime.media.films.reader import FilmReader, Frame
 from runtime.media.films.writer import FilmWriter
 
@@ -41,7 +42,7 @@ def enhance(
     film = film or FilmOptions()
     chosen = encoding.choose(target, film)
     with _opened(source) as reader:
-        return _Work(Film(enhancer, film.calm), reader, target, chosen, options).run(hidden)
+        return _Work(Film(enhancer, film.calm), reader, target, chosen, film.comparison, options).run(hidden)
 
 
 @contextmanager
@@ -63,10 +64,16 @@ class _Work:
     """One film on its way."""
 
     def __init__(
-        self, enhancer: Enhance, reader: FilmReader, target: Path, chosen: encoding.Encoding, options: dict[str, Any]
+        self,
+        enhancer: Enhance,
+        reader: FilmReader,
+        target: Path,
+        chosen: encoding.Encoding,
+        comparison: Comparison | None,
+        options: dict[str, Any],
     ) -> None:
         self._enhancer, self._reader, self._target = enhancer, reader, target
-        self._chosen, self._options = chosen, options
+        self._chosen, self._comparison, self._options = chosen, comparison, options
         self._writer: FilmWriter | None = None
         self._written = 0
 
@@ -111,7 +118,10 @@ class _Work:
     def _enhanced(self, frame: Frame) -> Frame:
         if frame.image is None:
             return frame
-        return Frame(self._enhancer(frame.image, **self._options), frame.pts, frame.duration, frame.packets)
+        enhanced = self._enhancer(frame.image, **self._options)
+        seconds = float(frame.pts * self._reader.time_base - self._reader.start)
+        image = compare(frame.image, enhanced, seconds, self._comparison)
+        return Frame(image, frame.pts, frame.duration, frame.packets)
 
     def _write(self, frame: Frame, temporary: Path) -> None:
         if self._writer is None:

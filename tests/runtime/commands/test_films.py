@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from fractions import Fraction
@@ -15,7 +17,7 @@ import numpy as np
 import pytest
 
 from runtime.commands.main import main
-from tests.support.films import VARYING, shown, write_film
+from tests.support.films import VARYING, grey, shown, write_film
 from tests.support.processes import start
 
 
@@ -67,3 +69,23 @@ def test_codec_and_quality_reach_the_film(engine: list[str], tmp_path: Path, cap
         assert film.streams.video[0].codec_context.name == "ffv1"
     assert main(["enhance", str(source), "-o", str(target), "--quality", "0", *engine]) == 2
     assert "quality lies between 1 and 100, found 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_before_and_after_side_by_side_and_wiped(engine: list[str], tmp_path: Path, live: bool) -> None:
+    source = write_film(tmp_path / "in.ts", [grey(0)] * 60, [Fraction(at, 10) for at in range(60)])
+    given, out = source, tmp_path / "out.mp4"
+    if live:
+        given = tmp_path / "pipe"
+        os.mkfifo(given)
+        threading.Thread(target=lambda: given.write_bytes(source.read_bytes()), daemon=True).start()
+    assert main(["enhance", str(given), "-o", str(out), "--side-by-side", *engine]) == 0
+    found = shown(out).frames
+    assert found[0].shape == (48, 128, 3)
+    assert abs(found[0][:, :60].mean() - 20) < 3 and abs(found[0][:, 68:].mean() - 40) < 3
+    if live:
+        return
+    assert main(["enhance", str(given), "-o", str(out), "--wipe", *engine]) == 0
+    found = shown(out).frames
+    assert abs(found[0].mean() - 20) < 3 and abs(found[40][:, :56].mean() - 40) < 3
+    assert abs(found[20][:, :24].mean() - 40) < 4 and abs(found[20][:, 40:].mean() - 20) < 4
