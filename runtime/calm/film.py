@@ -6,13 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from runtime.calm import average, light
+from runtime.calm import average, check, light
 from runtime.calm.average import Average
 from runtime.calm.light import LightWindow
-from runtime.enhancer import Enhancer
 from runtime.errors import InputError
 from runtime.images import Enhance, Images
-from runtime.media.film_options import FilmOptions
 from runtime.tiling import Floats
 
 
@@ -30,7 +28,7 @@ class Film:
 
     def __init__(self, enhancer: Enhance, calm: float = 1.0) -> None:
         """`enhancer`: an Enhancer, or what is called as one."""
-        self._calm = FilmOptions(calm=calm).calm
+        self._calm = check(calm)
         self._steady = SteadyEnhancer(enhancer, self._calm)
         self._average = Average(average.KEEP * self._calm)
         self.color: str = getattr(enhancer, "color", "rgb")
@@ -55,7 +53,7 @@ class SteadyEnhancer:
 
     def __init__(self, enhancer: Enhance, calm: float = 1.0) -> None:
         self._enhancer = enhancer
-        steady = calm > 0.0 and isinstance(enhancer, Enhancer) and enhancer.comes_apart
+        steady = calm > 0.0 and getattr(enhancer, "comes_apart", False)
         self._window = LightWindow(light.KEEP * calm) if steady else None
         #: How many frames, its own included, decide what becomes of one.
         self.frames = light.FRAMES if steady else 1

@@ -17,8 +17,10 @@ from typing import Any
 
 from tqdm import tqdm
 
+from runtime.calm.film import Film
 from runtime.enhancer import Enhancer
 from runtime.errors import InputError, OutputError
+from runtime.images import Enhance
 from runtime.media import formats, pipeline
 from runtime.media.film_options import FilmOptions
 from runtime.media.films.compared import compare
@@ -35,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     target = _target(arguments.out, found.name, arguments.show)
     live = _Live(arguments, found)
     with Enhancer(arguments.engine or arguments.network, **asdict(OpenOptions.of(arguments))) as enhancer:
-        live.run(enhancer, target)
+        live.run(Film(enhancer, FilmOptions.of(arguments).calm), target)
     return 0
 
 
@@ -72,7 +74,7 @@ class _Live:
         self._begun, self._paced = 0.0, False
         self._count, self._ages, self._oldest = 0, 0.0, 0.0
 
-    def run(self, enhancer: Enhancer, target: str | Path | None) -> None:
+    def run(self, enhancer: Enhance, target: str | Path | None) -> None:
         with ExitStack() as stack:
             stack.callback(self._source.close)
             if self._window is not None:
@@ -96,7 +98,7 @@ class _Live:
             if not self._quiet:
                 self._summarise(notes)
 
-    def _work(self, enhancer: Enhancer, sink: sinks.Sink | None) -> None:
+    def _work(self, enhancer: Enhance, sink: sinks.Sink | None) -> None:
         def enhanced(frame: LiveFrame) -> LiveFrame:
             after = enhancer(frame.image, **self._options)
             return replace(frame, image=compare(frame.image, after, frame.seconds, self._film.comparison))

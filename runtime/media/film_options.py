@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from runtime import calm
 from runtime.errors import InputError
 
 Comparison = Literal["side-by-side", "wipe"]
@@ -28,9 +29,7 @@ class FilmOptions:
         quality: Any = self.quality
         if isinstance(quality, bool) or not isinstance(quality, int) or not 1 <= quality <= 100:
             raise InputError(f"quality lies between 1 and 100, found {quality!r}")
-        calm: Any = self.calm
-        if isinstance(calm, bool) or not isinstance(calm, int | float) or not 0.0 <= calm <= 1.0:
-            raise InputError(f"calm lies between 0 (every frame alone) and 1, found {calm!r}")
+        calm.check(self.calm)
 
     @classmethod
     def of(cls, arguments: Namespace) -> FilmOptions:

@@ -121,7 +121,7 @@ def _tags(frame: VideoFrame, matrix: int) -> Tags:
 
 
 def _plane(plane: VideoPlane) -> Images:
-    return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
+    return np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
 
 
 def coded(pixels: Images, tags: Tags, pixel_format: str, converter: VideoReformatter) -> VideoFrame:

@@ -73,7 +73,8 @@ class _Work:
         options: dict[str, Any],
     ) -> None:
         self._enhancer, self._reader, self._target = enhancer, reader, target
-        self._chosen, self._comparison, self._options = chosen, comparison, options
+        self._chosen, self._options = chosen, options
+        self._comparison: Comparison | None = comparison
         self._writer: FilmWriter | None = None
         self._written = 0
 
