@@ -42,6 +42,12 @@ def _constant(graph: onnx.GraphProto, name: str, value: float) -> str:
     return name
 
 
+def _insert_before(graph: onnx.GraphProto, later: onnx.NodeProto, *nodes: onnx.NodeProto) -> None:
+    place = [node.name for node in graph.node].index(later.name)
+    for node in reversed(nodes):
+        graph.node.insert(place, node)
+
+
 def _drop_division(graph: onnx.GraphProto) -> None:
     node = _node(graph, "Div", "divide")
     _replace(graph, node, "Identity", [node.input[0]])
@@ -49,10 +55,8 @@ def _drop_division(graph: onnx.GraphProto) -> None:
 
 def _fold_division_into_product(graph: onnx.GraphProto) -> None:
     node = _node(graph, "Div", "divide")
-    graph.node.insert(0, helper.make_node("Reciprocal", [node.input[1]], ["reciprocal"], name="reciprocal"))
+    _insert_before(graph, node, helper.make_node("Reciprocal", [node.input[1]], ["reciprocal"], name="reciprocal"))
     _replace(graph, node, "Mul", [node.input[0], "reciprocal"])
-    first = graph.node.pop(0)
-    graph.node.insert([other.name for other in graph.node].index(node.name), first)
 
 
 def _clamp_at(value: float, bound: int) -> Break:
@@ -76,9 +80,7 @@ def _round_the_clamped(graph: onnx.GraphProto) -> None:
     clip, divide = _node(graph, "Clip", "clamp"), _node(graph, "Div", "divide")
     down = helper.make_node("Cast", [clip.output[0]], ["down"], name="down", to=TensorProto.FLOAT16)
     up = helper.make_node("Cast", ["down"], ["up"], name="up", to=TensorProto.FLOAT)
-    place = [node.name for node in graph.node].index(divide.name)
-    graph.node.insert(place, up)
-    graph.node.insert(place, down)
+    _insert_before(graph, divide, down, up)
     divide.input[1] = "up"
 
 
@@ -88,16 +90,15 @@ def _divide_by_the_picture(graph: onnx.GraphProto) -> None:
 
 def _divide_what_a_relu_made(graph: onnx.GraphProto) -> None:
     divide = _node(graph, "Div", "divide")
-    place = [node.name for node in graph.node].index(divide.name)
-    graph.node.insert(place, helper.make_node("Relu", [_node(graph, "Conv", "tail").output[0]], ["other"], name="other"))
+    relu = helper.make_node("Relu", [_node(graph, "Conv", "tail").output[0]], ["other"], name="other")
+    _insert_before(graph, divide, relu)
     divide.input[0] = "other"
 
 
 def _divide_a_weighted_picture(graph: onnx.GraphProto) -> None:
     """The picture, but with each pixel times its illumination."""
     divide = _node(graph, "Div", "divide")
-    place = [node.name for node in graph.node].index(divide.name)
-    graph.node.insert(place, helper.make_node("Mul", list(divide.input), ["weighted"], name="weighted"))
+    _insert_before(graph, divide, helper.make_node("Mul", list(divide.input), ["weighted"], name="weighted"))
     divide.input[0] = "weighted"
 
 

@@ -57,19 +57,15 @@ def _differences(found: Images, wanted: Images) -> NDArray[np.int16]:
     return np.abs(found.astype(np.int16) - wanted.astype(np.int16))
 
 
-@pytest.mark.parametrize("shape", SMALL, ids=str)
-@pytest.mark.parametrize("name", NETWORKS)
-def test_fp32_at_small_sizes(
-    name: str, shape: tuple[int, int, int], exported: Exported, dark_photographs: list[Images], tmp_path: Path
-) -> None:
-    images = _crop(dark_photographs, shape)
-    assert _differences(_run(exported(name) / f"{name}.onnx")(images), _torch(name, tmp_path)(images)).max() <= 1
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("shape", LARGE, ids=str)
-@pytest.mark.parametrize("name", [name for name in NETWORKS if name not in HEAVY])
-def test_fp32_at_large_sizes(
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        *((name, shape) for name in NETWORKS for shape in SMALL),
+        *(pytest.param(name, shape, marks=pytest.mark.slow) for name in NETWORKS if name not in HEAVY for shape in LARGE),
+    ],
+    ids=str,
+)
+def test_fp32_at_many_sizes(
     name: str, shape: tuple[int, int, int], exported: Exported, dark_photographs: list[Images], tmp_path: Path
 ) -> None:
     images = _crop(dark_photographs, shape)

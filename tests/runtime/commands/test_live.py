@@ -13,6 +13,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from av.error import FFmpegError
 
 from runtime import OutputError
 from runtime.commands.main import main
@@ -90,7 +91,7 @@ def _watched(url: str) -> tuple[int, int]:
                 for frame in film.decode(video=0):
                     if frame.to_ndarray(format="rgb24").mean() > 36:
                         return frame.height, frame.width
-        except (av.FFmpegError, OSError):
+        except (FFmpegError, OSError):
             time.sleep(0.1)
     raise AssertionError("nothing is shown")
 
