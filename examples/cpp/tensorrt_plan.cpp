@@ -1,6 +1,7 @@
 // Runs a plan with TensorRT alone: tensorrt_plan FILE.plan INPUT.ppm OUTPUT.ppm
 // Needs TensorRT or TensorRT-RTX (NvInferRuntime.h) and the CUDA runtime. The manifest beside the plan is checked before
-// TensorRT sees a byte of it.
+// TensorRT sees a byte of it. Compiled with RETINEXRT_LEAN and linked with libnvinfer_lean it runs plans that were built with
+// --version-compatible, on a library of 100 MB that has no builder.
 #include <NvInferRuntime.h>
 #include <cuda_runtime_api.h>
 #include <retinexrt/manifest.hpp>
@@ -25,6 +26,12 @@ using retinexrt::BackendError;
 const char* const flavour = "tensorrt_rtx";
 #else
 const char* const flavour = "tensorrt";
+#endif
+
+#ifdef RETINEXRT_LEAN
+const bool lean = true;
+#else
+const bool lean = false;
 #endif
 
 void check(cudaError_t status, const char* what) {
@@ -58,7 +65,8 @@ class PlanRunner {
   explicit PlanRunner(const std::string& path) {
     const retinexrt::Plan plan = retinexrt::read_plan(path);
     info_ = plan.info;
-    retinexrt::check_plan(plan, flavour, loaded_version(), compute_capability());
+    // It also asks for a GPU: without one the lean runtime ends the process below.
+    retinexrt::check_plan(plan, flavour, loaded_version(), compute_capability(), lean);
     if (!info_.image_io()) throw retinexrt::ArtifactError(path + " takes tensors, not pictures");
     runtime_.reset(nvinfer1::createInferRuntime(log_));
     if (runtime_) engine_.reset(runtime_->deserializeCudaEngine(plan.bytes.data(), plan.bytes.size()));
@@ -142,7 +150,7 @@ int main(int argc, char** argv) {
   try {
     PlanRunner runner(argv[1]);
     ppm::write(argv[3], enhance(runner, ppm::read(argv[2])));
-    std::cout << runner.info().title << " on " << flavour << ' ' << loaded_version() << '\n';
+    std::cout << runner.info().title << " on " << flavour << (lean ? " (lean) " : " ") << loaded_version() << '\n';
   } catch (const retinexrt::Error& error) {
     std::cerr << error.kind() << ": " << error.what() << "\n";
     return 2;

@@ -215,6 +215,17 @@ def test_the_tensorrt_example_enhances(programs: Programs, tmp_path: Path, dark:
     np.testing.assert_array_equal(read_ppm(out), double(dark))
 
 
+def test_the_lean_example_runs_version_compatible_plans_alone(programs: Programs, tmp_path: Path, dark: Images) -> None:
+    image, out = write_ppm(tmp_path / "in.ppm", dark), tmp_path / "out.ppm"
+    found = programs.fails("tensorrt_plan_imitated_lean", write_plan(tmp_path), image, out)
+    assert found.startswith("IncompatiblePlanError: the plan needs the whole of TensorRT, found its lean runtime")
+    assert found.strip().endswith("--version-compatible")
+    plan = write_plan(tmp_path, version="11.0.0.1", version_compatible=True)
+    said = programs("tensorrt_plan_imitated_lean", plan, image, out)
+    assert said == "Doubles brightness on tensorrt (lean) 11.4.0.106\n"
+    np.testing.assert_array_equal(read_ppm(out), double(dark))
+
+
 @pytest.mark.parametrize(
     ("content", "changes", "failure", "words"),
     [

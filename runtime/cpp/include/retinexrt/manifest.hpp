@@ -122,12 +122,17 @@ inline std::vector<int> numbers(const std::string& version) {
 
 }  // namespace detail
 
-// Compare what a plan was built for with what is loaded: `version` e.g. "11.4.0.106", `sm` e.g. "8.9".
-inline void check_plan(const Plan& plan, const std::string& flavour, const std::string& version, const std::string& sm) {
+// Compare what a plan was built for with what is loaded: `version` e.g. "11.4.0.106", `sm` e.g. "8.9"; `lean`: TensorRT's
+// lean runtime, which runs version-compatible plans alone.
+inline void check_plan(const Plan& plan, const std::string& flavour, const std::string& version, const std::string& sm,
+                       bool lean = false) {
   const PlanInfo& built = *plan.info.plan;
   const std::string end = detail::rebuild(plan.info);
   if (built.flavour != flavour) {
     throw IncompatiblePlanError("the plan was built with " + built.flavour + ", found " + flavour + end);
+  }
+  if (lean && !built.version_compatible) {
+    throw IncompatiblePlanError("the plan needs the whole of TensorRT, found its lean runtime" + end + " --version-compatible");
   }
   if (built.version_compatible && detail::numbers(version) < detail::numbers(built.version)) {
     throw IncompatiblePlanError("the plan was built with " + flavour + " " + built.version +
