@@ -62,8 +62,11 @@ class Lane:
                 self._staging.fill(images)
                 bound = bind(self._staging.device_in, self._staging.device_out, self._stream)
                 owned.callback(bound.close)
+                # What runs there ends before its stream and its memory do.
+                owned.callback(setattr, self, "_enqueue", None)
                 owned.callback(cuda.synchronize, self._stream)
                 self._enqueue = bound.enqueue
+                del bound
                 self._copies = self._copies_that_hold()
                 self._owned = owned.pop_all()
             retained.pop_all()

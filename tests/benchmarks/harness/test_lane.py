@@ -115,6 +115,22 @@ def test_each_stream_has_one_run_under_way_and_one_behind(cuda: FakeCuda) -> Non
         lane.close()
 
 
+def test_what_is_bound_ends_before_its_stream(cuda: FakeCuda) -> None:
+    """ONNX Runtime's session uses the stream that it was given until its end."""
+    ended: list[int] = []
+
+    class Session:
+        def run(self) -> None: ...
+
+        def __del__(self) -> None:
+            ended.append(cuda.leaks().get("streams", 0))
+
+    lane = Lane(cuda, 0, PICTURES, lambda source, target, stream: Bound(Session().run))
+    assert ended == []
+    lane.close()
+    assert ended == [1]
+
+
 def test_what_takes_its_time_before_the_first_run_is_no_warm_up(cuda: FakeCuda) -> None:
     opened: list[Lane] = []
 
