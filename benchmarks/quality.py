@@ -30,7 +30,6 @@ if __package__ in (None, ""):  # run as a script: its folder is on the path, the
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks.harness import record, tables
-from benchmarks.harness.contenders import precision_of
 from benchmarks.measures import photographs
 from benchmarks.measures.plain_methods import METHODS
 from benchmarks.measures.quality import MEASURES, Picture, checked, lpips_file
@@ -187,7 +186,7 @@ def _open(source: str, backend: str, precision: CpuPrecision | None) -> tuple[Ca
     described = {
         "network": info.network,
         "artifact": Path(source).name,
-        "precision": precision_of(info, enhancer.precision),
+        "precision": enhancer.precision,
         "trained": info.trained,
         "weights_sha256": info.weights_sha256,
         "backend": str(enhancer.backend),

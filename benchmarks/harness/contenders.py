@@ -21,9 +21,6 @@ from train.networks.registry import NetworkSpec
 
 Images = NDArray[np.uint8]
 
-#: End of the name of a network whose convolutions were quantised to 8 bits (`benchmarks.studies.int8`).
-INT8 = "-int8"
-
 
 @dataclass(frozen=True)
 class Contender:
@@ -43,9 +40,7 @@ class Contender:
     backend: str = "auto"
 
     def precision(self, info: ArtifactInfo) -> str:
-        """What it computes in: "fp32", "fp16", "bf16" or "int8"."""
-        if info.network.endswith(INT8):
-            return "int8"
+        """What it computes in: "fp32", "fp16" or "bf16"."""
         if self.kind.startswith("torch") and self.device == "cpu":
             return "fp32"
         if self.kind == "retinexrt" and info.cpu_precision == "bf16" and info.plan is None:
@@ -84,11 +79,6 @@ class Kind:
     install: str
     #: None: that of the artifact.
     precision: str | None = None
-
-
-def precision_of(info: ArtifactInfo, computed: str | None = None) -> str:
-    """What a network's convolutions are computed in; an artifact of 8 bits calls the rest of it its precision."""
-    return "int8" if info.network.endswith(INT8) else computed or info.precision
 
 
 def open_contender(contender: Contender) -> OpenContender:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.harness.contenders import KINDS, Contender, Images, OpenContender, lanes_of, pictures_of, precision_of
+from benchmarks.harness.contenders import KINDS, Contender, Images, OpenContender, lanes_of, pictures_of
 from benchmarks.harness.lane import Bound
 from benchmarks.harness.timing import timed
 from runtime import Enhancer
@@ -18,7 +18,7 @@ def open_contender(contender: Contender, info: ArtifactInfo) -> OpenContender:
     enhancer = _enhancer(contender)
     images = pictures_of(contender)
     out = np.empty_like(images)
-    precision = precision_of(info, enhancer.precision)
+    precision = enhancer.precision
     rounded = ", bf16" if enhancer.precision == "bf16" else ""
     label = f"retinexrt {Path(contender.artifact).name}, {enhancer.backend}{rounded}"
 

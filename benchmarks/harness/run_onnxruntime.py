@@ -17,7 +17,6 @@ from benchmarks.harness.contenders import (
     lanes_of,
     onnx_path,
     pictures_of,
-    precision_of,
 )
 from benchmarks.harness.lane import Bound
 from benchmarks.harness.timing import timed
@@ -40,7 +39,7 @@ def open_contender(contender: Contender, info: ArtifactInfo) -> OpenContender:
 
     images = pictures_of(contender)
     run = timed(lambda: enhance(images))
-    return OpenContender(contender, info, "ONNX Runtime, bare", precision_of(info), "cpu", run, enhance)
+    return OpenContender(contender, info, "ONNX Runtime, bare", info.precision, "cpu", run, enhance)
 
 
 def _session(contender: Contender, info: ArtifactInfo, provider: str, settings: dict[str, str]) -> Any:
@@ -82,7 +81,7 @@ def _on_gpu(contender: Contender, info: ArtifactInfo) -> OpenContender:
     lanes = lanes_of(contender, bind)
     label = "ONNX Runtime, bare" + (", CUDA graph" if graph else "")
     run, enhance = lanes.sample, lanes.enhance
-    return OpenContender(contender, info, label, precision_of(info), "cuda:0", run, enhance, lanes.close, lanes=lanes)
+    return OpenContender(contender, info, label, info.precision, "cuda:0", run, enhance, lanes.close, lanes=lanes)
 
 
 def _takes_graph(open_session: Callable[[], Any], contender: Contender, info: ArtifactInfo) -> bool:

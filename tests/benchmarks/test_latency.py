@@ -16,7 +16,7 @@ import pytest
 
 from benchmarks import latency
 from benchmarks.harness import claims, contenders, lane, memory, record, timing, trtexec
-from benchmarks.harness.contenders import INT8, KINDS, Contender
+from benchmarks.harness.contenders import KINDS, Contender
 from benchmarks.latency import Method, Row, Table
 from runtime.backends import onnxruntime_cuda
 from runtime.errors import BackendUnavailableError, InputError
@@ -218,8 +218,6 @@ def test_every_contender_says_its_precision(exported: Exported) -> None:
         "openvino-bf16": "bf16", "retinexrt-bf16": "bf16",
     }  # fmt: skip
     assert Contender("torch", "x", 1, 1, device="cuda").precision(info) == "fp16"
-    quantised = replace(info, network=info.network + INT8, precision="fp32")
-    assert {Contender(kind, "x", 1, 1).precision(quantised) for kind in KINDS} == {"int8"}
 
 
 @pytest.mark.gpu
