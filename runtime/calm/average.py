@@ -112,11 +112,11 @@ class Average:
 def moved(dark: Images, bright: Images, cells: Images, before: Images) -> Plane:
     """255 for each cell around which a frame shows something else than the mean before it; both as cells."""
     smooth = [cv2.blur(each, (3, 3), borderType=cv2.BORDER_REPLICATE) for each in (cells, before)]
-    apart = cv2.absdiff(*smooth)
+    apart = np.asarray(cv2.absdiff(*smooth), np.uint8)
     # The largest of all cells within reach and all three channels, which lie side by side in memory.
     size = 2 * REACH + 1
     lines = cv2.dilate(apart.reshape(len(apart), -1), np.ones((size, 3 * size), np.uint8))
-    largest = np.ascontiguousarray(lines.reshape(apart.shape)[..., 1])
+    largest = np.asarray(lines.reshape(apart.shape)[..., 1], np.uint8, order="C")
     limits = limit(largest[::STRIDE, ::STRIDE], dark[:: 2 * STRIDE, :: 2 * STRIDE], bright[:: 2 * STRIDE, :: 2 * STRIDE])
     height, width = largest.shape
     wide = cv2.resize(limits, None, fx=STRIDE, fy=STRIDE, interpolation=cv2.INTER_NEAREST)[:height, :width]
@@ -145,7 +145,8 @@ def movement(cells: Images, before: Images) -> tuple[int, int]:
     """Rows and columns, in pixels, by which the picture before seems to have moved, from both as cells."""
     lumas = [_luma(each) for each in (cells, before)]
     rows, columns = (
-        _offset(*(cv2.reduce(each, axis, cv2.REDUCE_AVG, dtype=cv2.CV_32F).ravel() for each in lumas)) for axis in (1, 0)
+        _offset(*(np.asarray(cv2.reduce(each, axis, cv2.REDUCE_AVG, dtype=cv2.CV_32F), np.float32).ravel() for each in lumas))
+        for axis in (1, 0)
     )
     return round(2 * rows), round(2 * columns)
 

@@ -71,7 +71,8 @@ class LightWindow:
             weight *= self._keep
             change = new.log - seen.log
             exposure = float(np.median(change))
-            alike = weight * np.exp(-np.square(cv2.blur(np.abs(change - exposure), (5, 5)) / _SAME))
+            apart = cv2.blur(np.abs(change - exposure), (5, 5)) / _SAME
+            alike = (weight * np.exp(-np.square(apart))).astype(np.float32)
             share = float(alike.mean())
             total += alike
             level_total += share

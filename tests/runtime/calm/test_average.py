@@ -91,7 +91,9 @@ def test_a_camera_that_pans_is_followed(rows: int, columns: int) -> None:
 def test_movement_is_found_in_pixels() -> None:
     large = _noisy(_scene(320, 480), 0)
     here, there = (np.ascontiguousarray(large[top : top + 200, left : left + 300]) for top, left in ((60, 80), (56, 91)))
-    halves = [cv2.resize(each, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for each in (there, here)]
+    halves = [
+        np.asarray(cv2.resize(each, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8) for each in (there, here)
+    ]
     rows, columns = average.movement(*halves)
     assert abs(rows - 4) <= 1 and abs(columns + 11) <= 1
     assert np.array_equal(average.shifted(here, 4, -11)[4:, :-11], there[4:, :-11])
