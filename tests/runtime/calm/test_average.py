@@ -10,28 +10,12 @@ from numpy.typing import NDArray
 from runtime.calm import average
 from runtime.calm.average import Average
 from runtime.images import Images
-
-_GAIN = 4
-
-
-def _scene(height: int, width: int, seed: int = 0) -> NDArray[np.float32]:
-    """A textured scene, bright."""
-    random = np.random.default_rng(seed)
-    scene = np.full((height, width, 3), 110, np.float32)
-    for size, depth in ((48, 70), (12, 35), (5, 12)):
-        coarse = random.uniform(-depth, depth, (height // size + 2, width // size + 2, 3)).astype(np.float32)
-        scene += cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
-    return np.clip(scene, 10, 245)
-
-
-def _noisy(scene: NDArray[np.float32], seed: int, sigma: float = 5.0) -> Images:
-    noise = np.random.default_rng([seed, 9]).normal(0, sigma, scene.shape)
-    return np.clip(np.rint(scene + noise), 0, 255).astype(np.uint8)
+from tests.support.calm import GAIN, noisy, scene
 
 
 def _run(frames: list[Images]) -> list[Images]:
     mean = Average()
-    return [mean.add(frame // _GAIN, frame) for frame in frames]
+    return [mean.add(frame // GAIN, frame) for frame in frames]
 
 
 def _error(picture: Images, truth: NDArray[np.float32]) -> float:
@@ -40,11 +24,11 @@ def _error(picture: Images, truth: NDArray[np.float32]) -> float:
 
 @pytest.mark.parametrize("size", [(96, 160), (97, 131), (33, 47)])
 def test_noise_of_a_still_scene_averages_away(size: tuple[int, int]) -> None:
-    scene = _scene(*size)
-    frames = [_noisy(scene, number) for number in range(16)]
+    still = scene(*size)
+    frames = [noisy(still, number) for number in range(16)]
     found = _run(frames)
     assert np.array_equal(found[0], frames[0])
-    assert _error(found[-1], scene) < 0.25 * _error(frames[-1], scene)  # 6 dB
+    assert _error(found[-1], still) < 0.25 * _error(frames[-1], still)  # 6 dB
     changes = [float(np.abs(np.diff(np.stack(each[8:]).astype(np.int16), axis=0)).mean()) for each in (found, frames)]
     assert changes[0] < 0.3 * changes[1]
 
@@ -52,14 +36,14 @@ def test_noise_of_a_still_scene_averages_away(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("speed", [1, 3, 8])
 def test_nothing_trails_behind_a_moving_edge(speed: int) -> None:
     """Where a thing was and is no more, frames are as near to the truth as they come, and no nearer to the past."""
-    scene = _scene(120, 240)
+    still = scene(120, 240)
     frames: list[Images] = []
     truths: list[NDArray[np.float32]] = []
     for number in range(14):
-        truth = scene.copy()
+        truth = still.copy()
         truth[40:80, 20 + speed * number : 60 + speed * number] = (230, 40, 120)
         truths.append(truth)
-        frames.append(_noisy(truth, number))
+        frames.append(noisy(truth, number))
     found = _run(frames)
     uncovered = slice(20 + speed * 13 - 3 * speed, 20 + speed * 13)  # by the last three frames
     last, truth = found[-1][42:78, uncovered].astype(np.float32), truths[-1][42:78, uncovered]
@@ -71,25 +55,25 @@ def test_nothing_trails_behind_a_moving_edge(speed: int) -> None:
 
 
 def test_no_ghost_after_a_cut() -> None:
-    frames = [_noisy(_scene(96, 160), number) for number in range(10)]
-    other = _scene(96, 160, seed=5)
-    after = _noisy(other, 99)
+    frames = [noisy(scene(96, 160), number) for number in range(10)]
+    other = scene(96, 160, seed=5)
+    after = noisy(other, 99)
     found = _run([*frames, after])[-1]
     assert _error(found, other) < 1.3 * _error(after, other)
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(0, 1), (0, 3), (2, -5), (-7, 0)])
 def test_a_camera_that_pans_is_followed(rows: int, columns: int) -> None:
-    large = _scene(320, 480)
+    large = scene(320, 480)
     truths = [large[100 + rows * k : 260 + rows * k, 120 + columns * k : 360 + columns * k] for k in range(12)]
-    frames = [_noisy(truth, number) for number, truth in enumerate(truths)]
+    frames = [noisy(truth, number) for number, truth in enumerate(truths)]
     found = _run(frames)
     inner = slice(30, -30), slice(30, -30)
     assert _error(found[-1][inner], truths[-1][inner]) < 0.4 * _error(frames[-1][inner], truths[-1][inner])
 
 
 def test_movement_is_found_in_pixels() -> None:
-    large = _noisy(_scene(320, 480), 0)
+    large = noisy(scene(320, 480), 0)
     here, there = (np.ascontiguousarray(large[top : top + 200, left : left + 300]) for top, left in ((60, 80), (56, 91)))
     halves = [
         np.asarray(cv2.resize(each, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8) for each in (there, here)
@@ -101,8 +85,8 @@ def test_movement_is_found_in_pixels() -> None:
 
 @pytest.mark.parametrize("step", [-6, -2, 1, 4])
 def test_a_fade_is_followed(step: int) -> None:
-    scene = _scene(96, 160) * 0.5 + 60
-    frames = [np.clip(_noisy(scene, number).astype(np.int16) + step * number, 0, 255).astype(np.uint8) for number in range(10)]
+    still = scene(96, 160) * 0.5 + 60
+    frames = [np.clip(noisy(still, number).astype(np.int16) + step * number, 0, 255).astype(np.uint8) for number in range(10)]
     for found, frame in zip(_run(frames), frames, strict=True):
         assert abs(float(found.mean()) - float(frame.mean())) < 2.5
 
@@ -110,15 +94,15 @@ def test_a_fade_is_followed(step: int) -> None:
 def test_a_change_of_size_begins_anew() -> None:
     mean = Average()
     for size in ((64, 96), (48, 64)):
-        frame = _noisy(_scene(*size), 0)
+        frame = noisy(scene(*size), 0)
         assert np.array_equal(mean.add(frame, frame), frame)
 
 
 def test_results_are_the_callers_own() -> None:
-    frames = [_noisy(_scene(64, 96), number) for number in range(4)]
+    frames = [noisy(scene(64, 96), number) for number in range(4)]
     expected = [each.copy() for each in _run(frames)]
     mean = Average()
     for frame, wanted in zip(frames, expected, strict=True):
-        found = mean.add(frame // _GAIN, frame)
+        found = mean.add(frame // GAIN, frame)
         assert np.array_equal(found, wanted)
         found[:] = 0
