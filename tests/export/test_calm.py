@@ -21,7 +21,7 @@ def _planes(picture: Images, kind: Any) -> Any:
 
 class _Session:
     def __init__(self, path: Path, kind: Any) -> None:
-        self._session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+        self._session: Any = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
         self._kind = kind
         self.mean: Any = None
 
@@ -47,6 +47,7 @@ def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 @pytest.mark.parametrize("size", [(96, 160), (97, 131)])
 def test_the_graph_computes_what_python_does(written: tuple[Path, Any], size: tuple[int, int]) -> None:
     session, mean, still = _Session(*written), Average(), scene(*size)
+    apart = np.zeros(0)
     for number in range(10):
         truth = still.copy()
         truth[20:50, 10 + 4 * number : 50 + 4 * number] = (230, 40, 120)
