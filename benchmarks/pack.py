@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -178,7 +179,9 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
 
 def _run(given: argparse.Namespace, project: Path = ROOT) -> None:
     box = Box(given.python, given.machine, tuple(_words(given.have.lower())))
-    wanted = requirements(project, _words(given.extras), _words(given.also))
+    asked = requirements(project, _words(given.extras), _words(given.also))
+    # What is there is not looked for: it may be in no index.
+    wanted = [each for each in asked if not box.has(re.split(r"[^\w.-]", each, maxsplit=1)[0])]
     for path in (*given.wheel, *([given.data] if given.data else [])):
         if not path.exists():
             raise InputError(f"{path} does not exist")

@@ -25,6 +25,7 @@ version = "1"
 dependencies = ["light>=1"]
 [project.optional-dependencies]
 gpu = ["heavy", "nvidia-stuff"]
+trt = ["nowhere[x]>=1"]
 """
 
 
@@ -114,7 +115,8 @@ def test_pieces_make_the_same_archive(project: Path, index: Path, tmp_path: Path
 
 def test_what_cannot_be_packed_is_said(project: Path, index: Path, tmp_path: Path) -> None:
     out = str(tmp_path / "box.tar")
-    with pytest.raises(InputError, match="unknown extra 'rtx'; known: gpu"):
+    run(project, "--out", out, "--extras", "trt", "--have", "nowhere")
+    with pytest.raises(InputError, match="unknown extra 'rtx'; known: gpu, trt"):
         run(project, "--out", out, "--extras", "rtx")
     with pytest.raises(InputError, match=r"pip finds no wheels for that machine: .*heavy"):
         run(project, "--out", out, "--extras", "gpu", "--python", "3.11")
