@@ -20,6 +20,7 @@ from runtime.errors import (
     ManifestError,
     NewerSchemaError,
     OutputError,
+    PictureTooLargeError,
     RetinexError,
 )
 
@@ -48,6 +49,7 @@ __all__ = [
     "ManifestError",
     "NewerSchemaError",
     "OutputError",
+    "PictureTooLargeError",
     "RetinexError",
     "__version__",
     "compare",

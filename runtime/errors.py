@@ -12,6 +12,10 @@ class InputError(RetinexError, ValueError):
     """An image, array or argument is not what the call accepts."""
 
 
+class PictureTooLargeError(InputError):
+    """A picture has more pixels than are read."""
+
+
 class ArtifactError(RetinexError):
     """An ONNX file or a plan is missing, damaged or describes itself wrongly."""
 

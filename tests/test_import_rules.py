@@ -49,7 +49,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("media",),
     ("backends", "conversions"),
     ("enhancer",),
-    ("browser", "comparison", "ray_cluster", "shortcuts", "triton"),
+    ("browser", "comparison", "ray_cluster", "serve", "shortcuts", "triton"),
     ("commands",),
     ("__main__",),
 )

@@ -25,6 +25,7 @@ _SCRIPTS = {
     "quality": ("benchmarks.quality", "how good its pictures are"),
     "train": ("train.train", "weights from pairs of dark and bright pictures"),
     "triton": ("runtime.triton.repository", "a model repository for Triton Inference Server"),
+    "serve": ("runtime.commands.serve", "a page in the browser, and an HTTP API, that enhance pictures here"),
     "web": ("runtime.commands.web", "a static page that enhances pictures inside the browser"),
     "demo": ("benchmarks.showcase.demo", "one page about a network, with pictures before and after"),
 }

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+#: OpenCV allocates nothing for a picture of more pixels than this variable says when OpenCV is loaded; else than this many.
+LIMIT_OF_OPENCV = "OPENCV_IO_MAX_IMAGE_PIXELS"
+MOST_PIXELS = 2**30
+
 #: Pictures that can be written.
 WRITABLE = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".ppm")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -13,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.artifact import remedies
-from runtime.errors import InputError, OutputError
+from runtime.errors import InputError, OutputError, PictureTooLargeError
 from runtime.files import write_atomically
 from runtime.images import Enhance, Images
 from runtime.media import jpeg, metadata, tiff
 from runtime.media.exif import orientation, turn_upright, upright
-from runtime.media.formats import RAW, WRITABLE
+from runtime.media.formats import LIMIT_OF_OPENCV, MOST_PIXELS, RAW, WRITABLE
 from runtime.media.metadata import NONE, Metadata
 
 _WITH_ALPHA = (".png", ".webp", ".tif", ".tiff")
@@ -62,21 +63,31 @@ def load(path: Path) -> bytes:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
 
 
-def decode(data: bytes, name: str) -> Picture:
-    """Decode an encoded picture; `name` stands for it in errors."""
+def decode(data: bytes, name: str, most_pixels: int = MOST_PIXELS) -> Picture:
+    """Decode an encoded picture; `name` stands for it in errors.
+
+    More than `most_pixels` are refused: before memory for them is taken by readers of photographs, and by OpenCV where
+    `LIMIT_OF_OPENCV` says so too.
+    """
     if not data:
         raise InputError(f"{name} is empty")
     if _is_cut_off(data):
         raise InputError(f"{name} is truncated: the file ends in the middle of the picture")
     if Path(name).suffix.lower() in RAW:
-        return _decode_raw(data, name)
+        return _decode_raw(data, name, most_pixels)
     if data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS:
-        return _decode_heic(data, name)
+        return _decode_heic(data, name, most_pixels)
     if (count := metadata.frames(data)) > 1:
         raise InputError(f"{name} holds {count} {'pages' if tiff.is_tiff(data) else 'frames'}, {_SPLIT}")
     pixels, found = _decode(data, name)
+    _check_pixels(pixels.shape[1], pixels.shape[0], name, most_pixels)
     picture = _to_picture(turn_upright(pixels, orientation(data)), name)
     return replace(picture, metadata=found, lossy=data[8:12] == b"WEBP" and b"VP8 " in data[12:4096])
+
+
+def _check_pixels(width: int, height: int, name: str, most: int) -> None:
+    if width * height > most:
+        raise PictureTooLargeError(f"{name} has {width} x {height} pixels, {most:,} and fewer are read")
 
 
 _SPLIT = "and one picture would be left of them: split it first (with ImageMagick: magick FILE PAGE-%d.png)"
@@ -91,6 +102,9 @@ def _decode(data: bytes, name: str) -> tuple[NDArray[Any], Metadata]:
     try:
         pixels, kinds, blocks = cv2.imdecodeWithMetadata(buffer, flags=cv2.IMREAD_UNCHANGED)
     except (cv2.error, MemoryError) as error:
+        if "CV_IO_MAX_IMAGE" in str(error):
+            most = int(os.environ.get(LIMIT_OF_OPENCV, MOST_PIXELS))
+            raise PictureTooLargeError(f"{name} has more than {most:,} pixels, or a side of more than 2^20") from error
         raise InputError(f"{name} cannot be decoded: {_reason(error)}") from error
     if pixels is None:
         raise InputError(f"{name} is not a picture, is damaged, or is of a kind that OpenCV does not read")
@@ -100,7 +114,7 @@ def _decode(data: bytes, name: str) -> tuple[NDArray[Any], Metadata]:
     return pixels, Metadata(icc, upright(data))
 
 
-def _decode_heic(data: bytes, name: str) -> Picture:
+def _decode_heic(data: bytes, name: str, most_pixels: int) -> Picture:
     """A photograph of a telephone, upright already."""
     try:
         heif: Any = import_module("pillow_heif")
@@ -108,7 +122,10 @@ def _decode_heic(data: bytes, name: str) -> Picture:
         raise InputError(f"{name} is a HEIC photograph; to read it: {remedies.install('heic')}") from None
     try:
         image: Any = heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True)
+        _check_pixels(*image.size, name, most_pixels)
         pixels = np.asarray(image)
+    except PictureTooLargeError:
+        raise
     except Exception as error:  # its errors share no base
         raise InputError(f"{name} cannot be decoded: {_reason(error)}") from error
     if pixels.ndim == 2:
@@ -117,7 +134,7 @@ def _decode_heic(data: bytes, name: str) -> Picture:
     return Picture(np.ascontiguousarray(pixels[..., :3]), alpha, metadata=Metadata(icc=image.info.get("icc_profile")))
 
 
-def _decode_raw(data: bytes, name: str) -> Picture:
+def _decode_raw(data: bytes, name: str, most_pixels: int) -> Picture:
     """A photograph as the sensor saw it, with the white balance of the camera and not brightened; 16 bits."""
     try:
         rawpy: Any = import_module("rawpy")
@@ -125,7 +142,10 @@ def _decode_raw(data: bytes, name: str) -> Picture:
         raise InputError(f"{name} is a raw photograph; to read it: {remedies.install('raw')}") from None
     try:
         with rawpy.imread(io.BytesIO(data)) as raw:
+            _check_pixels(raw.sizes.raw_width, raw.sizes.raw_height, name, most_pixels)
             return Picture(raw.postprocess(use_camera_wb=True, no_auto_bright=True, output_bps=16))
+    except PictureTooLargeError:
+        raise
     except Exception as error:  # its errors share no base
         raise InputError(f"{name} cannot be decoded: {_reason(error)}") from error
 
@@ -148,17 +168,18 @@ def _to_picture(pixels: NDArray[Any], name: str) -> Picture:
 
 def write(path: Path, picture: Picture) -> str:
     """Write a picture in the format that the ending of `path` names; whole or not at all. Returns what could not be kept."""
-    data, lost = _encode(picture, path.suffix.lower())
+    data, lost = encoded(picture, path.suffix.lower())
     write_atomically(path, data)
     return lost
 
 
 def encode(picture: Picture, suffix: Literal[".png"] | str = ".png") -> bytes:
     """Encode a picture. Formats without 16 bits get 8; formats without alpha refuse a picture that has it."""
-    return _encode(picture, suffix)[0]
+    return encoded(picture, suffix)[0]
 
 
-def _encode(picture: Picture, suffix: str) -> tuple[bytes, str]:
+def encoded(picture: Picture, suffix: str) -> tuple[bytes, str]:
+    """Encode a picture, as `encode` does; returns what could not be kept, too."""
     if suffix not in WRITABLE:
         raise OutputError(f"cannot write {suffix or 'a file without an ending'}; known: {', '.join(WRITABLE)}")
     if picture.alpha is not None and suffix not in _WITH_ALPHA:
@@ -241,6 +262,4 @@ def _is_cut_off(data: bytes) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    if "CV_IO_MAX_IMAGE" in str(error):
-        return "it has more pixels than OpenCV reads, 2^30, or a side of more than 2^20"
     return str(getattr(error, "err", None) or error or type(error).__name__).strip().splitlines()[0]

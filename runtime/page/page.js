@@ -66,7 +66,7 @@ class Picture {
       signal.throwIfAborted();
       await this.show("after", result);
       this.offer(result, options.network);
-      this.say("done", "");
+      this.say("done", result.note ?? "");
       this.version = wanted;
     } catch (error) {
       if (signal.aborted) return; // it is done again with other settings, or gone
@@ -145,6 +145,10 @@ function changed() {
   }, SETTLED);
 }
 
+function titled(name, title) {
+  return title.toLowerCase().startsWith(name) ? title : title ? `${name}: ${title}` : name;
+}
+
 /** For everybody, and read out by screen readers. */
 function tell() {
   const left = pictures.filter((picture) => picture.version !== version).length;
@@ -170,7 +174,7 @@ function listen() {
 part("about").textContent = about;
 try {
   const found = await networks();
-  part("network").append(...found.map(({ name, title }) => new Option(title ? `${name}: ${title}` : name, name)));
+  part("network").append(...found.map(({ name, title }) => new Option(titled(name, title), name)));
   listen();
 } catch (error) {
   part("status").textContent = error.message;

@@ -1,0 +1,102 @@
+"""`retinexrt serve`: a page in the browser and an HTTP API that enhance pictures on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+import socket
+import sys
+from collections.abc import Sequence
+
+from runtime import command_line
+from runtime.commands.signals import stoppable
+from runtime.errors import InputError
+from runtime.media.formats import LIMIT_OF_OPENCV
+from runtime.options import OpenOptions, add_open_arguments
+from runtime.serve.limits import Limits, add_limit_arguments
+
+_PORT = 8000
+
+
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
+    """Entry point; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="serve.py", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen at; 0.0.0.0 is all (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=_PORT, help="0 is any that is free (default: %(default)s)")
+    parser.add_argument(
+        "--allow-host", action="append", default=[], metavar="NAME", help="a name of this server, as browsers are given it"
+    )
+    parser.add_argument(
+        "--network",
+        action="append",
+        default=[],
+        metavar="NAME|FILE",
+        help="offer this one; the first is the default (default: all that are trained)",
+    )
+    add_open_arguments(parser)
+    add_limit_arguments(parser)
+    return command_line.run(_run, parser, argv, "serve,cpu", prog)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    limits, options = Limits.of(arguments), OpenOptions.of(arguments)
+    _prepare_opencv(limits)
+    import uvicorn
+
+    from runtime.serve.application import application
+    from runtime.serve.connections import protocol
+    from runtime.serve.networks import Networks
+
+    listening = _listen(arguments.host, arguments.port)
+    _log_past_decoders()
+    networks = Networks(arguments.network, options)
+    app = application(networks, limits, [arguments.host, *arguments.allow_host], lambda: setattr(server, "should_exit", True))
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            http=protocol(limits),
+            ws="none",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            limit_concurrency=limits.connections,
+            timeout_graceful_shutdown=10,
+        )
+    )
+    print(f"Open {_address(listening)} in a browser; Ctrl-C ends it.", flush=True)  # noqa: T201
+    with contextlib.suppress(KeyboardInterrupt), stoppable():
+        server.run([listening])
+
+
+def _prepare_opencv(limits: Limits) -> None:
+    """Set what OpenCV reads when it is loaded, which it must not be before."""
+    os.environ[LIMIT_OF_OPENCV] = str(limits.pixels)
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server(where[:2], family=family, backlog=128)  # pyright: ignore[reportArgumentType]
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"cannot listen at {host}, port {port}: {reason}; choose others with --host and --port") from error
+
+
+def _address(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+def _log_past_decoders() -> None:
+    """Log to a copy of standard error: what is written to that itself while a JPEG is decoded, counts as the decoder's word."""
+    stream = os.fdopen(os.dup(2), "w", buffering=1)
+    logging.basicConfig(format="retinexrt: %(asctime)s %(message)s", stream=stream, force=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

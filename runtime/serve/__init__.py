@@ -1,0 +1,1 @@
+"""`retinexrt serve`: the page and a small HTTP API, for whoever is let in."""
