@@ -49,26 +49,27 @@ def _run(arguments: argparse.Namespace) -> None:
     from runtime.serve.connections import protocol
     from runtime.serve.networks import Networks
 
-    listening = _listen(arguments.host, arguments.port)
-    _log_past_decoders()
-    networks = Networks(arguments.network, options)
-    app = application(networks, limits, [arguments.host, *arguments.allow_host], lambda: setattr(server, "should_exit", True))
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            http=protocol(limits),
-            ws="none",
-            log_config=None,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            limit_concurrency=limits.connections,
-            timeout_graceful_shutdown=10,
+    with _listen(arguments.host, arguments.port) as listening:
+        _log_past_decoders()
+        networks = Networks(arguments.network, options)
+        hosts = [arguments.host, *arguments.allow_host]
+        app = application(networks, limits, hosts, on_gpu_lost=lambda: setattr(server, "should_exit", True))
+        server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                http=protocol(limits),
+                ws="none",
+                log_config=None,
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                limit_concurrency=limits.connections,
+                timeout_graceful_shutdown=10,
+            )
         )
-    )
-    print(f"Open {_address(listening)} in a browser; Ctrl-C ends it.", flush=True)  # noqa: T201
-    with contextlib.suppress(KeyboardInterrupt), stoppable():
-        server.run([listening])
+        print(f"Open {_address(listening)} in a browser; Ctrl-C ends it.", flush=True)  # noqa: T201
+        with contextlib.suppress(KeyboardInterrupt), stoppable():
+            server.run([listening])
 
 
 def _prepare_opencv(limits: Limits) -> None:
@@ -78,17 +79,20 @@ def _prepare_opencv(limits: Limits) -> None:
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    if not 0 <= port < 2**16:
+        raise InputError(f"--port is 0 to 65535, found {port}")
     try:
         family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server(where[:2], family=family, backlog=128)  # pyright: ignore[reportArgumentType]
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"cannot listen at {host}, port {port}: {reason}; choose others with --host and --port") from error
+    except OSError as error:
+        raise InputError(
+            f"cannot listen at {host}, port {port}: {error.strerror}; choose others with --host and --port"
+        ) from error
 
 
 def _address(listening: socket.socket) -> str:
-    host, port = listening.getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    found, port = listening.getsockname()[:2]
+    host = str({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(found, found))
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 

@@ -122,7 +122,7 @@ def _decode_heic(data: bytes, name: str, most_pixels: int) -> Picture:
         raise InputError(f"{name} is a HEIC photograph; to read it: {remedies.install('heic')}") from None
     try:
         image: Any = heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True)
-        _check_pixels(*image.size, name, most_pixels)
+        _check_pixels(image.size[0], image.size[1], name, most_pixels)
         pixels = np.asarray(image)
     except PictureTooLargeError:
         raise

@@ -14,11 +14,10 @@ from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from runtime import page
 from runtime.errors import GpuLostError, GpuMemoryError, InputError, PictureTooLargeError
@@ -38,7 +37,7 @@ _log = logging.getLogger("retinexrt.serve")
 
 def application(
     networks: Networks, limits: Limits, hosts: Iterable[str] = (), on_gpu_lost: Callable[[], None] = lambda: None
-) -> Starlette:
+) -> ASGIApp:
     """The application; `hosts` are names of this server besides addresses and localhost. Closes the networks at its end.
 
     `on_gpu_lost` is called when the GPU can be used by another process only.
@@ -62,7 +61,7 @@ def application(
             on_gpu_lost()
         return _refusal(500, "the server failed; its log says why")
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/", _file("index.html")),
             *(Route(f"/{name}", _file(name)) for name in page.FILES),
@@ -71,10 +70,10 @@ def application(
             Route("/openapi.json", described),
             Route("/enhance", _Enhance(networks, limits, places), methods=["POST"]),
         ],
-        middleware=[Middleware(Guard, hosts)],
         exception_handlers={HTTPException: _refused, Exception: failed},
         lifespan=closing,
     )
+    return Guard(app, hosts)
 
 
 def _file(name: str, text: str | None = None) -> Callable[[Request], Awaitable[Response]]:

@@ -66,6 +66,14 @@ def _name(host: str) -> str:
         return ""
 
 
+def _host(origin: str) -> str:
+    """Of an Origin header, with the port."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
+
+
 def _is_address(name: str) -> bool:
     try:
         ip_address(name)
@@ -77,5 +85,5 @@ def _is_address(name: str) -> bool:
 def _from_this_page(headers: Headers) -> bool:
     """Browsers send both headers with a post; other programs send neither."""
     origin = headers.get("origin")
-    same = origin is None or urlsplit(origin).netloc.lower() == headers["host"].lower()
+    same = origin is None or _host(origin) == headers["host"].lower()
     return same and headers.get("sec-fetch-site", "none") in ("same-origin", "none")
