@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
+from ipaddress import ip_address
 
 from runtime import command_line
 from runtime.commands.signals import stoppable
@@ -63,13 +64,21 @@ def _run(arguments: argparse.Namespace) -> None:
                 log_level="warning",
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,
                 limit_concurrency=limits.connections,
                 timeout_graceful_shutdown=10,
             )
         )
-        print(f"Open {_address(listening)} in a browser; Ctrl-C ends it.", flush=True)  # noqa: T201
+        _say(f"Open {_address(listening)} in a browser; Ctrl-C ends it.")
+        if not ip_address(listening.getsockname()[0]).is_loopback:
+            _say("Whoever reaches this machine through the network can use it.")
         with contextlib.suppress(KeyboardInterrupt), stoppable():
             server.run([listening])
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def _prepare_opencv(limits: Limits) -> None:

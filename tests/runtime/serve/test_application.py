@@ -264,6 +264,9 @@ def test_the_description_is_that_of_the_server(server: Running) -> None:
     parameters = {parameter["name"]: parameter["schema"] for parameter in post["parameters"]}
     assert parameters["network"]["enum"] == ["double", "blur", "whole"] and parameters["network"]["default"] == "double"
     assert {*post["responses"]} == {"200", *map(str, (400, 403, 408, 413, 415, 421, 422, 429, 500, 503))}
+    text = (ROOT / "docs" / "serve.md").read_text()
+    assert {"200", *re.findall(r"(?<=[|,] )[45]\d\d(?=[,| ].*\|)", text)} == {*post["responses"]}
+    assert re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) == [*parameters]
     for name in parameters:
         assert "there is no parameter" not in server.enhance(b"x", f"{name}=1").error
     assert "2,000,000 bytes, or 3,000,000 pixels" in post["responses"]["413"]["description"]

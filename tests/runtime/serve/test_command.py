@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 import subprocess
@@ -16,7 +17,7 @@ from runtime.commands.main import main
 from runtime.media import pictures
 from runtime.media.formats import LIMIT_OF_OPENCV, MOST_PIXELS
 from runtime.media.pictures import Picture
-from tests.support.server import start
+from tests.support.server import ROOT, start
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -54,6 +55,28 @@ def test_what_cannot_be_served_is_one_line(words: list[str], said: str, capfd: p
     assert main(["serve", "--port", "0", *words]) == 2
     error = capfd.readouterr().err
     assert said in error and error.startswith("retinexrt: ") and error.count("\n") == 1
+
+
+def test_the_page_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["serve", "--help"])
+    options = {*re.findall(r"--[a-z-]+", capsys.readouterr().out)} - {"--help"}
+    assert options == {*re.findall(r"--[a-z-]+", (ROOT / "docs" / "serve.md").read_text())} & options
+
+
+@pytest.mark.parametrize(("host", "more"), [("127.0.0.1", 0), ("::1", 0), ("0.0.0.0", 1)])
+def test_it_says_who_can_reach_it(artifacts: Path, host: str, more: int) -> None:
+    try:
+        socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError:
+        pytest.skip(f"there is no {host} here")
+    server = start("--network", str(artifacts / "double.onnx"), "--host", host)
+    assert server.process is not None and server.process.stdout is not None
+    assert server.ask("GET", "/networks").status == 200
+    server.process.terminate()
+    said = server.process.stdout.read()
+    server.process.communicate(timeout=30)
+    assert said.count("\n") == more
 
 
 def test_a_port_that_is_taken(capfd: pytest.CaptureFixture[str]) -> None:
