@@ -42,7 +42,7 @@ def verify(
     try:
         import onnxruntime
     except ImportError:
-        return ("onnx.checker", "parity not checked: ONNX Runtime is missing (pip install 'retinexrt[cpu]')")
+        return ("onnx.checker", "parity not checked: ONNX Runtime is missing (pip install 'retinexrt[onnxruntime]')")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
 

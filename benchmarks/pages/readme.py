@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from benchmarks.harness import timings
 from benchmarks.harness.record import Record, by_kind
 from benchmarks.harness.tables import markdown, or_dash
+from runtime import backends
 from train.networks.registry import NETWORKS
 
 #: Measures in README.md, and how they are printed.
@@ -25,12 +26,19 @@ def readme_figures(records: Mapping[str, Record]) -> str:
         return ""
     lines.sort(key=lambda line: -float(line[1]))
     machines = dict.fromkeys(record.environment.short for record in of["latency"].values())
-    measured_on = f"; time per picture of 400x600 on {' and '.join(machines)}" if machines else ""
+    measured_on = f"; time per picture of 400x600{_installed(records)} on {' and '.join(machines)}" if machines else ""
     return (
         markdown(["network", "PSNR, dB", "SSIM", "LPIPS", "CPU, ms"], lines)
         + f"\nMeans over LOL's validation scenes, none of which was trained on, through the exported file{measured_on}. "
         + "More, and how it was measured: [benchmarks/RESULTS.md](benchmarks/RESULTS.md)."
     )
+
+
+def _installed(records: Mapping[str, Record]) -> str:
+    """The backends that the times are of, and how each is installed."""
+    labels = {row["label"] for _, row in timings.fastest(records, "cpu", asked=True).values()}
+    used = [each for each in backends.BACKENDS if any(f".onnx, {each.name}" in label for label in labels)]
+    return " and".join(f" with {each.title}, which `{each.install}` brings," for each in used)
 
 
 def _readme_line(found: Record, times: Mapping[tuple[str, str], float]) -> list[str] | None:

@@ -44,3 +44,8 @@ def train(weights: str) -> str:
 def install(extra: str) -> str:
     """Install one of the package's extras."""
     return f"pip install 'retinexrt[{extra}]'"
+
+
+def install_tools() -> str:
+    """Install what trains, exports, builds and measures: a package of its own."""
+    return "pip install retinexrt-tools"

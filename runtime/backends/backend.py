@@ -90,7 +90,7 @@ BACKENDS: tuple[Backend, ...] = (
         "runtime.backends.openvino_cpu",
         (".onnx",),
         packages=("openvino",),
-        install=remedies.install("openvino"),
+        install=remedies.install("cpu"),
         device="cpu",
         computes_in=("fp32", "bf16"),
         slow_without_convolutions=True,
@@ -101,7 +101,7 @@ BACKENDS: tuple[Backend, ...] = (
         "runtime.backends.onnxruntime_cpu",
         (".onnx",),
         packages=("onnxruntime", "onnxruntime-gpu"),
-        install=remedies.install("cpu"),
+        install=remedies.install("onnxruntime"),
         device="cpu",
     ),
 )

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
+from runtime.artifact import remedies
 from runtime.command_line import OK, USAGE, guarded
 from runtime.errors import RetinexError
 from runtime.media.film_options import add_film_arguments
@@ -57,7 +58,14 @@ def main(argv: Sequence[str]) -> int:
 
 def _script(name: str, argv: Sequence[str]) -> int:
     """Hand a subcommand to the module that brings it."""
-    return int(import_module(_SCRIPTS[name][0]).main(argv, f"retinexrt {name}"))
+    module = _SCRIPTS[name][0]
+    try:
+        script = import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name not in (module, module.split(".")[0]):
+            raise
+        raise RetinexError(f"{name} is not in this package; install it with: {remedies.install_tools()}") from None
+    return int(script.main(argv, f"retinexrt {name}"))
 
 
 def _as_path(word: str) -> str:

@@ -1,4 +1,4 @@
-"""The project as a wheel installs it: without tests, in a folder of its own."""
+"""The project as its wheels install it: without tests, in a folder of its own."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parents[2]
 
 
-def unpack(folder: Path) -> Path:
-    """Build the wheel of this tree and unpack it below `folder`; returns what would be site-packages."""
+def unpack(folder: Path, *, tools: bool = True) -> Path:
+    """Build the wheels of this tree and unpack them below `folder`; returns what would be site-packages."""
     tree = folder / "tree"
     left_out = shutil.ignore_patterns(".*", "build", "out", "runs", "tests", "*.plan", "*.egg-info")
     shutil.copytree(PROJECT, tree, ignore=left_out)
     pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "--no-index"]
-    subprocess.run([*pip, "-w", str(folder), str(tree)], check=True)
-    (wheel,) = folder.glob("retinexrt-*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(folder / "site")
+    for source in (tree, tree / "tools") if tools else (tree,):
+        subprocess.run([*pip, "-w", str(folder), str(source)], check=True)
+    for wheel in folder.glob("retinexrt*.whl"):
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(folder / "site")
     return folder / "site"
 
 
