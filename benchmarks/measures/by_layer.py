@@ -44,7 +44,8 @@ def compare(fp32: Path, fp16: Path, images: Images) -> list[Layer]:
         from polygraphy.comparator import IterationResult, SimpleCompareFunc, SnrCompareFunc
         from polygraphy.logger import G_LOGGER
     except ImportError as error:
-        raise BackendUnavailableError(f"{error.name} is missing; install it with: pip install 'retinexrt[onnxruntime,rtx]'") from error
+        install = "pip install 'retinexrt[onnxruntime,rtx]'"
+        raise BackendUnavailableError(f"{error.name} is missing; install it with: {install}") from error
     expected, sources = _run_all(onnxruntime, fp32, images)
     found, _ = _run_all(onnxruntime, fp16, images)
     errors, ratios = SimpleCompareFunc(check_error_stat="max"), SnrCompareFunc()

@@ -62,7 +62,7 @@ def _script(name: str, argv: Sequence[str]) -> int:
     try:
         script = import_module(module)
     except ModuleNotFoundError as error:
-        if error.name not in (module, module.split(".")[0]):
+        if not f"{module}.".startswith(f"{error.name}."):
             raise
         raise RetinexError(f"{name} is not in this package; install it with: {remedies.install_tools()}") from None
     return int(script.main(argv, f"retinexrt {name}"))
