@@ -41,39 +41,30 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     return command_line.run(_run, parser, argv, "serve,cpu", prog)
 
 
-def _run(arguments: argparse.Namespace) -> None:
+def _run(arguments: argparse.Namespace) -> int:
     limits, options = Limits.of(arguments), OpenOptions.of(arguments)
     _prepare_opencv(limits)
-    import uvicorn
-
     from runtime.serve.application import application
-    from runtime.serve.connections import protocol
+    from runtime.serve.connections import make_server
     from runtime.serve.networks import Networks
+
+    exit_code = command_line.OK
+
+    def end() -> None:
+        nonlocal exit_code
+        exit_code, server.should_exit = command_line.SOME_FAILED, True
 
     with _listen(arguments.host, arguments.port) as listening:
         _log_past_decoders()
         networks = Networks(arguments.network, options)
         hosts = [arguments.host, *arguments.allow_host]
-        app = application(networks, limits, hosts, on_gpu_lost=lambda: setattr(server, "should_exit", True))
-        server = uvicorn.Server(
-            uvicorn.Config(
-                app,
-                http=protocol(limits),
-                ws="none",
-                log_config=None,
-                log_level="warning",
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                limit_concurrency=limits.connections,
-                timeout_graceful_shutdown=10,
-            )
-        )
+        server = make_server(application(networks, limits, hosts, on_gpu_lost=end), limits)
         _say(f"Open {_address(listening)} in a browser; Ctrl-C ends it.")
         if not ip_address(listening.getsockname()[0]).is_loopback:
             _say("Whoever reaches this machine through the network can use it.")
         with contextlib.suppress(KeyboardInterrupt), stoppable():
             server.run([listening])
+    return exit_code
 
 
 def _say(text: str) -> None:

@@ -1,16 +1,35 @@
-"""Connections that wait for ever: those that never send the head of a request, or never take the answer, are ended."""
+"""Connections: those that never send the head of a request, or never take the answer, are ended."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any
 
+import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from runtime.serve.limits import Limits
 
 
-def protocol(limits: Limits) -> type[H11Protocol]:
+def make_server(app: ASGIApp, limits: Limits) -> uvicorn.Server:
+    """The server of an application; `run` takes the sockets that listen."""
+    config = uvicorn.Config(
+        app,
+        http=_protocol(limits),
+        ws="none",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=limits.connections,
+        timeout_graceful_shutdown=10,
+    )
+    return uvicorn.Server(config)
+
+
+def _protocol(limits: Limits) -> type[H11Protocol]:
     """uvicorn's protocol with these limits; it makes one for each connection."""
 
     class Patient(H11Protocol):

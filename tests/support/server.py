@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -16,9 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import uvicorn
-
-from runtime.serve.connections import protocol
+from runtime.serve.connections import make_server
 from runtime.serve.limits import Limits
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -91,16 +90,16 @@ def serving(*words: str) -> Iterator[Running]:
 @contextmanager
 def serving_here(app: Any, limits: Limits) -> Iterator[Running]:
     """An application on a thread of this process."""
-    config = uvicorn.Config(app, port=0, http=protocol(limits), ws="none", log_config=None, timeout_graceful_shutdown=10)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
+    listening = socket.create_server(("127.0.0.1", 0))
+    server = make_server(app, limits)
+    thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
     thread.start()
     end = time.monotonic() + 30
     while not server.started and time.monotonic() < end:
         time.sleep(0.01)
-    (listening,) = server.servers[0].sockets
     try:
         yield Running(f"http://127.0.0.1:{listening.getsockname()[1]}/")
     finally:
         server.should_exit = True
         thread.join(30)
+        listening.close()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +16,12 @@ import pytest
 from numpy.typing import NDArray
 
 from runtime.commands.main import main
+from runtime.enhancer import Enhancer
+from runtime.errors import GpuLostError
 from runtime.media import pictures
 from runtime.media.formats import LIMIT_OF_OPENCV, MOST_PIXELS
 from runtime.media.pictures import Picture
-from tests.support.server import ROOT, start
+from tests.support.server import ROOT, Running, start
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -83,6 +87,30 @@ def test_a_port_that_is_taken(capfd: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert main(["serve", "--port", str(taken.getsockname()[1])]) == 2
     assert "choose others with --host and --port" in capfd.readouterr().err
+
+
+def test_it_ends_with_a_failure_when_the_gpu_is_lost(
+    artifacts: Path, dark: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that whatever supervises it starts it again."""
+
+    def lose(*images: object, **options: object) -> None:
+        raise GpuLostError("the GPU fell off the bus")
+
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    monkeypatch.setattr(Enhancer, "__call__", lose)
+    server, answers = Running(f"http://127.0.0.1:{port}/"), list[int]()
+
+    def ask() -> None:
+        with contextlib.suppress(ConnectionRefusedError):
+            answers.append(server.enhance(pictures.encode(Picture(dark))).status)
+        if not answers:
+            threading.Timer(0.1, ask).start()
+
+    ask()
+    assert main(["serve", "--port", str(port), "--network", str(artifacts / "double.onnx")]) == 1
+    assert answers == [500]
 
 
 def test_without_its_extra() -> None:
