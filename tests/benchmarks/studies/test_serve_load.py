@@ -18,6 +18,6 @@ def test_16_clients_lose_nothing_and_memory_is_flat(tmp_path: Path, queue: int) 
     with serving("--network", str(artifact), "--queue", str(queue)) as server:
         assert server.process is not None
         found, lost = load(server.address, server.process.pid, clients=16, seconds=6)
-    assert not lost and found.lost == 0 and found.answered > 16
+    assert not lost and found.lost == 0 and found.answered >= 16
     assert (found.refused_and_repeated > 0) == (queue < 14)
     assert found.last_third_mb < 1.05 * found.second_third_mb + 5
