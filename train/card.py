@@ -6,7 +6,6 @@ import hashlib
 import json
 import platform
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ import torch
 
 from train.loop import Trainer
 from train.networks import weights
-from train.validation import validate, validate_nights
 
 #: The notice that goes with all weights trained on LOL.
 LOL_NOTICE = (
@@ -112,10 +110,5 @@ def device_name(device: torch.device) -> str:
 def _final_scores(trainer: Trainer, path: Path, keywords: dict[str, Any]) -> dict[str, Any]:
     """Scores of the stored FP16 values in an FP32 network, over the whole validation split."""
     network = weights.load(trainer.spec, path, **keywords).network.to(trainer.device)
-    store = trainer.val_store
-    scores = validate(network, store, range(len(store)), trainer.spec.multiple, trainer.device, nullcontext())
-    if (photographs := trainer.val_photographs) is not None:
-        seen = range(0, len(photographs), 3)
-        nights, plain = validate_nights(network, photographs, seen, trainer.spec.multiple, trainer.device, nullcontext())
-        scores = replace(scores, nights=nights, plain=plain)
+    scores = trainer.score(network, 1, nullcontext())
     return {name: round(value, 4) for name, value in scores.values().items()}

@@ -14,7 +14,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from train.pairs import Pair, PairStore
 from train.recipes import Recipe, Stage
 from train.scenes import SceneBatches, SceneCut
 from train.strips import write_strips
-from train.validation import Scores, validate, validate_nights
+from train.validation import Scores, validate
 
 CHECKPOINT = "checkpoint.pt"
 BEST = "best.pt"
@@ -246,14 +246,14 @@ class Trainer:
         return self.step % self.recipe.validate_every == 0
 
     def _validate(self, records: Records, say: Callable[[str], None], every_nth: int) -> None:
-        indices = range(0, len(self.val_store), every_nth)
+        context = self.autocast() if self.device.type == "cpu" else nullcontext()  # Where FP32 is cheap, it is exact.
         began = time.monotonic()
-        scores = self._score(self.average, indices)
+        scores = self.score(self.average, every_nth, context)
         self.seconds_per_picture = (time.monotonic() - began) / scores.pictures
         records.validation(self.step, self.seconds, scores.values())
         write_strips(self.average, self.val_store, self.spec, self.device, self.out / f"strips_{self.step:07d}.png")
         if self.best is not None and self.best.pictures != scores.pictures:
-            self.best = self._score(self.best_network(), indices)
+            self.best = self.score(self.best_network(), every_nth, context)
         better = self.best is None or scores.quality > self.best.quality
         if better:
             self.best, self.best_step = scores, self.step
@@ -265,14 +265,10 @@ class Trainer:
             f"{'  best' if better else ''}"
         )
 
-    def _score(self, network: nn.Module, indices: range) -> Scores:
-        context = self.autocast() if self.device.type == "cpu" else nullcontext()  # Where FP32 is cheap, it is exact.
-        scores = validate(network, self.val_store, indices, self.spec.multiple, self.device, context)
-        if self.val_photographs is None:
-            return scores
-        seen = range(0, len(self.val_photographs), 3 * indices.step)
-        nights, plain = validate_nights(network, self.val_photographs, seen, self.spec.multiple, self.device, context)
-        return replace(scores, nights=nights, plain=plain)
+    def score(self, network: nn.Module, every_nth: int, context: AbstractContextManager[Any]) -> Scores:
+        """Scores over every n-th picture that is kept for validation."""
+        stores = self.val_store, self.val_photographs
+        return validate(network, *stores, every_nth, self.spec.multiple, self.device, context)
 
     def best_network(self) -> nn.Module:
         """The moving average as it was at the best validation; as it is now, if there was none."""
