@@ -118,7 +118,8 @@ class Broadcast:
         """Begin to send; False: it is not yet time to try again."""
         if time.monotonic() < self._next:
             return False
-        _check_reachable(self._url, self._name)
+        if self._begun:  # the first time not: who listens for one connection would take this for it
+            _check_reachable(self._url, self._name)
         made = _live_encoding(self._url, self._options, self._source.properties)
         target = self._url
         if target.startswith("udp:") and "pkt_size" not in target:

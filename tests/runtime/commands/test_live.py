@@ -7,6 +7,7 @@ import signal
 import subprocess
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,28 @@ def test_to_udp(engine: list[str], tmp_path: Path) -> None:
         process = start(["enhance", f"http://127.0.0.1:{server.port}/live.ts", "-o", url, *engine])
         assert _watched(url) == (HEIGHT, WIDTH)
         _ended(process, signal.SIGINT)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("protocol", ["rtmp", "tcp"])
+def test_to_whoever_listens(engine: list[str], tmp_path: Path, protocol: str) -> None:
+    """FFmpeg in its listen mode takes one connection and ends with it."""
+    url = f"{protocol}://127.0.0.1:{free_port()}/live/x"
+    seen: list[float] = []
+
+    def listen() -> None:
+        # RTMP calls it an error that the sender leaves.
+        with suppress(OSError), av.open(url, options={"listen": "1"}, timeout=(60, 20)) as film:
+            seen.extend(float(frame.to_ndarray(format="rgb24").mean()) for frame in film.decode(video=0))
+
+    listener = threading.Thread(target=listen)
+    listener.start()
+    time.sleep(1)
+    process = start(["enhance", str(write_film(tmp_path / "in.ts")), "-o", url, *engine])
+    _, error = process.communicate(timeout=60)
+    listener.join(60)
+    assert process.returncode == 0, error
+    assert len(seen) >= 29 and abs(seen[0] - 40) < 4
 
 
 def test_raw_frames_of_a_pipe(engine: list[str], tmp_path: Path) -> None:
