@@ -117,7 +117,7 @@ class OrtSession:
     def _load(self, model: str | bytes) -> Any:
         """ONNX Runtime's session on a file, or on the bytes of one."""
         try:
-            return self._ort.InferenceSession(model, self._settings, providers=[_PROVIDER])
+            return self._ort.InferenceSession(model, self._settings, providers=[_PROVIDER], enable_fallback=0)
         except Exception as error:  # ONNX Runtime's exceptions share no base of their own
             raise ArtifactError(f"ONNX Runtime cannot load {self._path}: {first_line(error)}") from error
 

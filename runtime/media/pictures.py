@@ -26,6 +26,9 @@ _WITH_ALPHA = (".png", ".webp", ".tif", ".tiff")
 _WITH_16_BITS = (".png", ".tif", ".tiff", ".ppm")
 _JPEG_QUALITY, _WEBP_QUALITY = 95, 90
 
+#: Values of 16 bits that are mixed at a time.
+_STRIP = 1 << 20
+
 #: The kinds of metadata that OpenCV knows, by number.
 _EXIF, _ICC = 0, 2
 
@@ -242,12 +245,22 @@ def enhance(enhancer: Enhance, picture: Picture, **options: Any) -> Picture:
     """
     if picture.rgb.dtype == np.uint8:
         return replace(picture, rgb=enhancer(picture.rgb, **options))
-    below, rest = np.divmod(picture.rgb, np.uint16(257))
-    above = np.minimum(below + 1, 255).astype(np.uint8)
-    dark, bright = enhancer(below.astype(np.uint8), **options), enhancer(above, **options)
-    share = rest.astype(np.float32) / 257
-    mixed = dark + (bright.astype(np.float32) - dark) * share
-    return replace(picture, rgb=np.rint(mixed * 257).astype(np.uint16))
+    code = np.uint16(257)
+    rounded = np.empty(picture.rgb.shape, np.uint8)
+    np.floor_divide(picture.rgb, code, out=rounded, casting="unsafe")
+    dark = enhancer(rounded, **options)
+    np.minimum(rounded, 254, out=rounded)
+    rounded += 1
+    bright = enhancer(rounded, **options)
+    del rounded
+    mixed = np.empty_like(picture.rgb)
+    rows = max(1, _STRIP // picture.rgb[0].size)
+    for top in range(0, len(mixed), rows):  # a large picture in floats would take more than all else together
+        strip = slice(top, top + rows)
+        share = (picture.rgb[strip] % code).astype(np.float32) / 257
+        between = dark[strip] + (bright[strip].astype(np.float32) - dark[strip]) * share
+        mixed[strip] = np.rint(between * 257)
+    return replace(picture, rgb=mixed)
 
 
 def _is_cut_off(data: bytes) -> bool:

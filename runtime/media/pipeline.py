@@ -44,6 +44,7 @@ def overlap(
                 break
             item, loaded = loading.popleft()
             storing.append((item, _work(loaded, work, store, item, storers)))
+            del loaded  # and with it what was loaded, before its result is stored
             while len(storing) > limit or (storing and storing[0][1].done()):
                 yield _outcome(*storing.popleft())
         while storing:
