@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.artifact import MINIMUM_SIZE, ArtifactInfo
-from runtime.errors import InputError
+from runtime.errors import ArtifactError, InputError
 from runtime.images import Images
 
 #: Pictures of more pixels than this are cut into tiles where no plan's profile bounds the memory. On the CPU the networks
@@ -155,6 +155,7 @@ def run_parts(
     assert info.parts is not None
     side, grid = overview_of(image, info)
     light: Sequence[Floats] | None = parts.decide(grid)
+    _check_light(light, grid, info)
     if steady is not None:
         light = steady(grid, light)
     if light is None:
@@ -182,6 +183,16 @@ def overview_of(image: Images, info: ArtifactInfo) -> tuple[int, Floats]:
     height, width = (math.ceil(extent / info.multiple) * info.multiple for extent in image.shape[:2])
     side = square_side(height, width, info.parts.points)
     return side, overview(image, side, height, width)
+
+
+def _check_light(light: Sequence[Floats], grid: Floats, info: ArtifactInfo) -> None:
+    """A file may say that its light is what it is not."""
+    framed = (grid.shape[2] + 2, grid.shape[3] + 2)
+    for each in light:
+        if each.ndim != 4 or each.shape[2:] not in ((1, 1), framed):
+            raise ArtifactError(
+                f"{info.network}: the light of a picture has the shape {each.shape}, expected {framed} points; export it again"
+            )
 
 
 def _squares(span: Span, side: int, multiple: int) -> slice:

@@ -170,9 +170,10 @@ print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
-def test_memory_of_a_24_megapixel_photograph(exported: Exported, backend: str) -> None:
+@pytest.mark.parametrize("name", ["pdn", "dawn"])
+def test_memory_of_a_24_megapixel_photograph(exported: Exported, name: str, backend: str) -> None:
     """The photograph and its result are in memory; twice as many rows of it need no more beside that."""
-    path = exported("pdn") / "pdn.onnx"
+    path = exported(name) / f"{name}.onnx"
 
     def peak(rows: int) -> int:
         command = [sys.executable, "-c", _MEASURE, str(path), backend, str(rows)]

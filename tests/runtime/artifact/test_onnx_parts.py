@@ -11,7 +11,7 @@ import onnx
 import pytest
 
 from runtime import Enhancer, tiling
-from runtime.artifact import ArtifactInfo, read_info
+from runtime.artifact import METADATA_KEY, ArtifactInfo, locate, read_info
 from runtime.artifact.info import Parts
 from runtime.artifact.onnx_parts import cut, cut_file
 from runtime.errors import ArtifactError
@@ -72,3 +72,41 @@ def test_numbers_that_nothing_can_be_counted_with(wrong: dict[str, int]) -> None
     for wrong_itself in ({"multiple": 0}, {"halo": -4}):
         with pytest.raises(ArtifactError, match="expected a number from"):
             ArtifactInfo.from_json(make_info(**wrong_itself).to_json())
+
+
+def test_damaged_files_are_cut_or_refused() -> None:
+    content = locate.onnx_file("dawn").read_bytes()
+    info = read_info(locate.onnx_file("dawn"))
+    random = np.random.default_rng(0)
+    whole = refused = 0
+    for number in range(60):
+        damaged = bytearray(content)
+        if number % 8 == 0:
+            del damaged[random.integers(len(damaged)) :]
+        for place in random.integers(min(len(damaged), 120_000), size=random.integers(1, 5)):  # the nodes: all else is weights
+            damaged[place] = random.integers(256)
+        try:
+            cut(bytes(damaged), info)
+            whole += 1
+        except ArtifactError:
+            refused += 1
+    assert whole > 5
+    assert refused > 20
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_a_light_of_another_size(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, backend: str) -> None:
+    """The map before it gets its frame."""
+    pytest.importorskip(backend)
+    monkeypatch.setattr(tiling, "WHOLE_PIXELS", 1)
+    model = onnx.load(locate.onnx_file("dawn"))
+    description = next(entry for entry in model.metadata_props if entry.key == METADATA_KEY)
+    info = ArtifactInfo.from_json(description.value)
+    assert info.parts is not None
+    frames = {node.output[0]: node.input[0] for node in model.graph.node}
+    light = tuple(frames[name] if "context" in name else name for name in info.parts.light)
+    description.value = replace(info, parts=replace(info.parts, light=light)).to_json()
+    onnx.save(model, tmp_path / "it.onnx")
+    said = r"the light of a picture has the shape .*export it again"
+    with Enhancer(tmp_path / "it.onnx", backend=backend) as enhancer, pytest.raises(ArtifactError, match=said):
+        enhancer(np.zeros((64, 64, 3), np.uint8))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from runtime.artifact import locate
 from tests.runtime.cpp.conftest import PROJECT, Images, Programs, call, write_ppm
 
 pytestmark = pytest.mark.slow
@@ -70,6 +71,8 @@ def test_address_sanitizer(
         image = write_ppm(tmp_path / "in.ppm", dark)
         enhance = programs.build("enhance_native")
         call([enhance, exported("pdn") / "pdn.onnx", image, tmp_path / "out.ppm", "0.5", "gate"], **environment)
+        call([programs.build("formats"), "damaged", locate.onnx_file("dawn"), "200"], **environment)
+    call([exercise, "progress", locate.onnx_file("dawn")], **environment)
     call([exercise, "views", exported("pdn") / "pdn.onnx"], **environment)
     call([exercise, "errors", artifacts], **environment)
     call([exercise, "views", artifacts / "blur.onnx"], **environment)
