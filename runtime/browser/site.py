@@ -16,7 +16,10 @@ from runtime.browser import onnxruntime_web
 from runtime.errors import ArtifactError
 from runtime.files import write_atomically
 
-_SCRIPTS = ("enhance.js", "exposure.js", "network.js", "service-worker.js", "tiles.js", "worker.js")
+_SCRIPTS = ("enhance.js", "exposure.js", "live.js", "network.js", "service-worker.js", "tiles.js", "worker.js")
+
+#: Only here: on a server, frames would travel.
+_LIVE = b'<script type="module" src="live.js"></script>\n</head>'
 
 #: The most pixels of a picture. In tiles, the copies of it in the browser's memory are the limit; a network that sees the
 #: picture as a whole needs up to 2.8 KB for each pixel, and WebAssembly has 4 GB.
@@ -29,6 +32,7 @@ def build(out: Path, networks: Sequence[str], runtime: Path | None) -> int:
     `runtime`: the folder dist of an installed npm package onnxruntime-web, instead of the version that is fetched.
     """
     files: dict[str, bytes] = {name: page.read(name).encode() for name in page.FILES}
+    files["index.html"] = files["index.html"].replace(b"</head>", _LIVE)
     files |= {name: (Path(__file__).parent / name).read_bytes() for name in _SCRIPTS}
     entries: list[dict[str, Any]] = []
     for path in dict.fromkeys(map(locate.onnx_file, networks)):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 
 @contextmanager
-def chromium(folder: Path) -> Iterator[Any]:
+def chromium(folder: Path, *flags: str) -> Iterator[Any]:
     """A browser with its profile in `folder`, and its downloads in folder/downloads; skips the test where there is none."""
     driver = shutil.which("chromedriver")
     binary = shutil.which("chromium") or shutil.which("google-chrome")
@@ -34,6 +34,8 @@ def chromium(folder: Path) -> Iterator[Any]:
     options.add_argument(f"--user-data-dir={folder / 'profile'}")
     options.add_argument("--window-size=1000,900")
     options.add_experimental_option("prefs", {"download.default_directory": str(folder / "downloads")})
+    for flag in flags:
+        options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     opened = webdriver.Chrome(options, webdriver.ChromeService(driver))
     try:

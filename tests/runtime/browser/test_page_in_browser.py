@@ -10,10 +10,13 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.wait import WebDriverWait
 
 from benchmarks.pictures.samples import sample_photographs
 from runtime import Enhancer, tiling
@@ -194,6 +197,45 @@ def test_it_works_offline_and_isolated_once_loaded(page_folder: Path, photograph
         wait_for(browser, "#network option")
         drop(browser, {"night.png": cv2.imencode(".png", picture[..., ::-1])[1].tobytes()})
         wait_for(browser, '[data-state="done"]')
+
+
+def _live_pair(browser: Any) -> tuple[Images, Images]:
+    """The frame of the live view before and after, once there are some, and of one size."""
+    WebDriverWait(browser, 60, 0.1).until(lambda opened: " ms a frame" in opened.find_element(By.ID, "live-state").text)
+    script = "return ['.before', '.after'].map((name) => document.querySelector('#live ' + name).toDataURL())"
+    texts = browser.execute_script(script)
+    before, after = (
+        cv2.imdecode(np.frombuffer(base64.b64decode(text.partition(",")[2]), np.uint8), cv2.IMREAD_COLOR) for text in texts
+    )
+    assert before is not None and after is not None
+    return np.ascontiguousarray(before[..., ::-1], np.uint8), np.ascontiguousarray(after[..., ::-1], np.uint8)
+
+
+def test_a_camera_and_a_film_live(page_folder: Path, photograph: Images, tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "night.webm"), "w") as film:
+        stream = film.add_stream("libvpx", 10)
+        stream.width, stream.height, stream.pix_fmt = 200, 120, "yuv420p"
+        for number in range(5):
+            frame = np.ascontiguousarray(photograph[:120, number : 200 + number])
+            film.mux(stream.encode(av.VideoFrame.from_ndarray(frame)))
+        film.mux(stream.encode())
+    enhancer = Enhancer("dawn", backend="onnxruntime")
+    camera = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+    with chromium(tmp_path, *camera) as browser, served(page_folder) as address:
+        browser.get(f"{address}photos/")
+        wait_for(browser, "#camera").click()
+        before, after = _live_pair(browser)
+        assert before.mean() > 20 and apart(enhancer(before), after) <= 1
+        browser.find_element(By.ID, "stop").click()
+        assert not browser.find_element(By.ID, "live").is_displayed()
+        browser.find_element(By.ID, "film").send_keys(str(tmp_path / "night.webm"))
+        before, after = _live_pair(browser)
+        assert abs(float(before.mean()) - float(photograph[:120, :200].mean())) < 8
+        assert after.mean() > before.mean() + 10 and apart(enhancer(before), after) <= 1
+        (tmp_path / "bad.webm").write_bytes(b"no film")
+        browser.find_element(By.ID, "film").send_keys(str(tmp_path / "bad.webm"))
+        refused = "bad.webm is no film that this browser plays"
+        WebDriverWait(browser, 30, 0.1).until(lambda opened: opened.find_element(By.ID, "live-state").text == refused)
 
 
 def test_dropped_enhanced_and_downloaded(page_folder: Path, photograph: Images, tmp_path: Path) -> None:
