@@ -23,7 +23,7 @@ _LIVE = b'<script type="module" src="live.js"></script>\n</head>'
 
 #: The most pixels of a picture. In tiles, the copies of it in the browser's memory are the limit; a network that sees the
 #: picture as a whole needs up to 2.8 KB for each pixel, and WebAssembly has 4 GB.
-_MOST, _MOST_WHOLE = 50_000_000, 1_000_000
+MOST, MOST_WHOLE = 50_000_000, 1_000_000
 
 
 def build(out: Path, networks: Sequence[str], runtime: Path | None) -> int:
@@ -73,7 +73,7 @@ def _entry(info: ArtifactInfo, files: list[str]) -> dict[str, Any]:
         "parts": None if info.parts is None else asdict(info.parts),
         "geometric": exposure.has_illumination(info),
         "smallest": MINIMUM_SIZE,
-        "most": _MOST if info.parts or info.halo is not None else _MOST_WHOLE,
+        "most": MOST if info.parts or info.halo is not None else MOST_WHOLE,
     }
 
 

@@ -124,3 +124,9 @@ def test_the_command_says_what_it_wrote(tmp_path: Path, dist: Path, capsys: pyte
 def test_a_network_named_twice_is_there_once(tmp_path: Path, dist: Path) -> None:
     site.build(tmp_path / "site", ["msrnet", "MSRNET"], dist)
     assert len(json.loads((tmp_path / "site" / "networks.json").read_text())["networks"]) == 1
+
+
+def test_the_documentation_names_the_version_and_the_limits() -> None:
+    text = (Path(__file__).resolve().parents[3] / "docs" / "web.md").read_text(encoding="utf-8")
+    assert f"version {onnxruntime_web.VERSION} of the npm package" in text
+    assert f"at most {site.MOST // 1_000_000} million pixels" in text and f"take {site.MOST_WHOLE // 1_000_000} million" in text
