@@ -102,7 +102,7 @@ def _enhance_frames(enhancer: Film, shape: tuple[int, int, int], out: str | None
     for _ in pipeline.stream(
         lambda: _read_frame(source, shape),
         lambda frame: enhancer(frame, **options),
-        lambda done: target.write(done) and target.flush(),
+        lambda done: target.write(done.data) and target.flush(),
     ):
         count += 1
     if not count:
