@@ -25,6 +25,9 @@ from runtime.images import DeviceImages, Images
 from runtime.options import OpenOptions
 from runtime.tiling import Floats, PartsSession
 
+#: What OpenVINO raises; the second where its message holds a name of the file's that is no text.
+_FAILURES = (RuntimeError, UnicodeDecodeError)
+
 
 def probe(backend: Backend, device: int) -> Probe:
     """Whether OpenVINO can be imported and finds a CPU it supports; `device` has no meaning here."""
@@ -122,7 +125,7 @@ class OvSession:
             request.set_input_tensor(source)
             request.set_output_tensor(tensor(out, shared_memory=True))
             request.infer(share_outputs=True)  # else the result is copied into an array that nobody asked for
-        except RuntimeError as error:
+        except _FAILURES as error:
             raise BackendError(f"OpenVINO failed on {images.shape}: {_last_line(error)}") from error
         model.give_back(request)
         if self._closed:  # meanwhile: a request would keep the model
@@ -148,7 +151,7 @@ class OvSession:
         """OpenVINO's model of a file, or of the bytes of one."""
         try:
             return self._core.read_model(model)
-        except RuntimeError as error:
+        except _FAILURES as error:
             raise ArtifactError(f"OpenVINO cannot load {self._path}: {_last_line(error)}") from error
 
     def close(self) -> None:
@@ -215,7 +218,7 @@ class OvSession:
             if shape is not None:
                 model.reshape(list(shape))
             return _Compiled(self._core.compile_model(model, "CPU", self._options))
-        except RuntimeError as error:
+        except _FAILURES as error:
             if shape is not None:  # the file was loaded before: it is this run that fails
                 raise BackendError(f"OpenVINO failed on {shape}: {_last_line(error)}") from error
             raise ArtifactError(f"OpenVINO cannot load {self._path}: {_last_line(error)}") from error
@@ -263,7 +266,7 @@ class _Parts:
                 request.set_tensor(name, self._ov.Tensor(value))
             request.infer()
             results = tuple(np.array(request.get_tensor(name).data) for name in wanted)
-        except RuntimeError as error:
+        except _FAILURES as error:
             shapes = ", ".join(f"{name} {value.shape}" for name, value in given.items())
             raise BackendError(f"OpenVINO failed on {shapes}: {_last_line(error)}") from error
         model.give_back(request)
