@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 
 from runtime.artifact import remedies
 from runtime.errors import RetinexError
@@ -25,8 +26,33 @@ def run(
     """Parse and work; return the exit code. `extras` install what cannot be imported; `prog` is what was typed instead of
     the parser's own name, such as "retinexrt latency".
     """
+    if _asked.get():
+        raise _AskedError(parser)
     parser.prog = prog or parser.prog
     return guarded(lambda: work(parser.parse_args(argv)), extras, "retinexrt: " if prog else "")
+
+
+class _AskedError(Exception):
+    """Carries a parser to `parser_of`."""
+
+    def __init__(self, parser: ArgumentParser) -> None:
+        super().__init__()
+        self.parser = parser
+
+
+_asked = ContextVar("_asked", default=False)
+
+
+def parser_of(main: Callable[[Sequence[str]], int]) -> ArgumentParser:
+    """The parser that a command would `run` with; the command is not run."""
+    token = _asked.set(True)
+    try:
+        main([])
+    except _AskedError as asked:
+        return asked.parser
+    finally:
+        _asked.reset(token)
+    raise AssertionError(f"{main.__module__} does not use command_line.run")
 
 
 def guarded(work: Callable[[], int | None], extras: str, prefix: str = "retinexrt: ") -> int:

@@ -8,9 +8,11 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from runtime.artifact import remedies
-from runtime.command_line import OK, USAGE, guarded
+from runtime.command_line import OK, USAGE, guarded, parser_of
+from runtime.commands.completion import SHELLS
 from runtime.errors import RetinexError
 from runtime.media.film_options import add_film_arguments
 from runtime.options import DEFAULT_NETWORK, add_call_arguments, add_open_arguments
@@ -88,6 +90,14 @@ def _parser() -> argparse.ArgumentParser:
         "source", nargs="?", default=DEFAULT_NETWORK, help="network or artifact that is to run (default: %(default)s)"
     )
     doctor.set_defaults(run=_doctor)
+    completion = commands.add_parser(
+        "completion",
+        help="a script for tab completion in bash, zsh or fish",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="to use it always:\n" + "\n".join(f"  {line}" for line in SHELLS.values()),
+    )
+    completion.add_argument("shell", choices=tuple(SHELLS), help="whose syntax it is in")
+    completion.set_defaults(run=_completion)
     for name, (_, text) in _SCRIPTS.items():
         commands.add_parser(name, help=text, add_help=False)
     return parser
@@ -155,6 +165,27 @@ def _is_live(arguments: argparse.Namespace) -> bool:
     found = arguments.show or to_network or any(is_live(text) for text in arguments.inputs)
     if not found and (arguments.every_frame or arguments.patience is not None):
         raise RetinexError("--every-frame and --patience are for cameras and streams, as rtsp://HOST/PATH or camera:0")
+    return found
+
+
+def _completion(arguments: argparse.Namespace) -> int:
+    from runtime.commands import completion
+
+    sys.stdout.write(completion.script(arguments.shell, _commands()))
+    return OK
+
+
+def _commands() -> dict[str, tuple[str, argparse.ArgumentParser | None]]:
+    """What each command is for, and its parser; None: it is not installed."""
+    found: dict[str, tuple[str, argparse.ArgumentParser | None]] = {}
+    parsers: Any = next(each for each in vars(_parser())["_actions"] if each.dest == "command")
+    for each in vars(parsers)["_choices_actions"]:
+        found[each.dest] = (each.help, parsers.choices[each.dest])
+    for name, (module, text) in _SCRIPTS.items():
+        try:
+            found[name] = (text, parser_of(import_module(module).main))
+        except ImportError:
+            found[name] = (text, None)
     return found
 
 
