@@ -83,16 +83,19 @@ class _Live:
             self._paced = self._source.ends and watched
             sink = self._sink(target)
             stack.enter_context(_stopped_by_signals(self._source))
-            notes: list[str] = []
+            whole = False
             try:
                 with tqdm(unit="frame", leave=False, disable=True if self._quiet else None) as self._progress:
                     self._work(enhancer, sink)
+                whole = True
             except BrokenPipeError:
                 with suppress(OSError):
                     sys.stdout.close()
             finally:
                 self._progress = None
-                notes = sink.close() if sink is not None else []
+                notes = sink.close(whole) if sink is not None else []
+                if not whole:
+                    self._tell_all(notes)
             if not self._count:
                 raise InputError(f"{self._found.name}: no frame came")
             if not self._quiet:
@@ -145,7 +148,9 @@ class _Live:
             said.append(f"connected anew {source.reconnects} {'time' if source.reconnects == 1 else 'times'}")
         if not source.ends:
             said.append(f"{1000 * self._ages / self._count:.0f} ms from decoding to output, {1000 * self._oldest:.0f} at most")
-        self._told(", ".join(said))
+        self._tell_all([", ".join(said), *notes])
+
+    def _tell_all(self, notes: list[str]) -> None:
         for note in notes:
             self._told(note)
 

@@ -26,8 +26,9 @@ _PROTOCOLS: dict[str, dict[str, str]] = {
     "srt": {},
     "rtp": {},
 }
-#: Of what is known about a stream, so much is waited for before the first frame: microseconds.
+#: How a stream is looked at before its first frame, for microseconds. Of what may be a film nothing read so far is left out.
 _PROBED = {"analyzeduration": "2000000", "fflags": "+nobuffer+discardcorrupt"}
+_MAY_BE_FILMS = ("http", "https")
 _CAMERA, _DEVICE = re.compile(r"camera:(\d+)"), re.compile(r"/dev/video\d+")
 #: What reads cameras, by platform: FFmpeg's format, and what it calls camera N.
 _CAMERAS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}")}
@@ -66,7 +67,9 @@ def is_live(text: str) -> bool:
 def find(text: str) -> Address:
     """How a source is opened: an address for which `is_live` holds, a film's path, or - for stdin."""
     if is_url(text):
-        return Address(without_password(text), text, None, {**_PROBED, **_PROTOCOLS[urlsplit(text).scheme]}, is_network=True)
+        protocol = urlsplit(text).scheme
+        options = _PROTOCOLS[protocol] if protocol in _MAY_BE_FILMS else {**_PROBED, **_PROTOCOLS[protocol]}
+        return Address(without_password(text), text, None, options, is_network=True)
     plain, _, wanted = text.partition("?")
     if text.startswith("camera:") or _DEVICE.fullmatch(plain):
         return _camera(text, plain, dict(parse_qsl(wanted, keep_blank_values=True)))

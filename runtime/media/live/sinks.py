@@ -41,11 +41,11 @@ _UDP_PACKET = 1316
 
 
 class Sink(Protocol):
-    """Takes frames in order. `close` returns what there is to say."""
+    """Takes frames in order. `close` returns what there is to say; `whole`: nothing went wrong."""
 
     def write(self, frame: LiveFrame) -> None: ...
 
-    def close(self) -> list[str]: ...
+    def close(self, whole: bool = True) -> list[str]: ...
 
 
 class Recording:
@@ -63,10 +63,12 @@ class Recording:
             self._writer = FilmWriter(self._partial, str(self._target), _growing(self._encoding, like), like, frame.image)
         self._writer.write(_timed(frame, self._source.properties))
 
-    def close(self) -> list[str]:
+    def close(self, whole: bool = True) -> list[str]:
         if self._writer is None:
             return []
         self._writer.close()
+        if not whole:
+            return [f"what was done is in {self._partial}"]
         try:
             self._partial.replace(self._target)
         except OSError as error:
@@ -108,7 +110,7 @@ class Broadcast:
             self.lost += 1
             self._abandon(error)
 
-    def close(self) -> list[str]:
+    def close(self, whole: bool = True) -> list[str]:
         if self._writer is not None:
             with contextlib.suppress(OutputError):
                 self._writer.close()
@@ -156,7 +158,7 @@ class RawFrames:
         self._target.write(frame.image.data)
         self._target.flush()
 
-    def close(self) -> list[str]:
+    def close(self, whole: bool = True) -> list[str]:
         return []
 
 

@@ -145,6 +145,8 @@ class LiveSource:
                     if not self._put(film, frame):
                         break
                 film.close()
+                if self.ends and film.broken and not self._stop.is_set():
+                    raise InputError(f"{self.name} breaks off ({film.broken})")
                 film = None if self.ends or self._stop.is_set() else self._reconnect(film.broken or "it ended")
         except BaseException as error:
             self._failure = error

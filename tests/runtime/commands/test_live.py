@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -24,7 +25,7 @@ from runtime.media.live.source import LiveFrame, LiveSource
 from tests.support.films import STEADY, grey, mean, shown, write_film
 from tests.support.live import HEIGHT, WIDTH, Camera, HttpServer, RtspServer, until
 from tests.support.processes import start
-from tests.support.servers import free_port
+from tests.support.servers import Server, free_port
 
 
 def _ended(process: subprocess.Popen[Any], number: signal.Signals) -> str:
@@ -137,6 +138,35 @@ def test_raw_frames_of_a_pipe(engine: list[str], tmp_path: Path) -> None:
     frames = np.frombuffer(data, np.uint8).reshape(-1, HEIGHT, WIDTH, 3)
     assert len(frames) == 30
     assert abs(float(frames[0].mean()) - 40) < 3
+
+
+class _HalfAFilm(Server):
+    """Promises a film over HTTP, and leaves in the middle."""
+
+    film, share = b"", 2 / 3
+
+    def serve(self, client: socket.socket) -> None:
+        client.recv(4096)
+        head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(self.film)}\r\nConnection: close\r\n\r\n"
+        client.sendall(head.encode() + self.film[: int(len(self.film) * self.share)])
+
+
+def test_a_film_that_breaks_off_on_its_way_is_partial(
+    engine: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frames = [np.random.default_rng(at).integers(0, 90, (HEIGHT, WIDTH, 3), np.uint8) for at in range(30)]
+    _HalfAFilm.film = write_film(tmp_path / "in.ts", frames).read_bytes()
+    with _HalfAFilm() as server:
+        url = f"http://127.0.0.1:{server.port}/in.ts"
+        assert main(["enhance", url, "-o", str(tmp_path / "out.mp4"), *engine]) == 2
+    said = capsys.readouterr().err
+    assert "in.ts breaks off (" in said and f"what was done is in {tmp_path / 'out.partial.mp4'}" in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.ts", "out.partial.mp4"]
+    assert 5 < len(shown(tmp_path / "out.partial.mp4").frames) < 30
+    _HalfAFilm.share = 1
+    with _HalfAFilm() as server:
+        assert main(["enhance", f"http://127.0.0.1:{server.port}/in.ts", "-o", str(tmp_path / "out.mp4"), *engine]) == 0
+    assert len(shown(tmp_path / "out.mp4").frames) == 30
 
 
 def test_a_film_is_sent_at_its_own_pace(engine: list[str], tmp_path: Path) -> None:
