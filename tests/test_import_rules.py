@@ -28,6 +28,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "train.networks",
         "train.errors",
         "runtime.artifact",
+        "runtime.calm",
         "runtime.command_line",
         "runtime.errors",
         "runtime.files",
