@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,11 @@ from numpy.typing import NDArray
 from retinexrt import Enhancer
 from runtime.media import pictures
 from runtime.media.pictures import Picture
+from runtime.serve.application import application
+from runtime.serve.limits import Limits
+from tests.runtime.serve.test_bounds import PICTURE, Waiting
 from tests.support.browser import chromium, complaints, drop, screenshot, wait_for
-from tests.support.server import Running, serving
+from tests.support.server import Running, serving, serving_here
 
 pytestmark = pytest.mark.slow
 
@@ -95,6 +99,24 @@ def test_the_network_is_chosen_and_what_fails_is_said(
         assert np.array_equal(_downloaded(browser, tmp_path, "night-msrcr.png").rgb, enhancer(photograph))
     assert "notes.txt is not a picture" in browser.find_element(By.ID, "pictures").text
     assert browser.execute_script("return document.querySelector('.before').naturalWidth") == 150, "TIFF, shown as PNG"
+
+
+def test_the_page_waits_for_a_place(tmp_path: Path) -> None:
+    networks, limits = Waiting(), Limits(jobs=1, waiting=0)
+    with serving_here(application(networks, limits), limits) as server, chromium(tmp_path) as opened:  # pyright: ignore[reportArgumentType]
+        opened.get(server.address)
+        wait_for(opened, "#network option")
+        with ThreadPoolExecutor(1) as clients:
+            other = clients.submit(server.enhance, PICTURE)
+            assert networks.begun.acquire(timeout=20)
+            drop(opened, {"night.png": PICTURE})
+            wait_for(opened, "figure[data-state=enhancing]")
+            time.sleep(1)
+            assert networks.calls == 1
+            networks.go.set()
+            assert other.result().status == 200
+        wait_for(opened, "figure[data-state=done]")
+        assert networks.calls == 2
 
 
 def test_a_page_of_another_site_gets_nothing(browser: Any, server: Running) -> None:
