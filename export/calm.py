@@ -169,12 +169,12 @@ def _limit(graph: _Graph, largest: str, dark: str, bright: str) -> str:
     quiet = graph.op("Less", graph.op("Div", counts, total), graph.constant(average.QUIET))
     noise = graph.op("Add", graph.op("ReduceSum", graph.op("Cast", quiet, to=TensorProto.FLOAT)), graph.constant(1))
     scaled = graph.op("Mul", graph.op("Mul", noise, graph.constant(average.TIMES * average.STEP)), expected)
-    limits = graph.op("Min", scaled, graph.constant(average.MOST))
+    limits = graph.op("Clip", scaled, graph.constant(average.LEAST), graph.constant(average.MOST))
     beyond = graph.op("Cast", graph.op("Greater", samples, limits), to=TensorProto.FLOAT)
     share = graph.op("Sub", graph.op("ReduceMean", beyond), graph.constant(average.FEW))
     lost = graph.op("Mul", share, graph.constant(1 / (average.MANY - average.FEW)))
     trust = graph.op("Clip", graph.op("Sub", graph.constant(1), lost), graph.constant(0), graph.constant(1))
-    return graph.op("Round", graph.op("Max", graph.op("Mul", limits, trust), graph.constant(average.LEAST)))
+    return graph.op("Round", graph.op("Mul", limits, trust))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

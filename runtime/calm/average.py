@@ -37,7 +37,7 @@ QUIET, STEP, STEPS = 0.1, 0.25, 40
 #: What differs by so many times the noise has moved, between the least and the most codes.
 TIMES, LEAST, MOST = 3.2, 2.0, 14.0
 #: Where more than few samples moved, what the quiet ones differ by is no longer believed to be noise, and of many not at all.
-FEW, MANY = 0.1, 0.35
+FEW, MANY = 0.06, 0.25
 #: Added to the input's luma, and to the output's, in codes, where noise is predicted from them.
 DARK, BRIGHT = 4.0, 10.0
 #: Samples to each side over which lumas are averaged.
@@ -136,9 +136,9 @@ def limit(apart: Plane, dark: Images, bright: Images) -> Plane:
     samples = np.sort((apart / expected)[apart > 0])
     below = np.searchsorted(samples, np.arange(1, STEPS + 1) * STEP) / max(samples.size, 1)
     noise = STEP * (1 + int((below < QUIET).sum()))
-    limits = np.minimum(expected * (TIMES * noise), MOST)
+    limits = np.clip(expected * (TIMES * noise), LEAST, MOST)
     trust = 1.0 - (float((apart > limits).mean()) - FEW) / (MANY - FEW)
-    return np.rint(np.maximum(limits * min(max(trust, 0.0), 1.0), LEAST)).astype(np.uint8)
+    return np.rint(limits * min(max(trust, 0.0), 1.0)).astype(np.uint8)
 
 
 def movement(cells: Images, before: Images) -> tuple[int, int]:

@@ -72,6 +72,18 @@ def test_a_camera_that_pans_is_followed(rows: int, columns: int) -> None:
     assert _error(found[-1][inner], truths[-1][inner]) < 0.4 * _error(frames[-1][inner], truths[-1][inner])
 
 
+def test_where_everything_moves_its_own_way_every_frame_stands_alone() -> None:
+    """Motion that no shift of the picture follows must not be taken for noise."""
+    large = scene(320, 480)
+    truths: list[NDArray[np.float32]] = []
+    for k in range(12):
+        halves = large[100:180, 120 + 3 * k : 360 + 3 * k], large[180:260, 120 - 3 * k : 360 - 3 * k]
+        truths.append(np.concatenate(halves))
+    frames = [noisy(truth, number, 3.0) for number, truth in enumerate(truths)]
+    found = _run(frames)
+    assert _error(found[-1], truths[-1]) < 1.1 * _error(frames[-1], truths[-1])
+
+
 def test_movement_is_found_in_pixels() -> None:
     large = noisy(scene(320, 480), 0)
     here, there = (np.ascontiguousarray(large[top : top + 200, left : left + 300]) for top, left in ((60, 80), (56, 91)))
