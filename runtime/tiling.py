@@ -220,8 +220,11 @@ def overview(image: Images, side: int, height: int, width: int) -> Floats:
     for row in range(whole, rows):
         lines = np.minimum(np.arange(row * side, (row + 1) * side), image.shape[0] - 1)
         bands[row] = image[lines].sum(axis=0, dtype=np.uint32)
-    bands = np.pad(bands, ((0, 0), (0, columns * side - image.shape[1]), (0, 0)), "edge")
-    sums = bands.reshape(rows, columns, side, 3).sum(axis=2, dtype=np.uint64)
+    sums = np.add.reduceat(bands, np.arange(0, image.shape[1], side), axis=1)
+    last = bands[:, -1:]  # is repeated in what its square lacks, and in squares beyond
+    sums[:, -1:] += last * np.uint32(sums.shape[1] * side - image.shape[1])
+    beyond = (last * np.uint32(side)).repeat(columns - sums.shape[1], axis=1)
+    sums = np.concatenate([sums, beyond], axis=1)
     return np.ascontiguousarray((sums / (255 * side * side)).astype(np.float32).transpose(2, 0, 1)[None])
 
 

@@ -153,7 +153,7 @@ def cost(enhancer: Enhancer) -> dict[str, float | None]:
 
 
 def figures(found: Record) -> str:
-    """What docs/runtime.md says about calm films."""
+    """What docs/films.md says about calm films."""
     titles = {"still": "still, strong noise", "exposure": "exposure jitters", "pan": "pan", "thing": "a thing moves"}
     rows = ["|film|PSNR alone, dB|calm|flicker alone|calm|", "|---|---:|---:|---:|---:|"]
     for name, each in found.results["films"].items():
@@ -202,7 +202,7 @@ def _measure(arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, A
         return {**configuration, "photographs": count}, measure(enhancer, photographs)
 
 
-STUDY = Study("calm", ROOT / "docs" / "runtime.md", __doc__, _arguments, _measure, figures)
+STUDY = Study("calm", ROOT / "docs" / "films.md", __doc__, _arguments, _measure, figures)
 
 if __name__ == "__main__":
     raise SystemExit(STUDY.main())
