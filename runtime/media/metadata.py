@@ -1,17 +1,21 @@
-"""What a picture file holds besides its pixels: the colour profile, EXIF, and further pictures."""
+"""What a picture file holds besides its pixels: the colour profile, EXIF, XMP, and further pictures."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from runtime.media import exif, tiff
 
-#: Formats that hold an ICC profile, and those that hold EXIF.
+#: Formats that hold an ICC profile or XMP, and those that hold EXIF.
 _WITH_PROFILE = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff")
 _WITH_EXIF = (".jpg", ".jpeg", ".png", ".webp")
 
 #: Of each, in a JPEG file: one segment.
 _MOST_IN_JPEG = 65_500
+
+#: Which way up the picture is, in XMP.
+_ORIENTATION = re.compile(rb"""(tiff:Orientation(?:>|\s*=\s*["']))[1-8]""")
 
 _NAMES = {b"RGB ": "RGB", b"GRAY": "grey", b"CMYK": "CMYK"}
 
@@ -24,17 +28,27 @@ class Metadata:
     icc: bytes | None = None
     #: A TIFF structure with EXIF tags, for a picture that stands upright; None: the file had none.
     exif: bytes | None = None
+    #: An XMP packet, for an upright picture too; None: the file had none.
+    xmp: bytes | None = None
 
     def kept_in(self, suffix: str, *, grey: bool) -> tuple[Metadata, list[str]]:
         """What of it a file of a format holds, and what is to be said about the rest."""
-        notes = [_obstacle_to_profile(self.icc, suffix, grey) if self.icc else "", ""]
+        notes = [_obstacle_to_profile(self.icc, suffix, grey) if self.icc else "", "", ""]
         if self.exif and (suffix not in _WITH_EXIF or (_is_jpeg(suffix) and len(self.exif) > _MOST_IN_JPEG)):
             notes[1] = f"without its EXIF data, which {suffix} does not hold"
-        kept = Metadata(None if notes[0] else self.icc, None if notes[1] else self.exif)
+        if self.xmp and (suffix not in _WITH_PROFILE or (_is_jpeg(suffix) and len(self.xmp) > _MOST_IN_JPEG)):
+            notes[2] = f"without its XMP data, which {suffix} does not hold"
+        found = (self.icc, self.exif, self.xmp)
+        kept = Metadata(*(None if note else each for note, each in zip(notes, found, strict=True)))
         return kept, [note for note in notes if note]
 
 
 NONE = Metadata()
+
+
+def upright_xmp(packet: bytes) -> bytes:
+    """An XMP packet, for a picture that was turned upright."""
+    return _ORIENTATION.sub(rb"\g<1>1", packet)
 
 
 def _is_jpeg(suffix: str) -> bool:

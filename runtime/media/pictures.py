@@ -30,7 +30,10 @@ _JPEG_QUALITY, _WEBP_QUALITY = 95, 90
 _STRIP = 1 << 20
 
 #: The kinds of metadata that OpenCV knows, by number.
-_EXIF, _ICC = 0, 2
+_EXIF, _XMP, _ICC = 0, 1, 2
+
+#: What stands before XMP in a JPEG file. OpenCV looks for a zero at its end when it writes a PNG file.
+_XMP_MARK = b"http://ns.adobe.com/xap/1.0/\0"
 
 #: Brands of HEIC files, beyond those of AVIF, which are alike.
 _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
@@ -111,10 +114,14 @@ def _decode(data: bytes, name: str) -> tuple[NDArray[Any], Metadata]:
         raise InputError(f"{name} cannot be decoded: {_reason(error)}") from error
     if pixels is None:
         raise InputError(f"{name} is not a picture, is damaged, or is of a kind that OpenCV does not read")
-    icc = next((block.tobytes() for kind, block in zip(kinds, blocks, strict=True) if kind == _ICC), None)
+    found = {int(kind): block.tobytes() for kind, block in zip(kinds, blocks, strict=True)}
     if tiff.is_tiff(data):
-        icc = tiff.profile(data)
-    return pixels, Metadata(icc, upright(data))
+        found = {_ICC: tiff.block(data, tiff.PROFILE), _XMP: tiff.block(data, tiff.XMP)}
+    return pixels, Metadata(found.get(_ICC), upright(data), _xmp(found.get(_XMP)))
+
+
+def _xmp(packet: bytes | None) -> bytes | None:
+    return metadata.upright_xmp(packet.removeprefix(_XMP_MARK).rstrip(b"\0")) if packet else None
 
 
 def _decode_heic(data: bytes, name: str, most_pixels: int) -> Picture:
@@ -134,7 +141,11 @@ def _decode_heic(data: bytes, name: str, most_pixels: int) -> Picture:
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[..., None], 3, axis=-1)
     alpha = np.ascontiguousarray(pixels[..., 3]) if pixels.shape[2] == 4 else None
-    return Picture(np.ascontiguousarray(pixels[..., :3]), alpha, metadata=Metadata(icc=image.info.get("icc_profile")))
+    return Picture(
+        np.ascontiguousarray(pixels[..., :3]),
+        alpha,
+        metadata=Metadata(image.info.get("icc_profile"), xmp=_xmp(image.info.get("xmp"))),
+    )
 
 
 def _decode_raw(data: bytes, name: str, most_pixels: int) -> Picture:
@@ -201,7 +212,8 @@ def _with_metadata(pixels: NDArray[Any], suffix: str, kept: Metadata, lossy: boo
     if suffix == ".webp" and lossy:
         parameters = [cv2.IMWRITE_WEBP_QUALITY, _WEBP_QUALITY]
     in_tiff = suffix in (".tif", ".tiff")
-    found = {_EXIF: kept.exif, _ICC: None if in_tiff else kept.icc}
+    xmp = kept.xmp and (_XMP_MARK if suffix in (".jpg", ".jpeg") else b"") + kept.xmp + (b"\0" if suffix == ".png" else b"")
+    found = {_EXIF: kept.exif, **({} if in_tiff else {_ICC: kept.icc, _XMP: xmp})}
     blocks = {kind: np.frombuffer(block, np.uint8) for kind, block in found.items() if block}
     try:
         if blocks:
@@ -212,7 +224,10 @@ def _with_metadata(pixels: NDArray[Any], suffix: str, kept: Metadata, lossy: boo
         raise OutputError(f"cannot encode {suffix}: {_reason(error)}") from error
     if not done:
         raise OutputError(f"cannot encode {suffix}")
-    return tiff.with_profile(data.tobytes(), kept.icc) if in_tiff and kept.icc else data.tobytes()
+    encoded = data.tobytes()
+    for tag, block in ((tiff.PROFILE, kept.icc), (tiff.XMP, kept.xmp)):
+        encoded = tiff.with_block(encoded, tag, block) if in_tiff and block else encoded
+    return encoded
 
 
 def _to_pixels(picture: Picture) -> NDArray[Any]:

@@ -1,14 +1,15 @@
-"""TIFF files as containers: their pages, and the colour profile of the first one."""
+"""TIFF files as containers: their pages, and the colour profile and XMP of the first one."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
 
-_SUBFILE, _PROFILE = 254, 34675
+_SUBFILE = 254
 
-#: Kinds of a value: any bytes.
-_UNDEFINED = 7
+#: Tags of the XMP packet and of the ICC profile, and the kind of their values: bytes.
+XMP, PROFILE = 700, 34675
+_KINDS = {XMP: 1, PROFILE: 7}
 
 #: Pages that are looked at, so that a chain in a circle ends.
 _MOST = 10_000
@@ -30,27 +31,27 @@ def pages(data: bytes) -> int:
     return whole
 
 
-def profile(data: bytes) -> bytes | None:
-    """The ICC profile of the first page."""
+def block(data: bytes, wanted: int) -> bytes | None:
+    """What the tag `wanted` of the first page holds."""
     order = _ORDERS[data[:4]]
     for _, entries in _directories(data):
         for entry in entries:
             tag, _, count, place = struct.unpack(order + "HHII", entry)
-            if tag == _PROFILE and place + count <= len(data):
+            if tag == wanted and place + count <= len(data):
                 return data[place : place + count]
         break
     return None
 
 
-def with_profile(data: bytes, icc: bytes) -> bytes:
-    """The file of one page with an ICC profile: both, and a new directory, stand at its end."""
+def with_block(data: bytes, tag: int, content: bytes) -> bytes:
+    """The file of one page with an XMP packet or a profile: it, and a new directory, stand at its end."""
     order = _ORDERS[data[:4]]
     _, entries = next(_directories(data))
     start = len(data) + len(data) % 2
-    directory = start + len(icc) + len(icc) % 2
-    own = struct.pack(order + "HHII", _PROFILE, _UNDEFINED, len(icc), start)
+    directory = start + len(content) + len(content) % 2
+    own = struct.pack(order + "HHII", tag, _KINDS[tag], len(content), start)
     entries = sorted([*entries, own], key=lambda entry: struct.unpack_from(order + "H", entry)[0])
-    tail = icc.ljust(directory - start, b"\0") + struct.pack(order + "H", len(entries)) + b"".join(entries) + bytes(4)
+    tail = content.ljust(directory - start, b"\0") + struct.pack(order + "H", len(entries)) + b"".join(entries) + bytes(4)
     return data[:4] + struct.pack(order + "I", directory) + data[8:].ljust(start - 8, b"\0") + tail
 
 

@@ -189,10 +189,10 @@ class Worker:
     def _store(self, task: Task, made: Loaded) -> Outcome:
         if made.picture is None:
             return self._outcome(task, "kept")
-        data = pictures.encode(made.picture, storage.suffix(task.target))
+        data, lost = pictures.encoded(made.picture, storage.suffix(task.target))
         storage.write(task.target, data)
         note = Note(task.target, made.sha256, hashlib.sha256(data).hexdigest(), self._digest)
-        return self._outcome(task, "enhanced", images=1, note=note)
+        return self._outcome(task, "enhanced", lost, images=1, note=note)
 
     def _do_film(self, task: Task) -> None:
         """Do a film or a segment of one."""

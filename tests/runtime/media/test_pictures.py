@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, PngImagePlugin
 
 from runtime import Enhancer, InputError, OutputError, RetinexError
 from runtime.media import jpeg, metadata, pictures
@@ -298,6 +298,26 @@ def test_the_colour_profile_and_exif_are_kept(enhancer: Enhancer, tmp_path: Path
     assert ("without its EXIF data" in note) == (suffix == ".tif" and kind != "TIFF")
 
 
+_XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description '
+    b'xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6" xmp:Rating="4"/></rdf:RDF></x:xmpmeta>'
+)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_xmp_is_kept_and_upright(tmp_path: Path, kind: str, suffix: str) -> None:
+    text = PngImagePlugin.PngInfo()
+    text.add_itxt("XML:com.adobe.xmp", _XMP.decode())
+    options = {"PNG": {"pnginfo": text}, "TIFF": {"tiffinfo": {700: _XMP}}}
+    Image.fromarray(_NOISE).save(file := io.BytesIO(), kind, icc_profile=_ICC, **options.get(kind, {"xmp": _XMP}))
+    assert pictures.write(tmp_path / f"a{suffix}", pictures.decode(file.getvalue(), "x")) == ""
+    with Image.open(tmp_path / f"a{suffix}") as image:
+        found = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp", "").encode() or getattr(image, "tag_v2", {})[700]
+        assert found == _XMP.replace(b'Orientation="6"', b'Orientation="1"') and image.info["icc_profile"] == _ICC
+    assert pictures.read(tmp_path / f"a{suffix}").metadata.xmp == found
+
+
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 def test_16_bits_keep_their_colour_profile(tmp_path: Path, suffix: str) -> None:
     deep = Picture(np.full((20, 20, 3), 5000, np.uint16), metadata=metadata.Metadata(icc=_ICC))
@@ -308,10 +328,10 @@ def test_16_bits_keep_their_colour_profile(tmp_path: Path, suffix: str) -> None:
 
 def test_what_is_not_kept_is_said(tmp_path: Path) -> None:
     profile = bytearray(_ICC)
-    grey = Picture(np.zeros((20, 20, 3), np.uint8), grey=True, metadata=metadata.Metadata(bytes(profile), b"II*\0"))
+    grey = Picture(np.zeros((20, 20, 3), np.uint8), grey=True, metadata=metadata.Metadata(bytes(profile), b"II*\0", _XMP))
     assert pictures.write(tmp_path / "a.bmp", grey) == (
         "without its colour profile, which is for RGB pictures, and the result is grey; "
-        "without its EXIF data, which .bmp does not hold"
+        "without its EXIF data, which .bmp does not hold; without its XMP data, which .bmp does not hold"
     )
     damaged = Picture(np.zeros((20, 20, 3), np.uint16), metadata=metadata.Metadata(_ICC[:-1]))
     assert pictures.write(tmp_path / "a.jpg", damaged) == (

@@ -18,6 +18,8 @@ from runtime.backends import Backend
 from runtime.errors import ArtifactError, GpuLostError
 from runtime.images import Images
 from runtime.media import films, pictures
+from runtime.media.metadata import Metadata
+from runtime.media.pictures import Picture
 from runtime.options import CallOptions
 from runtime.ray_cluster import segments, worker
 from runtime.ray_cluster.ledger import JOURNAL, Ledger, Note, Outcome, read_journal
@@ -63,6 +65,18 @@ def test_a_worker_does_its_tasks_and_says_what_failed(folder: Callable[..., Path
     assert load.pictures == 5 and load.seconds > 0 and account.ended > account.began > 0
     dark = pictures.read(source / "0" / "002.png").rgb
     assert np.array_equal(pictures.read(out / "0" / "002.png").rgb, double(dark))
+
+
+def test_a_worker_keeps_metadata_and_says_what_it_could_not_keep(settings: Settings, tmp_path: Path) -> None:
+    dark = Picture(np.full((20, 30, 3), 40, np.uint8), metadata=Metadata(xmp=b"<x:xmpmeta/>"))
+    pictures.write(tmp_path / "a.png", dark)
+    ledger = Ledger(str(tmp_path))
+    tasks = [
+        Task(number, "picture", str(tmp_path / "a.png"), str(tmp_path / name)) for number, name in enumerate(("b.png", "c.bmp"))
+    ]
+    Worker(settings, ledger)(_row(tasks))
+    assert pictures.read(tmp_path / "b.png").metadata.xmp == b"<x:xmpmeta/>"
+    assert [remark.reason for remark in ledger.account().remarks] == ["without its XMP data, which .bmp does not hold"]
 
 
 def test_what_is_finished_is_not_done_again(folder: Callable[..., Path], settings: Settings, tmp_path: Path) -> None:
