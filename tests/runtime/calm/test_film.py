@@ -118,3 +118,13 @@ def test_what_is_no_frame() -> None:
     for wrong in (np.zeros((4, 16, 16, 3), np.uint8), np.zeros((16, 16, 3), np.float32), "film.mp4"):
         with pytest.raises(InputError, match="a film's frame is"):
             film(wrong)  # pyright: ignore[reportArgumentType]
+
+
+def test_openvino_renders_frames_as_it_enhances_pictures() -> None:
+    """With a model for the film's own size, made anew where the size changes."""
+    with Enhancer("dawn", backend="openvino", threads=1) as enhancer:
+        film = SteadyEnhancer(enhancer)
+        for shape in ((96, 128), (80, 112)):
+            for frame in (np.ascontiguousarray(each[: shape[0], : shape[1]]) for each in _frames(2)):
+                film.reset()
+                assert np.abs(film(frame).astype(np.int16) - enhancer(frame)).max() <= 1
