@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from train import features, losses
 from train.batches import Batch
 from train.errors import RecipeError
-from train.networks.overview import enlarge_part
 from train.scenes import SIDE, Group
 
 Terms = Mapping[str, Callable[[], Tensor]]
@@ -158,13 +157,13 @@ def _decide(network: Any, group: Group, autocast: Autocast) -> Any:
 
 
 def _dawn_group(network: Any, group: Group, autocast: Autocast) -> Terms:
-    side = group.low.shape[2] // SIDE
     light = _decide(network, group, autocast)
-    curve, context = (enlarge_part(_crops(each, group.corners, side), SIDE // network.cell) for each in light[:2])
-    logarithm, reflectance = network.brighten(network.to_cells(group.low), curve, light.level)
+    side = group.low.shape[2] // SIDE
+    part = type(light)(*(_crops(each, group.corners, side) if each.shape[2] > 1 else each for each in light))
+    bright = network.brighten(group.low, part, SIDE)
     with autocast():
-        clean = network.clean(logarithm, reflectance, context)
-    result = network.to_pixels(clean.float())
+        clean = network.clean(bright).float()
+    result = network.to_pixels(clean)
     # A screen shows what is beyond white as white: half of the difference counts, so that it does not run away.
     enhanced, shown = losses.displayed(result, slope=0.5), losses.displayed(result, slope=0.05)
     return {
@@ -172,24 +171,18 @@ def _dawn_group(network: Any, group: Group, autocast: Autocast) -> Terms:
         "structure": lambda: losses.structure(shown, group.high),
         "chroma": lambda: losses.chroma(enhanced, group.high),
         # Brightness is the light's to decide: noise has no mean.
-        "noise_mean": lambda: nn.functional.avg_pool2d(reflectance - clean.float(), 8).abs().mean(),
+        "noise_mean": lambda: nn.functional.avg_pool2d(bright.reflectance - clean, 8).abs().mean(),
         **_overview_terms(network, group, light),
     }
 
 
 def _overview_terms(network: Any, group: Group, light: Any) -> Terms:
-    seen = losses.displayed(_brighten_overview(network, group.dark_overview, light), slope=0.5)
+    seen = losses.displayed(network.divide_overview(group.dark_overview, light), slope=0.5)
     return {
         "overview": lambda: losses.l1(seen, group.bright_overview),
         "overview_mean": lambda: losses.mean_colour(seen, group.bright_overview),
         "overview_chroma": lambda: losses.chroma(seen, group.bright_overview),
     }
-
-
-def _brighten_overview(network: Any, overview: Tensor, light: Any) -> Tensor:
-    """The overview divided by its illumination: each point as a cell of equal pixels."""
-    cells = overview.repeat_interleave(network.cell**2, dim=1)
-    return network.brighten(cells, light.curve[:, :, 1:-1, 1:-1], light.level)[1][:, :: network.cell**2]
 
 
 def _crops(grid: Tensor, corners: tuple[tuple[int, int], ...], side: int) -> Tensor:

@@ -55,14 +55,23 @@ class Light(NamedTuple):
     level: Tensor
 
 
+class Bright(NamedTuple):
+    """A picture, or a part of one, after the division; all in cells."""
+
+    #: N x 12 x h x w.
+    reflectance: Tensor
+    #: The logarithm of the illumination, N x 12 x h x w.
+    logarithm: Tensor
+    #: N x 8 x h x w.
+    context: Tensor
+
+
 class Block(nn.Module):
     """x + conv(act(conv(x))); an identity until it is trained."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.body = nn.Sequential(_conv(width, width), nn.LeakyReLU(0.1), _conv(width, width))
-        nn.init.zeros_(self.body[2].weight)  # pyright: ignore[reportArgumentType]
-        nn.init.zeros_(self.body[2].bias)  # pyright: ignore[reportArgumentType]
+        self.body = nn.Sequential(_conv(width, width), nn.LeakyReLU(0.1), _zeroed(_conv(width, width)))
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.body(x)
@@ -73,9 +82,7 @@ class Modulate(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.decide = nn.Sequential(nn.Conv2d(width, width, 1), nn.LeakyReLU(0.1), nn.Conv2d(width, 2 * width, 1))
-        nn.init.zeros_(self.decide[2].weight)  # pyright: ignore[reportArgumentType]
-        nn.init.zeros_(self.decide[2].bias)  # pyright: ignore[reportArgumentType]
+        self.decide = nn.Sequential(nn.Conv2d(width, width, 1), nn.LeakyReLU(0.1), _zeroed(nn.Conv2d(width, 2 * width, 1)))
 
     def forward(self, x: Tensor) -> Tensor:
         scale, shift = self.decide(x.mean((2, 3), keepdim=True)).chunk(2, dim=1)
@@ -107,10 +114,14 @@ class UNet(nn.Module):
 
 
 class Overview(nn.Module):
-    """N x 3 x H x W averaged over squares, and the side of a square."""
+    """N x 3 x H x W averaged over squares, and the side of a square, a multiple of `unit`."""
+
+    def __init__(self, unit: int) -> None:
+        super().__init__()
+        self.unit = unit
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        return overview(image)
+        return overview(image, self.unit)
 
 
 class Frame(nn.Module):
@@ -176,47 +187,20 @@ class Exponential(nn.Module):
         return torch.exp(x)
 
 
-class Dawn(nn.Module):
-    """N x 3 x H x W in [0, 1], H and W multiples of 8, to the same shape; the output is not clipped."""
+class Decider(nn.Module):
+    """Decides a picture's light on its overview; what is done with it is for others to say."""
 
-    #: Side of the noise stage's cells, in pixels.
-    cell = CELL
-
-    def __init__(
-        self,
-        light_widths: Sequence[int] = (24, 32, 48, 64, 96),
-        light_blocks: Sequence[int] = (1, 1, 1, 2, 2),
-        noise_widths: Sequence[int] = (24, 40, 64),
-        noise_blocks: Sequence[int] = (1, 2, 2),
-    ) -> None:
+    def __init__(self, unit: int, widths: Sequence[int], blocks: Sequence[int]) -> None:
         super().__init__()
-        self.overview = Overview()
+        self.overview = Overview(unit)
         self.level = Level()
         self.normalise = Normalise()
-        self.light = UNet(7, light_widths, light_blocks, Modulate(light_widths[-1]))
-        self.light_tail = _conv(light_widths[0], CURVE)
-        self.context_tail = nn.Conv2d(light_widths[0], CONTEXT, 1)
+        self.light = UNet(7, widths, blocks, Modulate(widths[-1]))
+        self.light_tail = _zeroed(_conv(widths[0], CURVE))
+        self.context_tail = nn.Conv2d(widths[0], CONTEXT, 1)
         self.curve = Curve()
         self.frame_curve = Frame()
         self.frame_context = Frame()
-        self.guide = Guide()
-        self.illuminate = Illuminate()
-        self.exponential = Exponential()
-        self.clamp = Clamp()
-        self.divide = Divide()
-        self.noise = UNet(3 * CELL**2 + 3 + CONTEXT, noise_widths, noise_blocks, nn.Identity())
-        self.noise_tail = _conv(noise_widths[0], 3 * CELL**2)
-        self.to_pixels = nn.PixelShuffle(CELL)
-        self.to_cells = nn.PixelUnshuffle(CELL)
-        self.subtract = Subtract()
-        for tail in (self.light_tail, self.noise_tail):
-            nn.init.zeros_(tail.weight)
-            assert tail.bias is not None
-            nn.init.zeros_(tail.bias)
-
-    def forward(self, image: Tensor) -> Tensor:
-        grid, side = self.overview(image)
-        return self.enhance(image, self.decide(grid), side)
 
     def decide(self, grid: Tensor) -> Light:
         """The light of a whole picture, from its overview N x 3 x h x w of any size."""
@@ -226,33 +210,70 @@ class Dawn(nn.Module):
         curve = self.curve(self.light_tail(features).float())
         return Light(self.frame_curve(curve), self.frame_context(self.context_tail(features).float()), level)
 
-    def enhance(self, image: Tensor, light: Light, side: Tensor) -> Tensor:
-        """Brighten and clean a picture, or a part of one whose squares are those of `light`."""
-        curve, context = (enlarge(each, side, image, CELL) for each in (light.curve, light.context))
-        logarithm, reflectance = self.brighten(self.to_cells(image), curve, light.level)
-        return self.to_pixels(self.clean(logarithm, reflectance, context))
 
-    def brighten(self, cells: Tensor, curve: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
-        """The illumination's logarithm and the picture divided by the illumination, all in cells."""
+class Dawn(Decider):
+    """N x 3 x H x W in [0, 1], H and W multiples of 8, to the same shape; the output is not clipped."""
+
+    def __init__(
+        self,
+        light_widths: Sequence[int] = (24, 32, 48, 64, 96),
+        light_blocks: Sequence[int] = (1, 1, 1, 2, 2),
+        noise_widths: Sequence[int] = (24, 40, 64),
+        noise_blocks: Sequence[int] = (1, 2, 2),
+    ) -> None:
+        super().__init__(CELL, light_widths, light_blocks)
+        self.guide = Guide()
+        self.illuminate = Illuminate()
+        self.exponential = Exponential()
+        self.clamp = Clamp()
+        self.divide = Divide()
+        self.noise = UNet(3 * CELL**2 + 3 + CONTEXT, noise_widths, noise_blocks, nn.Identity())
+        self.noise_tail = _zeroed(_conv(noise_widths[0], 3 * CELL**2))
+        self.to_pixels = nn.PixelShuffle(CELL)
+        self.to_cells = nn.PixelUnshuffle(CELL)
+        self.subtract = Subtract()
+
+    def forward(self, image: Tensor) -> Tensor:
+        grid, side = self.overview(image)
+        return self.to_pixels(self.clean(self.brighten(image, self.decide(grid), side)))
+
+    def brighten(self, image: Tensor, light: Light, side: Tensor | int) -> Bright:
+        """Divide a picture, or a part of one whose squares are those of `light`, by its illumination."""
+        curve, context = (enlarge(each, side, image, CELL) for each in (light.curve, light.context))
+        logarithm, reflectance = self._brighten(self.to_cells(image), curve, light.level)
+        return Bright(reflectance, logarithm, context)
+
+    def _brighten(self, cells: Tensor, curve: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
         logarithm = self.illuminate(curve, self.guide(cells), level)
         return logarithm, self.divide(cells, self.clamp(self.exponential(logarithm)))
 
-    def clean(self, logarithm: Tensor, reflectance: Tensor, context: Tensor) -> Tensor:
-        """The quotient without its noise, all in cells."""
-        amplified = logarithm.unflatten(1, (3, CELL**2)).mean(2) * 0.25
-        seen = torch.cat([reflectance.clamp(0.0, 1.5), amplified, context], dim=1)
-        return self.subtract(reflectance, self.noise_tail(self.noise(seen)).float())
+    def clean(self, bright: Bright) -> Tensor:
+        """The quotient without its noise, in cells."""
+        amplified = bright.logarithm.unflatten(1, (3, CELL**2)).mean(2) * 0.25
+        seen = torch.cat([bright.reflectance.clamp(0.0, 1.5), amplified, bright.context], dim=1)
+        return self.subtract(bright.reflectance, self.noise_tail(self.noise(seen)).float())
+
+    def divide_overview(self, grid: Tensor, light: Light) -> Tensor:
+        """An overview divided by its illumination: each point as a cell of equal pixels."""
+        cells = grid.repeat_interleave(CELL**2, dim=1)
+        return self._brighten(cells, light.curve[:, :, 1:-1, 1:-1], light.level)[1][:, :: CELL**2]
 
     def illumination(self, image: Tensor) -> Tensor:
         """The clamped illumination, N x 3 x H x W."""
         grid, side = self.overview(image)
-        light = self.decide(grid)
-        logarithm = self.illuminate(enlarge(light.curve, side, image, CELL), self.guide(self.to_cells(image)), light.level)
-        return self.to_pixels(self.clamp(self.exponential(logarithm)))
+        return self.to_pixels(self.clamp(self.exponential(self.brighten(image, self.decide(grid), side).logarithm)))
 
 
 def _conv(channels: int, width: int) -> nn.Conv2d:
     return nn.Conv2d(channels, width, 3, padding=1)
+
+
+def _zeroed(convolution: nn.Conv2d) -> nn.Conv2d:
+    """With weights and biases of 0."""
+    nn.init.zeros_(convolution.weight)
+    assert convolution.bias is not None
+    nn.init.zeros_(convolution.bias)
+    return convolution
 
 
 SPEC = NetworkSpec(
@@ -280,6 +301,6 @@ SPEC = NetworkSpec(
         Division(count=1, guided=True),
         NoiseSubtraction(count=1),
     ),
-    parts=PartsSpec(overview="overview", light=("frame_curve", "frame_context", "level"), points=POINTS, halo=HALO),
+    parts=PartsSpec(overview="overview", light=("frame_curve", "frame_context", "level"), points=POINTS, unit=CELL, halo=HALO),
     weights="dawn",
 )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 #: name -> "module:attribute" of its NetworkSpec. A new network is one file and one line here.
 NETWORKS: dict[str, str] = {
     "dawn": "train.networks.dawn:SPEC",
+    "dawn-live": "train.networks.dawn_live:SPEC",
     "pdn": "train.networks.pdn:SPEC",
     "dsn": "train.networks.dsn:SPEC",
     "dsn-reverse": "train.networks.dsn:REVERSE",
@@ -50,6 +51,8 @@ class PartsSpec:
     light: tuple[str, ...]
     #: Height and width of an overview together are at most this.
     points: int
+    #: The side of a square is a multiple of this many pixels.
+    unit: int
     #: Pixels of context that a part needs to each side.
     halo: int
 

@@ -12,26 +12,29 @@ from torch import nn
 
 from runtime import Enhancer, tiling
 from tests.support.weights import randomise
-from train.networks.dawn import CELL, HALO, Dawn
-from train.networks.overview import enlarge, enlarge_part, frame, overview, square_side
+from train.networks import dawn, dawn_live
+from train.networks.dawn import Bright, Dawn
+from train.networks.dawn_live import DawnLive
+from train.networks.overview import enlarge, frame, overview, square_side
 
 Exported = Callable[[str], Path]
 
 
-@pytest.fixture(scope="module")
-def network() -> Dawn:
-    made = Dawn().eval()
+@pytest.fixture(scope="module", params=[Dawn, DawnLive])
+def network(request: pytest.FixtureRequest) -> nn.Module:
+    made = request.param().eval()
     randomise(made)
     return made
 
 
+@pytest.mark.parametrize("unit", [2, 4])
 @pytest.mark.parametrize("size", [(16, 16), (400, 600), (97, 131), (1088, 1920), (3000, 4000), (8736, 11648)])
-def test_the_overview_has_about_the_same_number_of_points_at_any_size(size: tuple[int, int]) -> None:
-    side = square_side(*size)
+def test_the_overview_has_about_the_same_number_of_points_at_any_size(size: tuple[int, int], unit: int) -> None:
+    side = square_side(*size, unit)
     points = sum(-(-extent // side) for extent in size)
-    assert side == tiling.square_side(*size, points=250)
-    assert side % 2 == 0 and points <= 252
-    assert points >= min(16, sum(size) / 250 * 100)
+    assert side == tiling.square_side(*size, points=250, unit=unit)
+    assert side % unit == 0 and points <= 252
+    assert points >= min(32 // unit, sum(size) / 250 * 100)
     assert np.lcm(side, 8) <= 2 * max(side, 28)
 
 
@@ -49,16 +52,17 @@ def test_the_runtimes_overview_is_the_networks() -> None:
 def test_a_part_of_a_map_is_enlarged_as_in_the_whole() -> None:
     grid, image = torch.rand(1, 4, 20, 30), torch.zeros(1, 3, 80, 120)
     whole = enlarge(frame(grid), torch.tensor([4]), image)
-    part = enlarge_part(frame(grid)[:, :, 5:13, 7:19], 4)
+    part = enlarge(frame(grid)[:, :, 5:13, 7:19], 4, image[:, :, 20:44, 28:68])
     assert torch.allclose(part, whole[:, :, 20:44, 28:68], atol=1e-6)
-    cells = enlarge(frame(grid), torch.tensor([4]), image, CELL)
-    assert cells.shape == (1, 4, 40, 60)
+    assert enlarge(frame(grid), torch.tensor([4]), image, 2).shape == (1, 4, 40, 60)
+    assert enlarge(frame(grid), torch.tensor([4]), image, 4, 1).shape == (1, 4, 20, 120)
 
 
-def test_untrained_it_brings_a_picture_to_a_usual_mean_and_keeps_its_colours() -> None:
+@pytest.mark.parametrize("build", [Dawn, DawnLive])
+def test_untrained_it_brings_a_picture_to_a_usual_mean_and_keeps_its_colours(build: type[nn.Module]) -> None:
     image = torch.rand(1, 3, 64, 96) * torch.tensor([0.10, 0.05, 0.02]).view(1, 3, 1, 1)
     with torch.inference_mode():
-        result = Dawn().eval()(image)
+        result = build().eval()(image)
     assert 0.3 < float(result.mean()) < 0.6
     gain = (result / image)[:, :, image[0].amin(0) > 1e-3]
     assert torch.allclose(gain[:, 0], gain[:, 2], rtol=1e-3)
@@ -75,17 +79,31 @@ def test_the_noise_stage_looks_no_further_than_it_says() -> None:
     other = torch.zeros(1, 12, 100, 100, dtype=torch.float64), torch.zeros(1, 8, 100, 100, dtype=torch.float64)
     double = Dawn().double().eval()
     randomise(double)
+    reach = _reach(lambda: double.clean(Bright(cells, *other))[0, 0], cells, range(48, 52))
+    assert dawn.CELL * reach + dawn.CELL - 1 == dawn.HALO
+
+
+def test_the_noise_stage_for_films_looks_no_further_than_it_says() -> None:
+    pixels = torch.rand(1, 3, 160, 160, dtype=torch.float64, requires_grad=True)
+    context = torch.zeros(1, 8, 40, 40, dtype=torch.float64)
+    double = DawnLive().double().eval()
+    randomise(double)
+    bands = double.to_bands(pixels)
+    reach = _reach(lambda: double.to_pixels(double.clean(dawn_live.Bright(bands, context)))[0, 0], pixels, range(80, 88))
+    assert reach == dawn_live.HALO
+
+
+def _reach(result: Callable[[], torch.Tensor], seen: torch.Tensor, places: range) -> int:
+    """How far from these places on the diagonal what the result depends on lies at most."""
     reach = 0
-    for offset in range(4):
-        at = 48 + offset
-        result = double.clean(other[0], cells, other[1])[0, 0, at, at]
-        seen = torch.autograd.grad(result, cells)[0].abs().sum((0, 1)).nonzero()
-        reach = max(reach, at - int(seen.min()), int(seen.max()) - at)
-    assert CELL * reach + CELL - 1 == HALO
+    for at in places:
+        found = torch.autograd.grad(result()[at, at], seen)[0].abs().sum((0, 1)).nonzero()
+        reach = max(reach, at - int(found.min()), int(found.max()) - at)
+    return reach
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
-@pytest.mark.parametrize("name", ["dawn", "dawn_fp16"])
+@pytest.mark.parametrize("name", ["dawn", "dawn_fp16", "dawn-live", "dawn-live_fp16"])
 @pytest.mark.parametrize("size", [(301, 403), (640, 264)])
 def test_in_parts_it_is_as_in_one_piece(
     exported: Exported, monkeypatch: pytest.MonkeyPatch, backend: str, name: str, size: tuple[int, int]
@@ -95,7 +113,9 @@ def test_in_parts_it_is_as_in_one_piece(
     image = np.random.default_rng(1).integers(0, 60, (*size, 3), dtype=np.uint8)
     image[: size[0] // 3] //= 4
     with Enhancer(
-        exported("dawn") / f"{name}.onnx", backend=backend, precision="fp32" if backend == "openvino" else None
+        exported(name.removesuffix("_fp16")) / f"{name}.onnx",
+        backend=backend,
+        precision="fp32" if backend == "openvino" else None,
     ) as one:
         whole = one(image, tile="off")
         monkeypatch.setattr(tiling, "WHOLE_PIXELS", 1)
