@@ -12,10 +12,22 @@ export async function networks() {
   return (await answer.json()).networks.map(({ name, title }) => ({ name, title }));
 }
 
-// A picture as a blob, to a blob.
-export function enhance(blob, { network, strength = 1, gate = false, signal, progress }) {
+// A picture as a blob, to a blob, whose `note` says what of the file it does not hold.
+export async function enhance(blob, { network, strength = 1, gate = false, signal, progress }) {
   if (!keys.has(blob)) keys.set(blob, ++count);
-  return ask({ key: keys.get(blob), blob, network, strength, gate }, { signal, progress });
+  const result = await ask({ key: keys.get(blob), blob, network, strength, gate }, { signal, progress });
+  return Object.assign(result, { note: await lost(blob) });
+}
+
+// Browsers give pixels of 8 bits in sRGB, and nothing else of a file.
+async function lost(blob) {
+  const head = new Uint8Array(await blob.slice(0, 65536).arrayBuffer());
+  const text = new TextDecoder("latin1").decode(head);
+  const notes = [];
+  if (/^.PNG/.test(text) && head[24] === 16) notes.push("with 8 of its 16 bits");
+  if (/ICC_PROFILE|iCCP|ICCP/.test(text)) notes.push("its colour profile's colours as sRGB");
+  if (/Exif\0\0|eXIf|EXIF/.test(text)) notes.push("without its EXIF data");
+  return notes.join("; ");
 }
 
 // A frame as an ImageBitmap, which is used up, to another.

@@ -129,6 +129,26 @@ def test_a_photograph_stays_a_jpeg_and_comes_upright(page: Any, photograph: Imag
     assert result.shape == (160, 120, 3) and difference.mean() < 4
 
 
+def test_what_is_lost_is_said(page: Any, photograph: Images) -> None:
+    picture = np.ascontiguousarray(photograph[:20, :30])
+    exif, profile = np.frombuffer(b"MM\x00*\x00\x00\x00\x08\x00\x00\x00\x00\x00\x00", np.uint8), np.zeros(200, np.uint8)
+    files = {
+        "": cv2.imencode(".png", picture)[1],
+        "with 8 of its 16 bits": cv2.imencode(".png", picture.astype(np.uint16) * 257)[1],
+        "without its EXIF data": cv2.imencodeWithMetadata(".jpg", picture, [0], [exif], [])[1],
+        "its colour profile's colours as sRGB; without its EXIF data": cv2.imencodeWithMetadata(
+            ".jpg", picture, [0, 2], [exif, profile], []
+        )[1],
+    }
+    script = """
+    const { enhance } = await import("./enhance.js");
+    const bytes = Uint8Array.from(atob(args[0]), (sign) => sign.charCodeAt(0));
+    return (await enhance(new File([bytes], "night"), { network: "msrnet" })).note;
+    """
+    for note, data in files.items():
+        assert run(page, script, base64.b64encode(data.tobytes()).decode()) == note
+
+
 def test_alpha_stays(page: Any) -> None:
     picture = np.full((32, 48, 4), (30, 20, 10, 255), np.uint8)
     picture[:, :24, 3] = 128
