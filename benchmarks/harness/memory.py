@@ -9,13 +9,23 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.harness.contenders import Contender
 from benchmarks.harness.record import ROOT, gpu_in_use
+from runtime.errors import BackendError
 
 _MEGABYTE = 2**20
+
+#: Where Linux says what a process needs.
+_STATUS = Path("/proc/self/status")
+
+#: Seconds between two looks at another process. The kernel keeps the largest, so only what its very end needs is missed.
+_INTERVAL = 0.02
 
 
 @dataclass(frozen=True)
@@ -47,15 +57,40 @@ def project_on_path() -> dict[str, str]:
 
 def peak_host() -> float | None:
     """Largest resident memory of this process so far."""
-    try:
-        status = Path("/proc/self/status").read_text()
-    except OSError:
-        import psutil
+    if _STATUS.exists():
+        return _peak_in(_STATUS)
+    import psutil
 
-        peak = getattr(psutil.Process().memory_info(), "peak_wset", None)
-        return None if peak is None else peak / _MEGABYTE
+    peak = getattr(psutil.Process().memory_info(), "peak_wset", None)
+    return None if peak is None else peak / _MEGABYTE
+
+
+def peak_of(command: Sequence[str]) -> float:
+    """Run a program to its end, and return its resident memory at its largest. BackendError: it failed."""
+    if not _STATUS.exists():
+        raise BackendError("the memory of another program is read from /proc, which this system does not have")
+    peak = 0.0
+    with (
+        tempfile.TemporaryFile("w+") as said,
+        subprocess.Popen(command, stdout=said, stderr=said, env=project_on_path()) as process,
+    ):
+        while process.poll() is None:
+            peak = _peak_in(Path(f"/proc/{process.pid}/status")) or peak
+            time.sleep(_INTERVAL)
+        if process.returncode:
+            said.seek(0)
+            raise BackendError(f"{command[0]} ended with {process.returncode}: {(said.read().splitlines() or [''])[-1]}")
+    return peak
+
+
+def _peak_in(status: Path) -> float | None:
+    """What the kernel says of a process; None: it has ended."""
     # Not getrusage: on Linux that figure survives exec, and would be the parent's.
-    return next(float(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM"))
+    try:
+        lines = status.read_text().splitlines()
+    except OSError:
+        return None
+    return next((float(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), None)
 
 
 def used_gpu(uuid: str) -> float | None:

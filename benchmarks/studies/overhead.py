@@ -1,4 +1,4 @@
-"""Time that the Enhancer adds to the bare backend, and memory that a large photograph needs.
+"""Time that the Enhancer adds to the bare backend.
 
 The bare backend is ONNX Runtime's session with input and output bound to the same arrays. Both take turns in one process;
 the ratio is taken within rounds. The cost of the wrapper alone is measured with a backend that does nothing, because it
@@ -12,15 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import memory
-from benchmarks.harness.contenders import Contender
 from benchmarks.harness.record import ROOT, Record
 from benchmarks.harness.timing import Ratio, Spread, ratio, spread, take_turns, timed, totals
 from benchmarks.studies.study import Study
 from runtime.artifact import locate
-from runtime.errors import BackendError
-
-_PHOTOGRAPH = (4000, 6000)
 
 
 @dataclass(frozen=True)
@@ -33,17 +28,6 @@ class Overhead:
     enhancer: Spread
     ratio: Ratio
     alone_us: Spread
-
-
-@dataclass(frozen=True)
-class Photograph:
-    """A large picture through the Enhancer, in a process of its own."""
-
-    height: int
-    width: int
-    backend: str
-    #: Of the whole process, Python and libraries included.
-    peak_mb: int
 
 
 def measure_overhead(path: Path, height: int, width: int, rounds: int, repeats: int) -> Overhead:
@@ -93,28 +77,15 @@ def _alone(enhancer: Any, image: Any, out: Any) -> Spread:
     return spread(values)
 
 
-def measure_photograph(path: Path, backend: str) -> Photograph:
-    """Peak memory of a process that enhances 24 megapixels."""
-    footprint = memory.measure(Contender("retinexrt", str(path), *_PHOTOGRAPH, backend=backend), runs=1)
-    if footprint is None:
-        raise BackendError(f"the memory of {path.name} on {backend} could not be measured")
-    return Photograph(*_PHOTOGRAPH, backend, round(footprint.host))
-
-
 def figures(found: Record) -> str:
     """The paragraph of docs/runtime.md."""
-    cost, photographs = found.results["overhead"], found.results["photographs"]
+    cost = found.results["overhead"]
     over, alone = cost["ratio"], cost["alone_us"]
     lines = [
         f"At {cost['height']}x{cost['width']} with `{found.configuration['artifact']}` the Enhancer takes {over['value']:.3f} "
         f"of the bare backend's time (95 % interval {over['low']:.3f} to {over['high']:.3f}; medians "
         f"{cost['enhancer']['p50']:.0f} and {cost['bare']['p50']:.0f} ms). With a backend that does nothing, a call costs "
         f"{alone['p50']:.1f} microseconds."
-    ]
-    lines += [
-        f"A photograph of {one['height'] * one['width'] / 1e6:.0f} megapixels needs {one['peak_mb']:,} MB at most with "
-        f"{one['backend']}, the whole process counted."
-        for one in photographs
     ]
     load = found.environment.load
     busy = f", load {load}" if found.environment.busy else ""
@@ -131,9 +102,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 def _measure(arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
     path = locate.onnx_file(arguments.network)
     cost = measure_overhead(path, 400, 600, arguments.rounds, arguments.repeats)
-    photographs = [measure_photograph(path, backend) for backend in ("onnxruntime", "openvino")]
     configuration = {"artifact": path.name, "rounds": arguments.rounds, "repeats": arguments.repeats}
-    return configuration, {"overhead": cost, "photographs": photographs}
+    return configuration, {"overhead": cost}
 
 
 STUDY = Study("overhead", ROOT / "docs" / "runtime.md", __doc__, _arguments, _measure, figures, "cpu,openvino")

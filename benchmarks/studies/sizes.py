@@ -1,0 +1,141 @@
+"""Memory that one picture needs at 12, 24 and 100 megapixels: arrays through the Enhancer, and JPEG files on the command line.
+
+Each is a process of its own, whose resident memory at its largest is counted whole: Python, libraries, weights, the picture
+and the result. The file is one that a camera held upright: it is turned when it is read. `--program` names the example
+`enhance_native` of examples/cpp, which then does the same in C++ from PPM to PPM.
+"""
+
+from __future__ import annotations
+
+import argparse
+import struct
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.harness import memory
+from benchmarks.harness.command import parse_size
+from benchmarks.harness.record import ROOT, Record
+from benchmarks.harness.tables import markdown, or_dash
+from benchmarks.studies.study import Study
+from runtime.artifact import locate
+
+Image = NDArray[np.uint8]
+
+#: Height and width of photographs of 12, 24 and 100 megapixels.
+SIZES = ((3000, 4000), (4000, 6000), (8736, 11648))
+
+#: Megabytes that a picture of up to so many megapixels may need.
+LIMITS = {12: 1024, 24: 2048, 102: 2048}
+
+WAYS = {"enhancer": "Enhancer, array to array", "command": "command line, JPEG to JPEG", "cpp": "C++, PPM to PPM"}
+
+_ENHANCE = """
+import sys
+import numpy as np
+from runtime import Enhancer
+source, backend, height, width = sys.argv[1:]
+image = np.tile(np.arange(3 * int(width), dtype=np.uint8).reshape(-1, 3) % 61, (int(height), 1, 1))
+with Enhancer(source, backend=backend) as enhancer:
+    enhancer(image)
+"""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One picture in one way."""
+
+    height: int
+    width: int
+    way: str
+    peak_mb: int
+
+    @property
+    def limit_mb(self) -> int | None:
+        """What it may need; None: so large a picture may need any."""
+        return next((limit for most, limit in LIMITS.items() if self.height * self.width <= most * 1e6), None)
+
+
+def measure(artifact: Path, backend: str, size: tuple[int, int], way: str, program: str | None, folder: Path) -> Point:
+    """Enhance a picture in a fresh process. `folder` is for the files."""
+    height, width = size
+    if way == "enhancer":
+        command = [sys.executable, "-c", _ENHANCE, str(artifact), backend, str(height), str(width)]
+    elif way == "command":
+        source, out = folder / "in.jpg", folder / "out.jpg"
+        source.write_bytes(_held_upright(_picture(width, height)))
+        command = [sys.executable, "-m", "runtime", "enhance", str(source), "-o", str(out), "-q"]
+        command += ["--engine", str(artifact), "--backend", backend]
+    else:
+        source, out = folder / "in.ppm", folder / "out.ppm"
+        cv2.imwrite(str(source), _picture(height, width))
+        command = [str(program), str(artifact), str(source), str(out)]
+    return Point(height, width, way, round(memory.peak_of(command)))
+
+
+def _picture(height: int, width: int) -> Image:
+    """Dark, smooth and noisy at once."""
+    random = np.random.default_rng(0)
+    coarse = random.integers(0, 70, (height // 64 + 2, width // 64 + 2, 3), dtype=np.uint8)
+    noise = np.tile(random.integers(0, 10, (512, 512, 3), dtype=np.uint8), (height // 512 + 1, width // 512 + 1, 1))
+    return cv2.add(cv2.resize(coarse, (width, height)), noise[:height, :width]).astype(np.uint8)
+
+
+def _held_upright(image: Image) -> bytes:
+    """A JPEG file whose EXIF data says that it must be turned by a quarter."""
+    tag, short, turned = 0x0112, 3, 6
+    tags = b"II*\0" + struct.pack("<IHHHIII", 8, 1, tag, short, 1, turned, 0)
+    exif = 0
+    _, data = cv2.imencodeWithMetadata(".jpg", image, [exif], [np.frombuffer(tags, np.uint8)])
+    return data.tobytes()
+
+
+def figures(found: Record) -> str:
+    """The table of docs/runtime.md."""
+    points = [Point(**point) for point in found.results]
+    ways = [way for way in WAYS if any(point.way == way for point in points)]
+    rows: list[list[str]] = []
+    for height, width in dict.fromkeys((point.height, point.width) for point in points):
+        peaks = {point.way: point.peak_mb for point in points if (point.height, point.width) == (height, width)}
+        limit = Point(height, width, "", 0).limit_mb
+        rows.append([f"{height * width / 1e6:.0f}", *(or_dash(peaks.get(way), ",") for way in ways), or_dash(limit, ",")])
+    how = found.configuration
+    return (
+        markdown(["megapixels", *(f"{WAYS[way]}, MB" for way in ways), "at most"], rows)
+        + f"\n`{how['artifact']}` on {how['backend']}, {found.environment.cores} cores; resident memory of the whole process "
+        + f"at its largest. Measured by `{found.command}`."
+    )
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("network", nargs="?", default="dawn", help="a network or an .onnx file (default: dawn)")
+    parser.add_argument("--backend", default="openvino", help="default: openvino")
+    parser.add_argument("--size", type=parse_size, action="append", metavar="HxW", help="may be given again")
+    parser.add_argument("--program", metavar="FILE", help="enhance_native of examples/cpp; measure it too")
+
+
+def _measure(arguments: argparse.Namespace) -> tuple[Mapping[str, Any], Sequence[Point]]:
+    artifact = locate.onnx_file(arguments.network)
+    sizes: Sequence[tuple[int, int]] = arguments.size or SIZES
+    points: list[Point] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for size in sizes:
+            for way in WAYS:
+                if way != "cpp" or arguments.program:
+                    point = measure(artifact, arguments.backend, size, way, arguments.program, Path(folder))
+                    print(f"{size[0]}x{size[1]}, {WAYS[way]}: {point.peak_mb:,} MB", file=sys.stderr)
+                    points.append(point)
+    return {"artifact": artifact.name, "backend": arguments.backend}, points
+
+
+STUDY = Study("sizes", ROOT / "docs" / "runtime.md", __doc__, _arguments, _measure, figures, "cpu,openvino")
+
+if __name__ == "__main__":
+    raise SystemExit(STUDY.main())
