@@ -8,6 +8,7 @@ from typing import Any
 from runtime.artifact import locate
 from runtime.enhancer import Enhancer
 from runtime.options import DEFAULT_NETWORK, Tile
+from runtime.tiling import Progress
 
 
 def networks() -> list[str]:
@@ -16,15 +17,22 @@ def networks() -> list[str]:
 
 
 def enhance(
-    image: Any, network: str = DEFAULT_NETWORK, *, strength: float = 1.0, gate: bool = False, tile: Tile = "auto"
+    image: Any,
+    network: str = DEFAULT_NETWORK,
+    *,
+    strength: float = 1.0,
+    gate: bool = False,
+    tile: Tile = "auto",
+    progress: Progress | None = None,
 ) -> Any:
     """Enhance a picture, the path of one, or a list of these, and return the same kind; of a path, its pixels.
 
         bright = runtime.enhance("night.jpg", strength=0.6)
 
+    `progress` is called after each tile of a large picture with how many of how many are done.
     The network is opened once and stays open. For a backend, a device or a number of threads, make an `Enhancer`.
     """
-    return _opened(network)(image, strength=strength, gate=gate, tile=tile)
+    return _opened(network)(image, strength=strength, gate=gate, tile=tile, progress=progress)
 
 
 @cache

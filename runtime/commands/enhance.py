@@ -189,7 +189,7 @@ def _outcomes(
     yield from pipeline.overlap(
         [job for job in jobs if not job.is_video],
         lambda job: pictures.read(job.source),
-        lambda picture: pictures.enhance(enhancer, picture, **options),
+        lambda picture: pictures.enhance(enhancer, picture, progress=_Tiles(hidden), **options),
         lambda job, picture: pictures.write(job.target, picture),
     )
     for job in jobs:
@@ -200,6 +200,24 @@ def _outcomes(
                 yield job, films.enhance(enhancer, job.source, job.target, hidden=hidden, film=film, **options)
             except Exception as error:
                 yield job, error
+
+
+class _Tiles:
+    """Shows the tiles of a picture that is done in several, below the count of files."""
+
+    def __init__(self, hidden: bool | None) -> None:
+        self._hidden = hidden
+        self._bar: Any = None
+
+    def __call__(self, done: int, total: int) -> None:
+        if total == 1:
+            return
+        if self._bar is None:
+            self._bar = tqdm(total=total, unit="tile", leave=False, disable=self._hidden)
+        self._bar.update(done - self._bar.n)
+        if done == total:
+            self._bar.close()
+            self._bar = None
 
 
 def _summarise(done: str, failures: list[Failure], ignored: list[Path], quiet: bool) -> None:

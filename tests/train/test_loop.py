@@ -421,7 +421,7 @@ def test_fp32_is_fp32_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_errors_are_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["pdm"]) == 2
-    assert "unknown network 'pdm'" in capsys.readouterr().err
+    assert "unknown network 'pdm'; did you mean pdn? known: " in capsys.readouterr().err
     assert main(["pdn", "--data", str(tmp_path / "none"), "--device", "cpu"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 

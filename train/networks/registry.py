@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal
 
@@ -89,6 +90,8 @@ def get_spec(name: str) -> NetworkSpec:
     try:
         target = NETWORKS[name]
     except KeyError:
-        raise UnknownNetworkError(f"unknown network {name!r}; known: {', '.join(NETWORKS)}") from None
+        near = get_close_matches(name.lower(), NETWORKS, 1, 0.7)
+        meant = f"; did you mean {near[0]}?" if near else ";"
+        raise UnknownNetworkError(f"unknown network {name!r}{meant} known: {', '.join(NETWORKS)}") from None
     module, attribute = target.split(":")
     return getattr(import_module(module), attribute)

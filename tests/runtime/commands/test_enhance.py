@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import pty
+import subprocess
+import sys
+import termios
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -187,3 +192,16 @@ def test_a_path_stands_once_in_a_message(engine: list[str], night: Path, capsys:
     assert main(["enhance", str(night.parent), "-o", str(night.parents[1] / "out"), *engine]) == 1
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith(f"retinexrt: {night.with_name('a.heic')} is ") and last.count("a.heic") == 1
+
+
+def test_tiles_are_counted_on_a_terminal(artifacts: Path, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "large.png"), np.full((1100, 2000, 3), 30, np.uint8))
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (40, 120))
+    words = [str(tmp_path / "large.png"), "-o", str(tmp_path / "out"), "--engine", str(artifacts / "blur.onnx")]
+    command = [sys.executable, "-m", "runtime", "enhance", *words, "--backend", "onnxruntime"]
+    done = subprocess.run(command, stderr=theirs, check=False, timeout=120)
+    os.close(theirs)
+    said = os.read(ours, 2**16).decode()
+    assert done.returncode == 0, said
+    assert "tile/s" in said and "file/s" in said
