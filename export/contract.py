@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from export.onnx_graph import Edges
     from runtime.artifact import ArtifactInfo
 
-#: What moves values to other places.
-_LAYOUT = ("Cast", "Transpose", "Reshape", "DepthToSpace")
 #: Ops between the picture and the numerator of a division that leave the picture the same.
 _SAME_PICTURE = ("Cast", "Transpose", "Pad", "Reshape")
 #: The same, by a constant number.
@@ -118,29 +116,23 @@ def _check_division(rule: Division, edges: Edges) -> None:
 
 
 def _check_guided(rule: Division, edges: Edges, clip: onnx.NodeProto) -> None:
-    """The clamp is of what a convolution decides and each pixel's own brightness guides, by its logarithm or its root."""
-    around = ("Cast", "Reshape", "Transpose", "Unsqueeze", "Slice", "Split", "Mul", "Add")
+    """The clamp is of exp(slope x guide + offset): maps enlarged from a convolution, and the logarithm of the picture."""
+    around = ("Cast", "Reshape", "Slice", "Mul", "Add")
     exponential = _operand(edges, clip.input[0], "Exp")
-    total = edges.source((exponential or clip).input[0], through=("Cast", "Reshape", "Transpose"))
-    if total is None or total.op_type != ("Mul" if exponential is None else "Add"):
-        raise ContractError(f"division: {clip.name} clamps neither exp(slope x guide + offset) nor a product with a guide")
+    total = exponential and edges.source(exponential.input[0], through=("Cast", "Reshape", "Transpose"))
+    if total is None or total.op_type != "Add":
+        raise ContractError(f"division: {clip.name} does not clamp the exponential of slope x guide + offset")
     maps = [edges.source(name, through=around) for name in total.input]
     if maps[0] is None or maps[0] is not maps[1] or maps[0].op_type != "Resize":
-        raise ContractError(f"division: what {total.name} is made of is not enlarged from one map")
+        raise ContractError(f"division: slope and offset of {total.name} are not enlarged from one map")
     if not any(node.op_type == "Conv" for node in edges.ancestors(maps[0].input[0], stop=("Conv",))):
         raise ContractError(f"division: {maps[0].name} does not enlarge what a convolution makes")
-    kind = "Sqrt" if exponential is None else "Log"
-    guides = [node for node in edges.ancestors(total.input[0], stop=(kind, "Resize")) if node.op_type == kind]
-    if not any(_is_brightness(edges, guide.input[0]) for guide in guides):
-        raise ContractError(f"division: {total.name} is not guided by the picture's own brightness")
-    for node in filter(None, (exponential, total)):
-        _require_fp32(edges, node, rule)
-
-
-def _is_brightness(edges: Edges, name: str) -> bool:
-    """Is this a mean of the picture's channels, weighed or not, and a constant?"""
-    node = edges.source(name, through=("Cast", "Add"))
-    return node is not None and node.op_type in ("Conv", "ReduceMean") and _is_picture(edges, node.input[0])
+    logs = [node for node in edges.ancestors(total.input[0], stop=("Log", "Resize")) if node.op_type == "Log"]
+    guides = [edges.source(node.input[0], through=("Cast", "Add")) for node in logs]
+    if not any(guide is not None and guide.op_type == "Conv" and _is_picture(edges, guide.input[0]) for guide in guides):
+        raise ContractError(f"division: {total.name} is not guided by the logarithm of the picture")
+    _require_fp32(edges, exponential, rule)  # pyright: ignore[reportArgumentType]
+    _require_fp32(edges, total, rule)
 
 
 def _is_picture(edges: Edges, name: str) -> bool:
@@ -167,8 +159,7 @@ def _check_noise_subtraction(rule: NoiseSubtraction, edges: Edges) -> None:
     nodes = edges.of_type("Sub")
     _expect(len(nodes), rule, "Sub")
     for node in nodes:
-        noise = edges.source(node.input[1], through=_LAYOUT)
-        if noise is None or noise.op_type != "Conv":
+        if _operand(edges, node.input[1], "Conv") is None:
             raise ContractError(f"noise-subtraction: {node.name} does not subtract the output of a convolution")
         origin = edges.source(node.input[0])
         if origin is None or origin.op_type not in ("Div", "Sub"):

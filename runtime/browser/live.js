@@ -1,6 +1,6 @@
 // Live: a camera or a film in the page, before and after, as large and as often as this computer manages.
 
-import { enhanceFrame, networks } from "./enhance.js";
+import { enhanceFrame } from "./enhance.js";
 import { slide } from "./slider.js";
 
 const MARKUP = `
@@ -82,13 +82,11 @@ async function fromFile(video, file) {
 
 // Enhance one frame after the other: whichever is there when the one before is done.
 async function follow(video, running) {
-  const names = (await networks()).map(({ name }) => name);
   for (let size = 2; running(); ) {
     await new Promise(requestAnimationFrame);
     const frame = await take(video, SIDES[size]), shown = await createImageBitmap(frame);
-    const network = names.includes("dawn-live") ? "dawn-live" : part("network").value;
     const began = performance.now();
-    const options = { network, strength: Number(part("strength").value), gate: part("gate").checked };
+    const options = { network: part("network").value, strength: Number(part("strength").value), gate: part("gate").checked };
     const enhanced = await enhanceFrame(frame, options);
     if (!running()) return;
     draw(".before", shown);

@@ -45,7 +45,7 @@ def _options(parser: argparse.ArgumentParser) -> Iterator[_Option]:
     from runtime import backends
     from runtime.artifact import locate
 
-    known = dict.fromkeys(_NETWORK, tuple(sorted(locate.network_names())))
+    known: dict[str, tuple[str, ...]] = {name: tuple(sorted(locate.network_names())) for name in _NETWORK}
     known["backend"] = ("auto", *(backend.name for backend in backends.BACKENDS))
     for action in parser._actions:  # pyright: ignore[reportPrivateUsage] # there is no public list
         values = tuple(map(str, action.choices)) if action.choices else known.get(action.dest, ())

@@ -8,12 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from runtime import command_line
-from runtime.artifact import locate
 from runtime.browser import onnxruntime_web, site
 from runtime.options import DEFAULT_NETWORK
-
-#: The page's networks where none is named, as far as they are here; the first is its default, the second for films.
-_NETWORKS = (DEFAULT_NETWORK, "dawn-live")
 
 
 def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
@@ -24,7 +20,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
         "--network",
         action="append",
         metavar="NAME",
-        help=f"a network of the page, or an .onnx file; may be repeated (default: {' and '.join(_NETWORKS)})",
+        help=f"a network of the page, or an .onnx file; may be repeated (default: {DEFAULT_NETWORK})",
     )
     parser.add_argument(
         "--runtime",
@@ -36,7 +32,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    names = arguments.network or [name for name in _NETWORKS if locate.find(f"{name}.onnx")]
+    names = arguments.network or [DEFAULT_NETWORK]
     size = site.build(arguments.out, names, arguments.runtime)
     sys.stdout.write(
         f"{arguments.out}: {', '.join(names)}, {size / 1e6:.0f} MB; any web server can serve it: "

@@ -20,7 +20,7 @@ from train.recipes import FOLDER, load_recipe
 from train.scenes import Group
 
 ALL = [(path.stem, table) for path in sorted(FOLDER.glob("*.toml")) for table in tomllib.loads(path.read_text())]
-OURS = ("dawn", "dawn-live")  # there is no paper
+OURS = ("dawn",)  # there is no paper
 
 VALID = (
     "[best]\nlearning_rate = 1e-3\nbatch = 2\ncrop = 16\n"

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 #: name -> "module:attribute" of its NetworkSpec. A new network is one file and one line here.
 NETWORKS: dict[str, str] = {
     "dawn": "train.networks.dawn:SPEC",
-    "dawn-live": "train.networks.dawn_live:SPEC",
     "pdn": "train.networks.pdn:SPEC",
     "dsn": "train.networks.dsn:SPEC",
     "dsn-reverse": "train.networks.dsn:REVERSE",

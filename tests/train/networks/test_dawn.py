@@ -12,17 +12,16 @@ from torch import nn
 
 from runtime import Enhancer, tiling
 from tests.support.weights import randomise
-from train.networks import dawn, dawn_live
+from train.networks import dawn
 from train.networks.dawn import Bright, Dawn
-from train.networks.dawn_live import DawnLive
 from train.networks.overview import enlarge, frame, overview, square_side
 
 Exported = Callable[[str], Path]
 
 
-@pytest.fixture(scope="module", params=[Dawn, DawnLive])
-def network(request: pytest.FixtureRequest) -> nn.Module:
-    made = request.param().eval()
+@pytest.fixture(scope="module")
+def network() -> Dawn:
+    made = Dawn().eval()
     randomise(made)
     return made
 
@@ -58,11 +57,10 @@ def test_a_part_of_a_map_is_enlarged_as_in_the_whole() -> None:
     assert enlarge(frame(grid), torch.tensor([4]), image, 4, 1).shape == (1, 4, 20, 120)
 
 
-@pytest.mark.parametrize("build", [Dawn, DawnLive])
-def test_untrained_it_brings_a_picture_to_a_usual_mean_and_keeps_its_colours(build: type[nn.Module]) -> None:
+def test_untrained_it_brings_a_picture_to_a_usual_mean_and_keeps_its_colours() -> None:
     image = torch.rand(1, 3, 64, 96) * torch.tensor([0.10, 0.05, 0.02]).view(1, 3, 1, 1)
     with torch.inference_mode():
-        result = build().eval()(image)
+        result = Dawn().eval()(image)
     assert 0.3 < float(result.mean()) < 0.6
     gain = (result / image)[:, :, image[0].amin(0) > 1e-3]
     assert torch.allclose(gain[:, 0], gain[:, 2], rtol=1e-3)
@@ -83,16 +81,6 @@ def test_the_noise_stage_looks_no_further_than_it_says() -> None:
     assert dawn.CELL * reach + dawn.CELL - 1 == dawn.HALO
 
 
-def test_the_noise_stage_for_films_looks_no_further_than_it_says() -> None:
-    pixels = torch.rand(1, 3, 160, 160, dtype=torch.float64, requires_grad=True)
-    context = torch.zeros(1, 8, 40, 40, dtype=torch.float64)
-    double = DawnLive().double().eval()
-    randomise(double)
-    bands = double.to_bands(pixels)
-    reach = _reach(lambda: double.to_pixels(double.clean(dawn_live.Bright(bands, context)))[0, 0], pixels, range(80, 88))
-    assert reach == dawn_live.HALO
-
-
 def _reach(result: Callable[[], torch.Tensor], seen: torch.Tensor, places: range) -> int:
     """How far from these places on the diagonal what the result depends on lies at most."""
     reach = 0
@@ -103,7 +91,7 @@ def _reach(result: Callable[[], torch.Tensor], seen: torch.Tensor, places: range
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
-@pytest.mark.parametrize("name", ["dawn", "dawn_fp16", "dawn-live", "dawn-live_fp16"])
+@pytest.mark.parametrize("name", ["dawn", "dawn_fp16"])
 @pytest.mark.parametrize("size", [(301, 403), (640, 264)])
 def test_in_parts_it_is_as_in_one_piece(
     exported: Exported, monkeypatch: pytest.MonkeyPatch, backend: str, name: str, size: tuple[int, int]
