@@ -179,6 +179,6 @@ def test_memory_of_a_24_megapixel_photograph(exported: Exported, name: str, back
         command = [sys.executable, "-c", _MEASURE, str(path), backend, str(rows)]
         return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
-    one, two = peak(360), peak(720)
+    one, two = peak(720), peak(1440)
     assert two < 1200
     assert two < one + 100

@@ -89,7 +89,7 @@ def get_spec(name: str) -> NetworkSpec:
     try:
         target = NETWORKS[name]
     except KeyError:
-        near = get_close_matches(name.lower(), NETWORKS, 1, 0.7)
+        near = get_close_matches(name.lower(), NETWORKS, 1, 0.6)
         meant = f"; did you mean {near[0]}?" if near else ";"
         raise UnknownNetworkError(f"unknown network {name!r}{meant} known: {', '.join(NETWORKS)}") from None
     module, attribute = target.split(":")
