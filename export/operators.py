@@ -51,15 +51,14 @@ def _at_least(value: Any, bound: int) -> Any:
     return op.Sub(_ints(1), op.Div(_ints(1), op.Add(_ints(1), op.Div(value, _ints(bound)))))
 
 
-def _overview(image: Any, unit: int) -> tuple[Any, Any]:
+def _overview(image: Any) -> tuple[Any, Any]:
     """Pad to whole squares by repeating the edge, then average over the rows and columns of each square."""
     sides = _part(op.Shape(image), 2, 4)
+    points = _ints(2 * definitions.POINTS)
     total = op.ReduceSum(sides, _ints(0), keepdims=1)
-    least, step = op.Mul(_divide_up(total, _ints(unit * definitions.POINTS)), _ints(unit)), _ints(unit)
-    for bound, more in definitions.COARSER:
-        if more >= unit:
-            step = op.Add(step, op.Mul(_at_least(least, bound), _ints(more)))
-    side = op.Mul(_divide_up(least, step), step)
+    even = op.Mul(_divide_up(total, points), _ints(2))
+    unit = op.Add(op.Add(_ints(2), op.Mul(_at_least(even, 18), _ints(2))), op.Mul(_at_least(even, 34), _ints(4)))
+    side = op.Mul(_divide_up(even, unit), unit)
     counts = _divide_up(sides, side)
     missing = op.Sub(op.Mul(counts, side), sides)
     padded = op.Pad(image, _join(_ints(0, 0, 0, 0, 0, 0), missing), mode="edge")
@@ -71,17 +70,17 @@ def _overview(image: Any, unit: int) -> tuple[Any, Any]:
     return op.ReduceMean(squared, _ints(4), keepdims=0), side
 
 
-def _enlarge(grid: Any, side: Any, like: Any, rows: int, columns: int) -> Any:
+def _enlarge(grid: Any, side: Any, like: Any, cell: int) -> Any:
     """Enlarge by the side of a square, and cut the frame and what lies beyond the picture off."""
-    cell = _ints(rows, columns)
-    step = op.Div(side, cell)
+    step = op.Div(side, _ints(cell))
     shape = op.Shape(grid)
     size = op.Mul(_part(shape, 2, 4), step)
     large = op.Resize(
         grid, None, None, _join(_part(shape, 0, 2), size), mode="linear", coordinate_transformation_mode="half_pixel"
     )
-    wanted = op.Div(_part(op.Shape(like), 2, 4), cell)
-    return op.Slice(large, step, op.Add(step, wanted), _ints(2, 3))
+    wanted = op.Div(_part(op.Shape(like), 2, 4), _ints(cell))
+    start = _join(step, step)
+    return op.Slice(large, start, op.Add(start, wanted), _ints(2, 3))
 
 
 def _pad_to(x: Any, multiple: int) -> Any:

@@ -16,13 +16,12 @@ def find_parts(model: onnx.ModelProto, spec: NetworkSpec) -> Parts | None:
         return None
     edges = Edges(model)
     return Parts(
-        # The operator of `export.operators` ends with a mean; its side is a multiple of a quotient.
+        # The operator of `export.operators` ends with a mean; its side is twice a quotient.
         overview=_leaving(edges, spec.parts.overview, made_by="ReduceMean"),
         side=_leaving(edges, spec.parts.overview, made_by="Mul"),
         light=tuple(_leaving(edges, module) for module in spec.parts.light),
         points=spec.parts.points,
         halo=spec.parts.halo,
-        unit=spec.parts.unit,
     )
 
 

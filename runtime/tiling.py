@@ -181,7 +181,7 @@ def overview_of(image: Images, info: ArtifactInfo) -> tuple[int, Floats]:
     """The side of the squares that an artifact averages a picture over, and its overview."""
     assert info.parts is not None
     height, width = (math.ceil(extent / info.multiple) * info.multiple for extent in image.shape[:2])
-    side = square_side(height, width, info.parts.points, info.parts.unit)
+    side = square_side(height, width, info.parts.points)
     return side, overview(image, side, height, width)
 
 
@@ -202,11 +202,11 @@ def _squares(span: Span, side: int, multiple: int) -> slice:
     return slice(first, first + math.ceil(padded / side) + 2)
 
 
-def square_side(height: int, width: int, points: int, unit: int) -> int:
-    """The side of an overview's squares: a multiple of `unit`, over 16 of 4, over 32 of 8."""
-    side = unit * math.ceil((height + width) / (unit * points))
-    step = max(unit, 2 if side <= 16 else 4 if side <= 32 else 8)
-    return math.ceil(side / step) * step
+def square_side(height: int, width: int, points: int) -> int:
+    """The side of an overview's squares: even, over 16 a multiple of 4, over 32 of 8."""
+    side = 2 * math.ceil((height + width) / (2 * points))
+    unit = 2 if side <= 16 else 4 if side <= 32 else 8
+    return math.ceil(side / unit) * unit
 
 
 def overview(image: Images, side: int, height: int, width: int) -> Floats:

@@ -171,7 +171,7 @@ def _dawn_group(network: Any, group: Group, autocast: Autocast) -> Terms:
         "structure": lambda: losses.structure(shown, group.high),
         "chroma": lambda: losses.chroma(enhanced, group.high),
         # Brightness is the light's to decide: noise has no mean.
-        "noise_mean": lambda: nn.functional.avg_pool2d(network.to_pixels(bright.reflectance) - result, 16).abs().mean(),
+        "noise_mean": lambda: nn.functional.avg_pool2d(bright.reflectance - clean, 8).abs().mean(),
         **_overview_terms(network, group, light),
     }
 

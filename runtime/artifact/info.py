@@ -105,7 +105,7 @@ class ParityInfo:
 class Parts:
     """Where a graph comes apart, by names of values: what is decided on an overview, and what is done to each part.
 
-    The overview is the picture, padded to `multiple`, averaged over squares of unit x ceil((H + W) / (unit x points)) pixels.
+    The overview is the picture, padded to `multiple`, averaged over squares of 2 x ceil((H + W) / (2 x points)) pixels.
     """
 
     #: float32, N x 3 x h x w.
@@ -117,8 +117,6 @@ class Parts:
     points: int
     #: Pixels of context that a part needs to each side.
     halo: int
-    #: The side of a square is a multiple of this.
-    unit: int = 2
 
 
 @dataclass(frozen=True)
@@ -202,7 +200,7 @@ class ArtifactInfo:
         parts = self.parts
         named = {"multiple": (1, self.multiple), "halo": (0, self.halo)}
         if parts is not None:
-            named |= {"parts.points": (1, parts.points), "parts.halo": (0, parts.halo), "parts.unit": (1, parts.unit)}
+            named |= {"parts.points": (1, parts.points), "parts.halo": (0, parts.halo)}
         for name, (least, value) in named.items():
             if value is not None and not least <= value <= _MOST_CONTEXT:
                 raise ArtifactError(f"{where}.{name}: expected a number from {least} to {_MOST_CONTEXT}, found {value}")

@@ -35,7 +35,7 @@ export class Network {
   async #inParts(image, result, progress) {
     const { parts, multiple, input } = this.about;
     const [height, width] = [image.height, image.width].map((extent) => Math.ceil(extent / multiple) * multiple);
-    const side = squareSide(height, width, parts.points, parts.unit);
+    const side = squareSide(height, width, parts.points);
     const small = overview(image, side, height, width);
     const decided = await this.sessions[0].run({ [parts.overview]: this.#tensor("float32", small.data, [1, 3, small.rows, small.columns]) });
     const step = leastCommonMultiple(side, multiple);

@@ -47,11 +47,11 @@ export function put({ data, width }, row, column, tile) {
   }
 }
 
-// The side of an overview's squares: a multiple of unit, over 16 of 4, over 32 of 8.
-export function squareSide(height, width, points, unit = 2) {
-  const side = unit * Math.ceil((height + width) / (unit * points));
-  const step = Math.max(unit, side <= 16 ? 2 : side <= 32 ? 4 : 8);
-  return Math.ceil(side / step) * step;
+// The side of an overview's squares: even, over 16 a multiple of 4, over 32 of 8.
+export function squareSide(height, width, points) {
+  const side = 2 * Math.ceil((height + width) / (2 * points));
+  const unit = side <= 16 ? 2 : side <= 32 ? 4 : 8;
+  return Math.ceil(side / unit) * unit;
 }
 
 // Means over squares of a picture, 3 x rows x columns in [0, 1], whose edge is repeated up to a height and width and on.

@@ -114,14 +114,10 @@ class UNet(nn.Module):
 
 
 class Overview(nn.Module):
-    """N x 3 x H x W averaged over squares, and the side of a square, a multiple of `unit`."""
-
-    def __init__(self, unit: int) -> None:
-        super().__init__()
-        self.unit = unit
+    """N x 3 x H x W averaged over squares, and the side of a square."""
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        return overview(image, self.unit)
+        return overview(image)
 
 
 class Frame(nn.Module):
@@ -187,31 +183,7 @@ class Exponential(nn.Module):
         return torch.exp(x)
 
 
-class Decider(nn.Module):
-    """Decides a picture's light on its overview; what is done with it is for others to say."""
-
-    def __init__(self, unit: int, widths: Sequence[int], blocks: Sequence[int]) -> None:
-        super().__init__()
-        self.overview = Overview(unit)
-        self.level = Level()
-        self.normalise = Normalise()
-        self.light = UNet(7, widths, blocks, Modulate(widths[-1]))
-        self.light_tail = _zeroed(_conv(widths[0], CURVE))
-        self.context_tail = nn.Conv2d(widths[0], CONTEXT, 1)
-        self.curve = Curve()
-        self.frame_curve = Frame()
-        self.frame_context = Frame()
-
-    def decide(self, grid: Tensor) -> Light:
-        """The light of a whole picture, from its overview N x 3 x h x w of any size."""
-        level = self.level(grid)
-        seen = self.normalise(grid, level)
-        features = cut_like(self.light(pad_to(seen, 2 ** len(self.light.down))), grid)
-        curve = self.curve(self.light_tail(features).float())
-        return Light(self.frame_curve(curve), self.frame_context(self.context_tail(features).float()), level)
-
-
-class Dawn(Decider):
+class Dawn(nn.Module):
     """N x 3 x H x W in [0, 1], H and W multiples of 8, to the same shape; the output is not clipped."""
 
     def __init__(
@@ -221,7 +193,16 @@ class Dawn(Decider):
         noise_widths: Sequence[int] = (24, 40, 64),
         noise_blocks: Sequence[int] = (1, 2, 2),
     ) -> None:
-        super().__init__(CELL, light_widths, light_blocks)
+        super().__init__()
+        self.overview = Overview()
+        self.level = Level()
+        self.normalise = Normalise()
+        self.light = UNet(7, light_widths, light_blocks, Modulate(light_widths[-1]))
+        self.light_tail = _zeroed(_conv(light_widths[0], CURVE))
+        self.context_tail = nn.Conv2d(light_widths[0], CONTEXT, 1)
+        self.curve = Curve()
+        self.frame_curve = Frame()
+        self.frame_context = Frame()
         self.guide = Guide()
         self.illuminate = Illuminate()
         self.exponential = Exponential()
@@ -236,6 +217,14 @@ class Dawn(Decider):
     def forward(self, image: Tensor) -> Tensor:
         grid, side = self.overview(image)
         return self.to_pixels(self.clean(self.brighten(image, self.decide(grid), side)))
+
+    def decide(self, grid: Tensor) -> Light:
+        """The light of a whole picture, from its overview N x 3 x h x w of any size."""
+        level = self.level(grid)
+        seen = self.normalise(grid, level)
+        features = cut_like(self.light(pad_to(seen, 2 ** len(self.light.down))), grid)
+        curve = self.curve(self.light_tail(features).float())
+        return Light(self.frame_curve(curve), self.frame_context(self.context_tail(features).float()), level)
 
     def brighten(self, image: Tensor, light: Light, side: Tensor | int) -> Bright:
         """Divide a picture, or a part of one whose squares are those of `light`, by its illumination."""
@@ -301,6 +290,6 @@ SPEC = NetworkSpec(
         Division(count=1, guided=True),
         NoiseSubtraction(count=1),
     ),
-    parts=PartsSpec(overview="overview", light=("frame_curve", "frame_context", "level"), points=POINTS, unit=CELL, halo=HALO),
+    parts=PartsSpec(overview="overview", light=("frame_curve", "frame_context", "level"), points=POINTS, halo=HALO),
     weights="dawn",
 )

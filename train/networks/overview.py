@@ -1,9 +1,9 @@
 """The overview of a picture and back: means over squares of pixels, and bilinear enlargement.
 
-The side of a square follows the picture's size: with a unit of 2, it is 2 x ceil((H + W) / 500) pixels, so that the
-overview of a picture of any size has between 125 and 250 points along height and width together. Sides over 16 are
-multiples of 4, those over 32 of 8, so that large pictures can be cut into parts of whole squares. What depends on the
-picture's size here is an operator of its own, whose ONNX form `export.operators` writes.
+The side of a square follows the picture's size: 2 x ceil((H + W) / 500) pixels, so that the overview of a picture of any
+size has between 125 and 250 points along height and width together. Sides over 16 are multiples of 4, those over 32 of 8,
+so that large pictures can be cut into parts of whole squares. What depends on the picture's size here is an operator of
+its own, whose ONNX form `export.operators` writes.
 """
 
 from __future__ import annotations
@@ -14,16 +14,14 @@ from torch.nn import functional as F
 
 #: Height and width of an overview together are at most this.
 POINTS = 250
-#: From a side on, sides are multiples of so many pixels more.
-COARSER = ((18, 2), (34, 4))
 
 
-def square_side(height: int, width: int, unit: int) -> int:
-    """The side of the squares that a picture of this size is averaged over, in pixels; a multiple of `unit`, 2 or 4."""
-    side = unit * ((height + width + unit * POINTS - 1) // (unit * POINTS))
+def square_side(height: int, width: int) -> int:
+    """The side of the squares that a picture of this size is averaged over, in pixels; even."""
+    side = 2 * ((height + width + 2 * POINTS - 1) // (2 * POINTS))
     # Written without comparisons, which would make the exporter take the side for a constant.
-    step = unit + sum(more * _at_least(side, bound) for bound, more in COARSER if more >= unit)
-    return (side + step - 1) // step * step
+    unit = 2 + 2 * _at_least(side, 18) + 4 * _at_least(side, 34)
+    return (side + unit - 1) // unit * unit
 
 
 def _at_least(value: int, bound: int) -> int:
@@ -32,26 +30,26 @@ def _at_least(value: int, bound: int) -> int:
 
 
 @torch.library.custom_op("retinexrt::overview", mutates_args=())
-def _overview(image: Tensor, unit: int) -> tuple[Tensor, Tensor]:
-    side = square_side(image.shape[2], image.shape[3], unit)
+def _overview(image: Tensor) -> tuple[Tensor, Tensor]:
+    side = square_side(image.shape[2], image.shape[3])
     return F.avg_pool2d(_padded(image, side), side).contiguous(), torch.tensor([side], device=image.device)
 
 
 @_overview.register_fake
-def _(image: Tensor, unit: int) -> tuple[Tensor, Tensor]:
-    side = square_side(image.shape[2], image.shape[3], unit)
+def _(image: Tensor) -> tuple[Tensor, Tensor]:
+    side = square_side(image.shape[2], image.shape[3])
     rows, columns = ((extent + side - 1) // side for extent in image.shape[2:])
     return image.new_empty(image.shape[0], 3, rows, columns), torch.empty(1, dtype=torch.int64)
 
 
 @torch.library.custom_op("retinexrt::enlarge", mutates_args=())
-def _enlarge(grid: Tensor, side: Tensor, like: Tensor, rows: int, columns: int) -> Tensor:
-    return _enlarged(grid, int(side), like, rows, columns).contiguous()
+def _enlarge(grid: Tensor, side: Tensor, like: Tensor, cell: int) -> Tensor:
+    return _enlarged(grid, int(side), like, cell).contiguous()
 
 
 @_enlarge.register_fake
-def _(grid: Tensor, side: Tensor, like: Tensor, rows: int, columns: int) -> Tensor:
-    return grid.new_empty(grid.shape[0], grid.shape[1], like.shape[2] // rows, like.shape[3] // columns)
+def _(grid: Tensor, side: Tensor, like: Tensor, cell: int) -> Tensor:
+    return grid.new_empty(grid.shape[0], grid.shape[1], like.shape[2] // cell, like.shape[3] // cell)
 
 
 @torch.library.custom_op("retinexrt::pad_to", mutates_args=())
@@ -89,9 +87,9 @@ def cut_like(x: Tensor, like: Tensor) -> Tensor:
     return _cut_like(x, like) if torch.compiler.is_exporting() else x[:, :, : like.shape[2], : like.shape[3]]
 
 
-def overview(image: Tensor, unit: int = 2) -> tuple[Tensor, Tensor]:
+def overview(image: Tensor) -> tuple[Tensor, Tensor]:
     """N x 3 x H x W to its overview and the side of its squares, one number. The last squares repeat the picture's edge."""
-    return _overview(image, unit)
+    return _overview(image)
 
 
 def frame(grid: Tensor) -> Tensor:
@@ -99,21 +97,15 @@ def frame(grid: Tensor) -> Tensor:
     return F.pad(grid, (1, 1, 1, 1), mode="replicate")
 
 
-def enlarge(grid: Tensor, side: Tensor | int, like: Tensor, rows: int = 1, columns: int | None = None) -> Tensor:
-    """Bilinear enlargement of a framed map to the size of `like`, or of its cells of `rows` x `columns` pixels.
+def enlarge(grid: Tensor, side: Tensor | int, like: Tensor, cell: int = 1) -> Tensor:
+    """Bilinear enlargement of a framed map to the size of `like`, or of its cells; the frame falls away.
 
-    The frame falls away. Cells are square if columns are not given.
+    A `side` that is a plain number is for training: the operator has no gradient.
     """
-    columns = rows if columns is None else columns
-    if isinstance(side, int):
-        return _enlarged(grid, side, like, rows, columns)
-    return _enlarge(grid, side, like, rows, columns)
+    return _enlarged(grid, side, like, cell) if isinstance(side, int) else _enlarge(grid, side, like, cell)
 
 
-def _enlarged(grid: Tensor, side: int, like: Tensor, rows: int, columns: int) -> Tensor:
-    steps = side // rows, side // columns
-    large = F.interpolate(grid, scale_factor=tuple(map(float, steps)), mode="bilinear", align_corners=False)
-    inside = (
-        slice(step, step + extent // cell) for step, extent, cell in zip(steps, like.shape[2:], (rows, columns), strict=True)
-    )
-    return large[:, :, *inside]
+def _enlarged(grid: Tensor, side: int, like: Tensor, cell: int) -> Tensor:
+    step = side // cell
+    large = F.interpolate(grid, scale_factor=float(step), mode="bilinear", align_corners=False)
+    return large[:, :, step : step + like.shape[2] // cell, step : step + like.shape[3] // cell]

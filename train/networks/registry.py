@@ -51,8 +51,6 @@ class PartsSpec:
     light: tuple[str, ...]
     #: Height and width of an overview together are at most this.
     points: int
-    #: The side of a square is a multiple of this many pixels.
-    unit: int
     #: Pixels of context that a part needs to each side.
     halo: int
 

@@ -198,7 +198,7 @@ def test_tiles_are_cut_as_in_python(page: Any) -> None:
     """
     cut, sides = run(page, script, cases)
     assert cut == expected
-    assert sides == [tiling.square_side(height, width, 250, 2) for height, width, _ in cases]
+    assert sides == [tiling.square_side(height, width, 250) for height, width, _ in cases]
 
 
 def test_it_works_offline_and_isolated_once_loaded(page_folder: Path, photograph: Images, tmp_path: Path) -> None:

@@ -47,7 +47,6 @@ struct PartsInfo {
   std::vector<std::string> light;  // float32; those with more than one point have one for each square, and a frame of one
   int points = 1;                  // an overview's height and width together are at most this
   int halo = 0;                    // pixels of context that a part needs to each side
-  int unit = 2;                    // the side of a square is a multiple of this
 };
 
 struct ArtifactInfo {
@@ -133,7 +132,6 @@ inline PlanInfo to_plan(const json::Value& value) {
 inline PartsInfo to_parts(const json::Value& value) {
   PartsInfo parts{value.at("overview").text(), value.at("side").text(), {}, to_int(value.at("points"), 1, most_context),
                   to_int(value.at("halo"), 0, most_context)};
-  if (value.object().count("unit") != 0) parts.unit = to_int(value.at("unit"), 1, most_context);  // the first files have none
   for (const auto& name : value.at("light").list()) parts.light.push_back(name.text());
   return parts;
 }

@@ -123,11 +123,11 @@ void run_exact(const Run& run, const ArtifactInfo& info, const Pair& picture, co
   each_tile(picture, rows, columns, progress, [&](const Tile&, const Pair& tile) { run(tile); });
 }
 
-// The side of an overview's squares: a multiple of `unit`, over 16 of 4, over 32 of 8.
-inline std::int64_t square_side(std::int64_t height, std::int64_t width, std::int64_t points, std::int64_t unit) {
-  const std::int64_t side = unit * ((height + width + unit * points - 1) / (unit * points));
-  const std::int64_t step = std::max<std::int64_t>(unit, side <= 16 ? 2 : side <= 32 ? 4 : 8);
-  return (side + step - 1) / step * step;
+// The side of an overview's squares: even, over 16 a multiple of 4, over 32 of 8.
+inline std::int64_t square_side(std::int64_t height, std::int64_t width, std::int64_t points) {
+  const std::int64_t side = 2 * ((height + width + 2 * points - 1) / (2 * points));
+  const std::int64_t unit = side <= 16 ? 2 : side <= 32 ? 4 : 8;
+  return (side + unit - 1) / unit * unit;
 }
 
 // Means over squares of a picture, in [0, 1], whose edge is repeated up to a height and width and on.
@@ -197,7 +197,7 @@ inline void check_light(const std::vector<Map>& light, const Map& overview, cons
 // Part by part under one light, decided on the overview: as in one piece, within a code.
 inline void run_parts(PartsModel& model, const ArtifactInfo& info, const Pair& picture, const Progress& progress) {
   const int height = round_up(picture.height, info.multiple), width = round_up(picture.width, info.multiple);
-  const std::int64_t squares = square_side(height, width, info.parts->points, info.parts->unit);
+  const std::int64_t squares = square_side(height, width, info.parts->points);
   // Each part begins with a whole square and with a whole cell of the noise stage.
   const std::int64_t step = std::lcm(squares, std::int64_t(info.multiple));
   if (step > most_context) {
