@@ -52,7 +52,8 @@ _MPEG2_RATES = tuple(
 _FINEST_GRID = Fraction(60)
 #: The finest time base that MPEG-4 part 2 and its kin hold.
 _COARSE, _COARSE_ENCODERS = Fraction(1, 30000), ("mpeg4", "wmv2")
-#: Threads of encoders. With several, x264's bytes differ between runs (in about one of 300 short films measured here).
+#: Threads of encoders. x264 keeps to one: with four and its tree of macroblocks (see `_options`) bytes differed between runs, and
+#: without the tree that was measured for one thread, and for four on tiny frames only.
 _THREADS, _X264_THREADS = 4, 1
 
 
@@ -144,7 +145,7 @@ def _options(encoder: str, container: str, quality: int) -> dict[str, str]:
     """A quality from 1 to 100 in each encoder's own words."""
     left = 100 - quality
     options = {
-        # Its tree of macroblocks makes other bytes of the same frames on a busy machine: 23 kinds in 60 films measured here.
+        # With its tree of macroblocks, x264 makes other bytes of the same frames on a busy machine.
         "libx264": {"preset": "veryfast", "crf": str(9 + left * 36 // 100), "x264-params": "mbtree=0"},
         "libx265": {"preset": "fast", "crf": str(12 + left * 36 // 100), "x265-params": "log-level=error"},
         "libvpx-vp9": {"deadline": "good", "cpu-used": "5", "row-mt": "1", "crf": str(16 + left * 45 // 100), "b": "0"},
