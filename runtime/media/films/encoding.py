@@ -52,8 +52,8 @@ _MPEG2_RATES = tuple(
 _FINEST_GRID = Fraction(60)
 #: The finest time base that MPEG-4 part 2 and its kin hold.
 _COARSE, _COARSE_ENCODERS = Fraction(1, 30000), ("mpeg4", "wmv2")
-#: Threads of encoders. x264 keeps to one: with four and its tree of macroblocks (see `_options`) bytes differed between runs, and
-#: without the tree that was measured for one thread, and for four on tiny frames only.
+#: Threads of encoders. x264 keeps to one: with four and its tree of macroblocks (see `_options`) bytes differed between runs,
+#: and without the tree that was measured for one thread, and for four on tiny frames only.
 _THREADS, _X264_THREADS = 4, 1
 
 
