@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from runtime.artifact import locate
 from runtime.commands.main import main
 
 #: A line as typed, and words that complete it; those after "!" do not.
@@ -50,6 +51,12 @@ except OSError:
     pass
 print(said.decode(errors="replace").rpartition("\\nFOUND ")[2].partition("\\n")[0])
 """
+
+
+@pytest.fixture(autouse=True)
+def known_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cases hold for these alone: two names that begin alike are listed, not completed."""
+    monkeypatch.setattr(locate, "network_names", lambda: ["dawn", "pdn"])
 
 
 @pytest.fixture
