@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 _START, _END = b"\xff\xd8", b"\xff\xd9"
 
@@ -40,12 +40,18 @@ def ends(data: bytes) -> bool:
     return any(segment == _END for segment, _ in _segments(data))
 
 
+def size(data: bytes) -> tuple[int, int]:
+    """Width and height as the file says them; (0, 0) for rare kinds."""
+    height, width = _height_and_width(_frame(segment for segment, _ in _segments(data)))
+    return width, height
+
+
 def is_damaged(data: bytes) -> bool:
     """Whether pixels of a JPEG file that has an end are damaged; False also for the rare kinds that FFmpeg does not decode."""
     from av.error import FFmpegError  # FFmpeg's libraries take their time to load
 
     segments = [(segment, pixels.rstrip(b"\xff")) for segment, pixels in _segments(data) if segment[1] not in _NOTES]
-    frame = next((segment for segment, _ in segments if segment[1] in (*_SEQUENTIAL, _PROGRESSIVE)), b"")
+    frame = _frame(segment for segment, _ in segments)
     if frame[4:5] != b"\x08":
         return False
     scans = [pixels for segment, pixels in segments if segment[1] == _SCAN]
@@ -76,14 +82,25 @@ def _segments(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         yield _END, b""
 
 
+def _frame(segments: Iterable[bytes]) -> bytes:
+    """The segment that describes the picture; empty for rare kinds."""
+    return next((segment for segment in segments if segment[1] in (*_SEQUENTIAL, _PROGRESSIVE)), b"")
+
+
+def _height_and_width(frame: bytes) -> tuple[int, int]:
+    return int.from_bytes(frame[5:7], "big"), int.from_bytes(frame[7:9], "big")
+
+
 def _pieces(header: bytes, frame: bytes, pixels: bytes) -> list[tuple[bytes, bytes]]:
-    """The pixels between two restarts as pictures of their own, each with its header; none: the count is wrong."""
+    """The pixels between two restarts as pictures of their own, each with its header; none: they are not so many."""
     interval = next((segment for segment, _ in _segments(_START + header) if segment[1] == _INTERVAL), b"")
     between = int.from_bytes(interval[4:6], "big")
     factors = [divmod(each, 16) for each in frame[11::3]]
     # The least that is coded at a time: a square of eight pixels of each channel, or several of some.
     across, down = (8 * max(each) for each in zip(*factors, strict=True)) if len(factors) > 1 else (8, 8)
-    height, width = int.from_bytes(frame[5:7], "big"), int.from_bytes(frame[7:9], "big")
+    if not across or not down:
+        return []
+    height, width = _height_and_width(frame)
     total = math.ceil(height / down) * math.ceil(width / across)
     if not between or total / between > _MOST_PIECES or between * across >= 2**16:
         return [(header, pixels)]

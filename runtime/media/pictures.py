@@ -72,8 +72,8 @@ def load(path: Path) -> bytes:
 def decode(data: bytes, name: str, most_pixels: int = MOST_PIXELS) -> Picture:
     """Decode an encoded picture; `name` stands for it in errors.
 
-    More than `most_pixels` are refused: before memory for them is taken by readers of photographs, and by OpenCV where
-    `LIMIT_OF_OPENCV` says so too.
+    More than `most_pixels` are refused: before memory for them is taken in JPEG files and by readers of photographs, and by
+    OpenCV where `LIMIT_OF_OPENCV` says so too.
     """
     if not data:
         raise InputError(f"{name} is empty")
@@ -85,6 +85,8 @@ def decode(data: bytes, name: str, most_pixels: int = MOST_PIXELS) -> Picture:
         return _decode_heic(data, name, most_pixels)
     if (count := metadata.frames(data)) > 1:
         raise InputError(f"{name} holds {count} {'pages' if tiff.is_tiff(data) else 'frames'}, {_SPLIT}")
+    if jpeg.is_jpeg(data):
+        _check_pixels(*jpeg.size(data), name, most_pixels)
     pixels, found = _decode(data, name)
     _check_pixels(pixels.shape[1], pixels.shape[0], name, most_pixels)
     picture = _to_picture(turn_upright(pixels, orientation(data)), name)

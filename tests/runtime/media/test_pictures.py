@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, PngImagePlugin
 
-from runtime import Enhancer, InputError, OutputError, RetinexError
+from runtime import Enhancer, InputError, OutputError, PictureTooLargeError, RetinexError
 from runtime.media import jpeg, metadata, pictures
 from runtime.media.exif import orientation, turn_upright
 from runtime.media.pictures import Picture
@@ -270,6 +270,24 @@ def test_a_lost_piece_between_two_restarts_is_found() -> None:
     whole = cv2.imencode(".jpg", _NOISE, [cv2.IMWRITE_JPEG_RST_INTERVAL, 2])[1].tobytes()
     first, second = (whole.index(bytes([255, 0xD0 + number])) for number in range(2))
     assert not jpeg.is_damaged(whole) and jpeg.is_damaged(whole[:first] + whole[second:])
+
+
+@pytest.mark.parametrize("options", [[], [cv2.IMWRITE_JPEG_PROGRESSIVE, 1], [cv2.IMWRITE_JPEG_RST_INTERVAL, 2]])
+def test_channels_of_no_size_are_damage(options: list[int]) -> None:
+    content = bytearray(cv2.imencode(".jpg", _NOISE, options)[1])
+    frame = max(content.find(b"\xff\xc0"), content.find(b"\xff\xc2"))
+    content[frame + 11 : frame + 20 : 3] = bytes(3)
+    with pytest.raises(InputError, match="is damaged"):
+        pictures.decode(bytes(content), "it.jpg")
+
+
+@pytest.mark.parametrize("progressive", [0, 1])
+def test_a_jpeg_file_of_too_many_pixels_is_not_decoded(monkeypatch: pytest.MonkeyPatch, progressive: int) -> None:
+    content = cv2.imencode(".jpg", _NOISE[:, :48], [cv2.IMWRITE_JPEG_PROGRESSIVE, progressive])[1].tobytes()
+    assert pictures.decode(content, "it.jpg", 64 * 48).rgb.shape == (64, 48, 3)
+    monkeypatch.setattr(jpeg, "is_damaged", lambda _: pytest.fail("decoded"))
+    with pytest.raises(PictureTooLargeError, match="48 x 64 pixels"):
+        pictures.decode(content, "it.jpg", 64 * 48 - 1)
 
 
 _ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
