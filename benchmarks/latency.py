@@ -75,7 +75,7 @@ class OnGpu:
     #: What the host takes to enqueue the network.
     enqueue: timing.Spread
     streams: tuple[Throughput, ...] = ()
-    #: NVIDIA's own measurement of the same plan; None: not TensorRT, or no trtexec here.
+    #: NVIDIA's own measurement of the plan that it runs; None: not TensorRT, or no trtexec here.
     trtexec: Trtexec | None = None
 
 
@@ -250,7 +250,9 @@ def measure_on_gpu(one: OpenContender, taken: Taken, method: Method, board: Boar
         return None
     streams = [throughput(one.lanes.first(count), one.contender.batch, method.streaming, board) for count in method.streams]
     shape = (one.contender.batch, one.contender.height, one.contender.width, 3)
-    return OnGpu(latency, enqueue, tuple(streams), trtexec.measure(Path(one.contender.artifact), one.info, shape))
+    # What is compared with a plan names it as its artifact too, and doesn't run it.
+    plan = Path(one.contender.artifact) if one.contender.kind == "retinexrt" else None
+    return OnGpu(latency, enqueue, tuple(streams), trtexec.measure(plan, one.info, shape) if plan else None)
 
 
 def make_row(

@@ -297,6 +297,19 @@ def test_a_plan_is_measured_on_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert cuda.leaks() == {}
 
 
+def test_trtexec_measures_what_runs_the_plan_and_no_rival(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rivals have the plan for their artifact, and another's figure in their row would be taken for theirs."""
+    theirs = trtexec.Trtexec(problem="asked")
+    monkeypatch.setattr(trtexec, "measure", lambda plan, info, shape: theirs)
+    lanes: Any = object()
+    sample = timing.Sample(1.0, 0.1, 0.2, 0.1, enqueue=0.1)
+    taken = latency.Taken(timing.WarmUp(1, 1.0, True), [[sample]])
+    for kind, wanted in (("retinexrt", theirs), ("torch-graph", None), ("onnxruntime", None)):
+        opened = replace(_opened(lambda: sample), contender=Contender(kind, "x.plan", 1, 1), lanes=lanes)
+        found = latency.measure_on_gpu(opened, taken, QUICK, None)
+        assert found is not None and found.trtexec is wanted
+
+
 def test_a_record_of_a_plan_has_its_layers_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cuda = on_fakes(monkeypatch)
     monkeypatch.setattr("benchmarks.harness.layers.open_cuda", lambda: cuda)
