@@ -111,7 +111,7 @@ class Row:
 
     @property
     def launching(self) -> bool:
-        """Whether the GPU waits for the host, by the threshold of `trtexec`."""
+        """Whether the GPU may wait for the host, by the threshold of `trtexec`."""
         return self.gpu is not None and self.computing is not None and self.gpu.enqueue.p50 > 0.8 * self.computing.p50
 
     @property
@@ -348,7 +348,7 @@ def _on_gpu(table: Table) -> list[str]:
     for row in rows:
         assert row.gpu is not None
         if row.launching:
-            lines.append(f"  {row.label}: the host enqueues no faster than the GPU computes; its throughput is the host's")
+            lines.append(f"  {row.label}: the host enqueues hardly faster than the GPU computes, and may be the limit")
         if held := {words for each in row.gpu.streams for words in each.held_back}:
             lines.append(f"  {row.label}: clocks were held back by {', '.join(sorted(held))}")
         if row.gpu.trtexec is not None and row.gpu.trtexec.problem:
