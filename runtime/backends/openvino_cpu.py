@@ -250,14 +250,20 @@ class _Parts:
         shape = (*given[self._info.input.name].shape, side)
         with self._changing:
             if self._of_film is None or self._of_film[0] != shape:
-                model = self._source.clone()
-                parameter = model.input(self._names.side).get_node()
-                constant = self._ov.op.Constant(np.array([side]))
-                parameter.output(0).replace(constant.output(0))
-                model.remove_parameter(parameter)
-                model.reshape({name: list(value.shape) for name, value in given.items()})
-                self._of_film = shape, self._compiled(model)
+                self._of_film = shape, self._compiled(self._of_one_shape(given, side))
             return self._of_film[1]
+
+    def _of_one_shape(self, given: dict[str, Any], side: int) -> Any:
+        """The half that renders, with `side` as a constant and the shapes of what it is given."""
+        model = self._source.clone()
+        parameter = model.input(self._names.side).get_node()
+        parameter.output(0).replace(self._ov.op.Constant(np.array([side])).output(0))
+        model.remove_parameter(parameter)
+        try:
+            model.reshape({name: list(value.shape) for name, value in given.items()})
+        except _FAILURES as error:
+            raise BackendError(f"OpenVINO failed on {_shapes(given)}: {_last_line(error)}") from error
+        return model
 
     def _run(self, model: _Compiled, given: dict[str, Any], wanted: Sequence[str]) -> tuple[Any, ...]:
         request = model.take()
@@ -267,10 +273,13 @@ class _Parts:
             request.infer()
             results = tuple(np.array(request.get_tensor(name).data) for name in wanted)
         except _FAILURES as error:
-            shapes = ", ".join(f"{name} {value.shape}" for name, value in given.items())
-            raise BackendError(f"OpenVINO failed on {shapes}: {_last_line(error)}") from error
+            raise BackendError(f"OpenVINO failed on {_shapes(given)}: {_last_line(error)}") from error
         model.give_back(request)
         return results
+
+
+def _shapes(given: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value.shape}" for name, value in given.items())
 
 
 def _last_line(error: Exception) -> str:

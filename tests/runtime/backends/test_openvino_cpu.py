@@ -14,8 +14,8 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from runtime import ArtifactError, BackendError, BackendUnavailableError, ClosedError, Enhancer, InputError
-from runtime.artifact import CpuPrecision
+from runtime import ArtifactError, BackendError, BackendUnavailableError, ClosedError, Enhancer, InputError, tiling
+from runtime.artifact import CpuPrecision, locate
 from runtime.backends import get_backend, openvino_cpu, specialisation
 from runtime.backends.openvino_cpu import OvSession
 from runtime.backends.specialisation import SpecialisationPolicy
@@ -298,3 +298,22 @@ def test_a_run_that_outlives_its_session_leaves_no_request(
     assert idle.empty()
     with pytest.raises(ClosedError):
         session.run(images, out)
+
+
+def test_frames_of_a_film_are_what_pictures_are() -> None:
+    """They have a model of their own, for one shape and one side of the squares; what doesn't fit it is an error of ours."""
+    path = locate.onnx_file("dawn")
+    session = opened(path, 1, "fp32")
+    parts = session.open_parts()
+    assert parts is not None
+    random = np.random.default_rng(0)
+    for shape in ((64, 96), (64, 96), (96, 64), (300, 420), (64, 96)):
+        image = random.integers(0, 60, (*shape, 3), dtype=np.uint8)
+        side, grid = tiling.overview_of(image, session.info)
+        light = parts.decide(grid)
+        expected = parts.render(image[None], side, light)
+        found = parts.render(image[None], side, light, film=True)
+        assert np.abs(found.astype(int) - expected).max() <= 1
+    with pytest.raises(BackendError, match=r"OpenVINO failed on image \(1, 64, 80, 3\)"):
+        parts.render(image[None, :, :80].copy(), side, [np.concatenate([each, each], axis=1) for each in light], film=True)
+    assert np.array_equal(parts.render(image[None], side, light, film=True), found)
