@@ -31,7 +31,6 @@ class State:
     """A GPU at one moment; None: this one doesn't say."""
 
     sm_mhz: int | None
-    celsius: int | None
     #: Spent since the driver was loaded.
     joules: float | None
     held_back: tuple[str, ...]
@@ -49,7 +48,6 @@ class Board:
         millijoules = self._ask("nvmlDeviceGetTotalEnergyConsumption", ctypes.c_ulonglong)
         return State(
             sm_mhz=self._ask("nvmlDeviceGetClockInfo", ctypes.c_uint, _SM_CLOCK),
-            celsius=self._ask("nvmlDeviceGetTemperature", ctypes.c_uint, 0),
             joules=None if millijoules is None else millijoules / 1e3,
             held_back=tuple(dict.fromkeys(words for bit, words in _HELD_BACK.items() if reasons & bit)),
         )

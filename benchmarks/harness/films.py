@@ -92,8 +92,8 @@ def _floor(request: Request) -> Callable[[], None]:
     def run() -> None:
         chosen = encoding.choose(Path(request.target), FilmOptions())
         with av.open(request.source) as source, av.open(request.target, "w") as target:
-            source.streams.video[0].thread_type = "AUTO"
             first = source.streams.video[0]
+            first.thread_type = "AUTO"
             video: Any = target.add_stream(chosen.encoder, rate=RATE, options=dict(chosen.options))
             video.width, video.height, video.pix_fmt = first.width, first.height, "yuv420p"
             for frame in source.decode(first):
@@ -121,14 +121,10 @@ def _opencv(request: Request) -> Callable[[], None]:
     return run
 
 
-def _retinexrt(request: Request) -> Callable[[], None]:
+def _retinexrt(request: Request) -> Callable[[], object]:
     enhancer = _opened(request, color="rgb")
     options = FilmOptions(calm=request.calm)
-    return lambda: _ignore(films.enhance(enhancer, Path(request.source), Path(request.target), film=options))
-
-
-def _ignore(_: object) -> None:
-    """What there is to say about a film is not asked for."""
+    return lambda: films.enhance(enhancer, Path(request.source), Path(request.target), film=options)
 
 
 def _opened(request: Request, **options: Any) -> Enhancer:
@@ -140,7 +136,7 @@ def _opened(request: Request, **options: Any) -> Enhancer:
     return enhancer
 
 
-CONTENDERS: dict[str, Callable[[Request], Callable[[], None]]] = {
+CONTENDERS: dict[str, Callable[[Request], Callable[[], object]]] = {
     "floor": _floor,
     "opencv": _opencv,
     "retinexrt": _retinexrt,

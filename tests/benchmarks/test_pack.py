@@ -30,7 +30,7 @@ trt = ["nowhere[x]>=1"]
 
 
 def make_wheel(folder: Path, name: str, needs: tuple[str, ...] = (), tag: str = "py3-none-any", code: str = "") -> Path:
-    module, folder = name.replace("-", "_"), folder
+    module = name.replace("-", "_")
     path = folder / f"{module}-1-{tag}.whl"
     metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n" + "".join(f"Requires-Dist: {each}\n" for each in needs)
     with zipfile.ZipFile(path, "w") as wheel:
@@ -103,7 +103,7 @@ def test_the_archive_holds_files_wheels_and_data(project: Path, index: Path, tmp
         assert listed.read().decode().split() == ["backend==1", "deep==1", "heavy==1", "light==1", "own==1"]
 
 
-def test_pieces_make_the_same_archive(project: Path, index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pieces_make_the_same_archive(tmp_path: Path) -> None:
     content = bytes(range(256)) * 9000
     path = tmp_path / "box.tar"
     path.write_bytes(content)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -93,7 +93,7 @@ def test_each_stream_has_one_run_under_way_and_one_behind(cuda: FakeCuda) -> Non
 
     class OneBoard:
         def state(self) -> State:
-            return State(1980, 50, next(joules), ("power cap",))
+            return State(1980, next(joules), ("power cap",))
 
     ticks = itertools.count()
     board: Any = OneBoard()
@@ -225,7 +225,7 @@ def test_torch_is_bound_to_a_lanes_memory(monkeypatch: pytest.MonkeyPatch) -> No
     streams: list[int] = []
 
     @contextmanager
-    def graph_of(graph: Any, stream: Any) -> Iterator[None]:
+    def graph_of(graph: Any, stream: Any) -> Generator[None]:
         assert stream.cuda_stream == 77
         yield
 
