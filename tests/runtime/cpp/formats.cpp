@@ -37,8 +37,8 @@ void print(const retinexrt::ArtifactInfo& info) {
 
 // What a file says about itself, and its halves.
 retinexrt::detail::Halves halves_of(std::string_view content) {
-  const auto read = [&](std::uint64_t place, std::size_t count) { return std::string(content.substr(std::size_t(place), count)); };
-  const retinexrt::ArtifactInfo info = retinexrt::detail::info_of(read, content.size(), "it");
+  using namespace retinexrt::detail;
+  const retinexrt::ArtifactInfo info = info_of(protobuf::of_bytes(content), content.size(), "it");
   if (!info.parts) throw retinexrt::ArtifactError("it has no parts");
   return retinexrt::detail::cut(content, info);
 }

@@ -146,7 +146,8 @@ inline void check_plan(const Plan& plan, const std::string& flavour, const std::
     throw IncompatiblePlanError("the plan was built for " + built.platform + ", this is " + detail::this_platform() + end);
   }
   // TensorRT-RTX runs its plans on GPUs that are newer than all of its targets, though not at their best.
-  const bool newer = flavour == "tensorrt_rtx" && detail::numbers(sm) > std::vector<int>{12, 1} && built.sms != std::vector<std::string>{"7.5"};
+  const bool newer = flavour == "tensorrt_rtx" && detail::numbers(sm) > std::vector<int>{12, 1} &&
+                     built.sms != std::vector<std::string>{"7.5"};
   if (!newer && std::find(built.sms.begin(), built.sms.end(), sm) == built.sms.end()) {
     throw IncompatiblePlanError("the plan was built for compute capability " + detail::joined(built.sms) +
                                 ", the GPU here has " + sm + end);

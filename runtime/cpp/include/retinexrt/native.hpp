@@ -180,8 +180,7 @@ class NativeEnhancer final : public Enhancer {
     }
     const std::vector<char> bytes = detail::read_bytes(path_);
     const std::string_view content(bytes.data(), bytes.size());
-    const auto read = [&](std::uint64_t place, std::size_t count) { return std::string(content.substr(std::size_t(place), count)); };
-    if (detail::info_of(read, content.size(), path_).json != info_.json) {
+    if (detail::info_of(detail::protobuf::of_bytes(content), content.size(), path_).json != info_.json) {
       throw ArtifactError(path_ + " is another file than the one that was opened; open it again");
     }
     const std::shared_ptr<detail::PartsModel> made = model.open_parts(detail::cut(content, info_));

@@ -1,5 +1,5 @@
-// Runs an .onnx file on the CPU through ONNX Runtime's C API, as runtime/backends/onnxruntime_cpu.py does: the same options, the same
-// bytes.
+// Runs an .onnx file on the CPU through ONNX Runtime's C API, as runtime/backends/onnxruntime_cpu.py does: the same options,
+// the same bytes.
 #pragma once
 
 #include <onnxruntime_c_api.h>

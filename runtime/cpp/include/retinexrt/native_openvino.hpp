@@ -1,4 +1,5 @@
-// Runs an .onnx file on the CPU through OpenVINO, as runtime/backends/openvino_cpu.py does: the same hints and models, the same bytes.
+// Runs an .onnx file on the CPU through OpenVINO, as runtime/backends/openvino_cpu.py does: the same hints and models, the
+// same bytes.
 #pragma once
 
 #include <openvino/core/model.hpp>

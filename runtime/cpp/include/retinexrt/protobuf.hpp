@@ -19,6 +19,11 @@ constexpr unsigned varint = 0, fixed64 = 1, bytes = 2, fixed32 = 5;
 // The bytes of a message: from a place on, at most so many.
 using Read = std::function<std::string(std::uint64_t place, std::size_t count)>;
 
+// A message in memory, which stays the caller's.
+inline Read of_bytes(std::string_view message) {
+  return [message](std::uint64_t place, std::size_t count) { return std::string(message.substr(std::size_t(place), count)); };
+}
+
 // A field, by places in its message: where it begins, and where its payload begins and ends; a number has none.
 struct Field {
   std::uint64_t number = 0, start = 0, payload = 0, stop = 0;
@@ -29,9 +34,7 @@ class Fields {
  public:
   Fields(Read read, std::uint64_t size) : read_(std::move(read)), size_(size) {}
 
-  explicit Fields(std::string_view message)
-      : Fields([message](std::uint64_t place, std::size_t count) { return std::string(message.substr(std::size_t(place), count)); },
-               message.size()) {}
+  explicit Fields(std::string_view message) : Fields(of_bytes(message), message.size()) {}
 
   // Moves on to the next field; false at the end.
   bool next(Field& field) {
