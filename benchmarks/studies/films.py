@@ -102,7 +102,7 @@ def _measure(arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, A
     return configuration, {"films": sizes, "memory": memory}
 
 
-STUDY = Study("films", ROOT / "docs" / "films.md", __doc__, _arguments, _measure, figures, "cpu,openvino,quality")
+STUDY = Study("films", ROOT / "docs" / "films.md", __doc__, _arguments, _measure, figures, "cpu,quality")
 
 if __name__ == "__main__":
     raise SystemExit(STUDY.main())

@@ -106,7 +106,7 @@ def _measure(arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, A
     return configuration, {"overhead": cost}
 
 
-STUDY = Study("overhead", ROOT / "docs" / "runtime.md", __doc__, _arguments, _measure, figures, "cpu,openvino")
+STUDY = Study("overhead", ROOT / "docs" / "runtime.md", __doc__, _arguments, _measure, figures, "onnxruntime")
 
 if __name__ == "__main__":
     raise SystemExit(STUDY.main())

@@ -118,7 +118,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("network", nargs="?", default="dawn", help="a network or an .onnx file (default: dawn)")
     parser.add_argument("--backend", default="openvino", help="default: openvino")
     parser.add_argument("--size", type=parse_size, action="append", metavar="HxW", help="may be given again")
-    parser.add_argument("--program", metavar="FILE", help="enhance_native of examples/cpp; measure it too")
+    parser.add_argument("--program", metavar="FILE", help="examples/cpp's enhance_native for the same backend")
 
 
 def _measure(arguments: argparse.Namespace) -> tuple[Mapping[str, Any], Sequence[Point]]:
@@ -135,7 +135,7 @@ def _measure(arguments: argparse.Namespace) -> tuple[Mapping[str, Any], Sequence
     return {"artifact": artifact.name, "backend": arguments.backend}, points
 
 
-STUDY = Study("sizes", ROOT / "docs" / "runtime.md", __doc__, _arguments, _measure, figures, "cpu,openvino")
+STUDY = Study("sizes", ROOT / "docs" / "runtime.md", __doc__, _arguments, _measure, figures, "cpu")
 
 if __name__ == "__main__":
     raise SystemExit(STUDY.main())
