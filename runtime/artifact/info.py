@@ -105,7 +105,7 @@ class ParityInfo:
 class Parts:
     """Where a graph comes apart, by names of values: what is decided on an overview, and what is done to each part.
 
-    The overview is the picture, padded to `multiple`, averaged over squares of 2 x ceil((H + W) / (2 x points)) pixels.
+    The overview is the picture, padded to `multiple`, averaged over squares whose side `runtime.tiling.square_side` gives.
     """
 
     #: float32, N x 3 x h x w.
@@ -114,6 +114,7 @@ class Parts:
     side: str
     #: float32; those with more than one point have one for each square, and a frame of one more that repeats the edge.
     light: tuple[str, ...]
+    #: The side of a square is at least H + W over this.
     points: int
     #: Pixels of context that a part needs to each side.
     halo: int

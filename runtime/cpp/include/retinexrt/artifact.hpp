@@ -45,7 +45,7 @@ struct PartsInfo {
   std::string overview;            // float32, N x 3 x h x w
   std::string side;                // int64, one number: the side of the overview's squares, in pixels
   std::vector<std::string> light;  // float32; those with more than one point have one for each square, and a frame of one
-  int points = 1;                  // an overview's height and width together are at most this
+  int points = 1;                  // the side of a square is at least H + W over this
   int halo = 0;                    // pixels of context that a part needs to each side
 };
 
