@@ -86,7 +86,8 @@ class Average:
             if _apart(cells, there) < _HELPS * _apart(cells, mean.cells):
                 mean.exact, mean.cells = exact, there
         if abs(by := brighter(cells, mean.cells)) >= _NOTICED:
-            mean.exact = np.clip(mean.exact + np.int16(by << _SHIFT), 0, 255 << _SHIFT)
+            # White and a step more is beyond 16 bits.
+            mean.exact = np.clip(mean.exact + np.int32(by << _SHIFT), 0, 255 << _SHIFT).astype(np.int16)
             mean.cells = np.clip(mean.cells.astype(np.int16) + by, 0, 255).astype(np.uint8)
         codes = self._step(mean.exact, bright, moved(dark, bright, cells, mean.cells))
         mean.cells = _cells(codes)

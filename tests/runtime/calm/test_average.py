@@ -103,6 +103,16 @@ def test_a_fade_is_followed(step: int) -> None:
         assert abs(float(found.mean()) - float(frame.mean())) < 2.5
 
 
+@pytest.mark.parametrize(("value", "step"), [(255, 8), (0, -8)])
+def test_what_is_white_or_black_stays_so_in_a_fade(value: int, step: int) -> None:
+    """The mean is made as much brighter as the rest, and no more than white."""
+    mean = Average()
+    for number in range(3):
+        frame = np.full((96, 160, 3), 120 + step * number, np.uint8)
+        frame[20:50, 20:50] = value
+        assert np.array_equal(mean.add(frame // GAIN, frame)[20:50, 20:50], frame[20:50, 20:50])
+
+
 def test_a_change_of_size_begins_anew() -> None:
     mean = Average()
     for size in ((64, 96), (48, 64)):
