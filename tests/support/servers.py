@@ -6,6 +6,7 @@ import contextlib
 import socket
 import sys
 import threading
+from abc import ABC, abstractmethod
 from typing import Any
 
 
@@ -15,7 +16,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-class Server:
+class Server(ABC):
     """A TCP server on a port of loopback that can be killed, with all its connections, and brought back."""
 
     def __init__(self, port: int | None = None) -> None:
@@ -51,8 +52,9 @@ class Server:
         with contextlib.suppress(OSError, EOFError), client:
             self.serve(client)
 
+    @abstractmethod
     def serve(self, client: socket.socket) -> None:
-        raise NotImplementedError
+        """Speak with one client until it is done."""
 
 
 class RtspRelay(Server):
