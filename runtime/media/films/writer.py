@@ -159,7 +159,7 @@ def accepts(container_format: str, stream: Any) -> bool:
             add_like(trial, stream)
             trial.start_encoding()
         return True
-    except (FFmpegError, ValueError, TypeError, NotImplementedError):
+    except (FFmpegError, ValueError, TypeError):
         return False
 
 
