@@ -21,6 +21,7 @@ import numpy as np
 
 from benchmarks.harness.memory import peak_host, project_on_path
 from benchmarks.pictures.samples import sample_photographs
+from runtime.calm.film import Film
 from runtime.enhancer import Enhancer
 from runtime.errors import BackendError
 from runtime.media import films
@@ -131,7 +132,7 @@ def _opened(request: Request, **options: Any) -> Enhancer:
     enhancer = Enhancer(request.network, threads=request.threads, precision=request.precision, **options)  # pyright: ignore[reportArgumentType]
     with av.open(request.source) as film:
         for frame in film.decode(video=0):
-            enhancer(frame.to_ndarray(format="rgb24"))
+            Film(enhancer, request.calm)(frame.to_ndarray(format="rgb24"))
             break
     return enhancer
 
