@@ -225,15 +225,18 @@ class OvSession:
 
 
 class _Parts:
-    """The halves of an artifact, each compiled for all shapes; `render` also for the frames of a film, which are all alike."""
+    """The halves of an artifact. `render` is compiled when it is first needed: for all shapes, or for the frames of a film,
+    which are all alike.
+    """
 
     def __init__(
         self, info: ArtifactInfo, openvino: Any, compiled: Callable[[Any], _Compiled], decide: Any, render: Any
     ) -> None:
         assert info.parts is not None
         self._info, self._names, self._ov, self._compiled, self._source = info, info.parts, openvino, compiled, render
-        self._decide, self._render = compiled(decide), compiled(render)
+        self._decide = compiled(decide)
         self._changing = threading.Lock()
+        self._any: _Compiled | None = None
         self._of_film: tuple[tuple[int, ...], _Compiled] | None = None
 
     def decide(self, overview: Floats) -> tuple[Floats, ...]:
@@ -243,7 +246,13 @@ class _Parts:
         given = {self._info.input.name: image, **dict(zip(self._names.light, light, strict=True))}
         if film:
             return self._run(self._for_film(given, side), given, [self._info.output.name])[0]
-        return self._run(self._render, {**given, self._names.side: np.array([side])}, [self._info.output.name])[0]
+        return self._run(self._for_any(), {**given, self._names.side: np.array([side])}, [self._info.output.name])[0]
+
+    def _for_any(self) -> _Compiled:
+        with self._changing:
+            if self._any is None:
+                self._any = self._compiled(self._source)
+            return self._any
 
     def _for_film(self, given: dict[str, Any], side: int) -> _Compiled:
         """The model for frames of one shape and squares of one side; that of the last film is kept."""
