@@ -132,7 +132,7 @@ def _opened(request: Request, **options: Any) -> Enhancer:
     enhancer = Enhancer(request.network, threads=request.threads, precision=request.precision, **options)  # pyright: ignore[reportArgumentType]
     with av.open(request.source) as film:
         for frame in film.decode(video=0):
-            Film(enhancer, request.calm)(frame.to_ndarray(format="rgb24"))
+            Film(enhancer, request.calm)(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8))
             break
     return enhancer
 
