@@ -403,7 +403,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     """Entry point; returns the exit code."""
     timing.prepare_runtime()
-    return command_line.run(_run, _parser(), argv, "cpu,export", prog)
+    return command_line.run(_run, _parser(), argv, "cpu,onnxruntime,export", prog)
 
 
 def _run(arguments: argparse.Namespace) -> None:

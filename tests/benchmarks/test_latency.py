@@ -20,6 +20,7 @@ from benchmarks.harness.contenders import KINDS, Contender
 from benchmarks.latency import Method, Row, Table
 from runtime.backends import onnxruntime_cuda
 from runtime.errors import BackendUnavailableError, InputError
+from tests.runtime.conftest import make_info, write_artifact
 from tests.support.fake_cuda import FakeCuda
 from tests.support.fake_tensorrt import FakeTensorRT
 from tests.support.plans import write_plan
@@ -239,6 +240,19 @@ def test_a_missing_library_names_its_command(exported: Exported, monkeypatch: py
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(BackendUnavailableError, match=r"retinexrt\[cpu\]"):
         contenders.open_contender(Contender("openvino", str(exported("msr") / "msr.onnx"), 32, 32))
+
+
+def test_what_the_estimate_lacks_is_brought_by_the_command_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("openvino")
+    path = write_artifact(tmp_path / "double.onnx", make_info())
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    monkeypatch.setattr(latency.roofline, "peaks", lambda device: latency.roofline.Peaks("cpu", {"fp32": 1.0}, 1.0))
+    quick = ["--size", "32x32", "--rounds", "1", "--repeats", "1", "--warm-up", "0.01", "--no-memory"]
+    assert latency.main(["--engine", str(path), *quick]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("onnxruntime is missing") and "onnxruntime" in said.partition("retinexrt[")[2]
 
 
 def _on_gpu(**changes: Any) -> latency.OnGpu:
