@@ -251,7 +251,7 @@ def _why_not(name: str, error: Exception) -> str:
         return f"{name} does not exist"
     if "://" in name or name.startswith(("camera:", "/dev/video")):
         return f"{name} cannot be opened ({text})"
-    if _lacks_index(Path(name)):
+    if Path(name).is_file() and _lacks_index(Path(name)):  # a pipe would wait for another writer
         text = "its index (moov) is missing: the recording ended before it was written"
     return f"{name} is not a video that can be opened, or it is damaged ({text})"
 

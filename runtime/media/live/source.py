@@ -127,7 +127,11 @@ class LiveSource:
     def _connect(self) -> FilmReader:
         address = self._address
         if self._pipe is not None:
-            return FilmReader(self._pipe, self.name, video_only=True)
+            try:
+                return FilmReader(self._pipe, self.name, video_only=True)
+            except InputError:
+                self._pipe.close()
+                raise
         more: dict[str, Any] = {"format": address.format} if address.format else {}
         if address.is_network:
             more["timeout"] = (OPENING, SILENCE)
@@ -242,7 +246,10 @@ class _Pipe:
     """A named pipe, or stdin, that can be stopped while it waits for whoever writes to it."""
 
     def __init__(self, path: str, stop: threading.Event) -> None:
-        self._handle = os.dup(0) if path == "-" else os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            self._handle = os.dup(0) if path == "-" else os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        except OSError as error:
+            raise InputError(f"{'stdin' if path == '-' else path} cannot be opened ({error.strerror})") from error
         self._stop = stop
 
     def read(self, size: int = -1) -> bytes:

@@ -16,7 +16,7 @@ import pytest
 import runtime
 from runtime import InputError
 from runtime.images import Images
-from runtime.media.live import source
+from runtime.media.live import address, source
 from runtime.media.live.stream import Stream
 from tests.support.films import write_film
 from tests.support.live import GSTREAMER, HEIGHT, RATE, WIDTH, Camera, HttpServer, RtspServer, has_gstreamer
@@ -34,14 +34,14 @@ def double(image: Images, **options: object) -> Images:
     return image * 2
 
 
-def opened(address: str, enhancer: Callable[..., Images] = double, **options: object) -> Stream:
+def opened(url: str, enhancer: Callable[..., Images] = double, **options: object) -> Stream:
     """A stream of a source that is about to begin."""
     for _ in range(100):
         try:
-            return runtime.stream(address, enhancer, **options)  # pyright: ignore[reportArgumentType]
+            return runtime.stream(url, enhancer, **options)  # pyright: ignore[reportArgumentType]
         except InputError:
             time.sleep(0.1)
-    return runtime.stream(address, enhancer)
+    return runtime.stream(url, enhancer, **options)  # pyright: ignore[reportArgumentType]
 
 
 def check(frames: Stream, count: int) -> list[float]:
@@ -155,6 +155,21 @@ def test_a_named_pipe_and_a_film_end_and_drop_nothing(tmp_path: Path) -> None:
     assert len(list(runtime.stream(film, double))) == 30
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are counted in /proc")
+def test_a_pipe_that_is_gone_or_holds_no_film(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    with pytest.raises(InputError, match=r"pipe cannot be opened \(No such file"):
+        source.LiveSource(address.Address("it", str(pipe), is_pipe=True))
+    os.mkfifo(pipe)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    writer = threading.Thread(target=lambda: pipe.write_bytes(bytes(100)))
+    writer.start()
+    with pytest.raises(InputError, match="is not a video"):
+        runtime.stream(pipe, double)
+    writer.join()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
 def test_channels_come_as_the_enhancer_takes_them(tmp_path: Path) -> None:
     red = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     red[..., 0] = 200
@@ -196,7 +211,7 @@ def test_closing_ends_whoever_waits() -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "said"),
+    ("text", "said"),
     [
         ("http://127.0.0.1:{port}/none", "cannot be opened (Connection refused)"),
         ("rtsp://user:secret@127.0.0.1:{port}/none", "rtsp://user:***@127.0.0.1"),
@@ -206,7 +221,7 @@ def test_closing_ends_whoever_waits() -> None:
         ("nothing.mp4", "nothing.mp4 does not exist"),
     ],
 )
-def test_what_cannot_be_opened_is_said_at_once(address: str, said: str) -> None:
+def test_what_cannot_be_opened_is_said_at_once(text: str, said: str) -> None:
     with pytest.raises(InputError) as error:
-        runtime.stream(address.format(port=free_port()), double)
+        runtime.stream(text.format(port=free_port()), double)
     assert said in str(error.value) and "secret" not in str(error.value)
