@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runtime import page
 from runtime.errors import GpuLostError, GpuMemoryError, InputError, PictureTooLargeError
@@ -114,7 +114,7 @@ class _Enhance:
         try:
             with self._places.place() as place:
                 response = await self._respond(request, place)
-                await response(scope, receive, send)
+                await response(scope, receive, _until_taken(send))
         except FullError:
             raise HTTPException(429, "too many pictures wait already; try again later", _TRY_AGAIN) from None
         except (GoneError, ClientDisconnect):
@@ -180,6 +180,18 @@ async def _body(request: Request, limits: Limits) -> bytes:
     if not size:
         raise HTTPException(400, "the body of the request is empty, expected a picture")
     return b"".join(chunks)
+
+
+def _until_taken(send: Send) -> Send:
+    """A `send` that ends when the client has taken the answer: the message after a body waits until there is room for it."""
+
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            await send({**message, "more_body": True})
+            message = {"type": "http.response.body"}
+        await send(message)
+
+    return sent
 
 
 async def _gone(request: Request) -> None:
