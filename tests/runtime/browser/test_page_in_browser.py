@@ -20,8 +20,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from benchmarks.pictures.samples import sample_photographs
 from runtime import Enhancer, tiling
-from tests.runtime.browser.conftest import served
-from tests.support.browser import chromium, complaints, drop, wait_for
+from tests.support.browser import chromium, complaints, drop, served, wait_for
 
 pytestmark = pytest.mark.slow
 

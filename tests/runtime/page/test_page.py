@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +11,7 @@ import numpy as np
 import pytest
 
 from runtime import page
-from tests.support.browser import chromium, complaints, drop, screenshot, wait_for
+from tests.support.browser import chromium, complaints, drop, screenshot, served, wait_for
 
 DARK = (20, 30, 60)
 
@@ -40,23 +37,14 @@ export const calls = window.calls = [];
 """
 
 
-class _Quiet(SimpleHTTPRequestHandler):
-    extensions_map = {**SimpleHTTPRequestHandler.extensions_map, ".js": "text/javascript"}  # noqa: RUF012
-
-    def log_message(self, *words: Any) -> None:
-        pass
-
-
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("site")
     for name in page.FILES:
         (folder / name).write_text(page.read(name), encoding="utf-8")
     (folder / "enhance.js").write_text(PAINTER)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
+    with served(folder) as where:
+        yield where
 
 
 @pytest.fixture(scope="module")
