@@ -48,6 +48,7 @@ async function ask(request, { signal, progress, moved = [] } = {}) {
     waiting.set(id, { resolve, reject, progress });
     worker.postMessage({ id, ...request }, moved);
     signal?.addEventListener("abort", () => {
+      if (!waiting.has(id)) return; // it is done
       worker.postMessage({ abort: id });
       reject(signal.reason);
     });

@@ -30,7 +30,10 @@ let stop = () => {}; // what is shown now
 
 part("camera").addEventListener("click", () => show(fromCamera));
 part("film").addEventListener("change", ({ target: { files: [file] } }) => file && show((video) => fromFile(video, file)));
-part("stop").addEventListener("click", () => stop());
+part("stop").addEventListener("click", () => {
+  stop();
+  part("film").value = ""; // the same film may be chosen again
+});
 
 // Show what `open` gives a video; it returns what ends it.
 async function show(open) {
@@ -93,7 +96,7 @@ async function follow(video, running) {
     draw(".after", enhanced);
     const took = performance.now() - began;
     part("live").hidden = false;
-    part("live-state").textContent = `${network}, ${shown.width}x${shown.height}, ${Math.round(took)} ms a frame`;
+    part("live-state").textContent = `${options.network}, ${shown.width}x${shown.height}, ${Math.round(took)} ms a frame`;
     if (took > SLOW) size = Math.max(0, size - 1);
     else if (took < FAST && SIDES[size] < video.videoWidth) size = Math.min(SIDES.length - 1, size + 1);
     shown.close();
