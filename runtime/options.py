@@ -14,8 +14,8 @@ from runtime.errors import InputError
 Color = Literal["rgb", "bgr"]
 Tile = Literal["auto", "off"]
 
-#: What is used where no network is named.
-DEFAULT_NETWORK = "dawn"
+#: What is used where no network is named, and by the command line for films alone.
+DEFAULT_NETWORK, FILM_NETWORK = "dawn", "dawn-live"
 
 
 class _Options:
