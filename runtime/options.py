@@ -79,7 +79,7 @@ def add_open_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--precision",
         choices=("fp32", "bf16"),
-        help="of convolutions on the CPU (default: the artifact's); bf16 is faster, and less exact",
+        help="of convolutions on the CPU (default: the artifact's); bf16 is less exact, and faster with AMX or on AMD",
     )
 
 
