@@ -25,7 +25,7 @@ from train.networks.registry import NETWORKS
 #: Alternatives to the Enhancer; those that are installed take part.
 _OTHERS = ("torch", "torch-compile", "onnxruntime", "openvino")
 #: The networks that the alternatives are timed with too.
-_COMPARED = ("dawn", "pdn")
+_COMPARED = ("dawn", "dawn-live", "pdn")
 
 
 @dataclass(frozen=True)

@@ -161,7 +161,7 @@ def _check_noise_subtraction(rule: NoiseSubtraction, edges: Edges) -> None:
     for node in nodes:
         if _operand(edges, node.input[1], "Conv") is None:
             raise ContractError(f"noise-subtraction: {node.name} does not subtract the output of a convolution")
-        origin = edges.source(node.input[0])
+        origin = edges.source(node.input[0], through=("Cast", "Clip"))
         if origin is None or origin.op_type not in ("Div", "Sub"):
             raise ContractError(f"noise-subtraction: {node.name} does not subtract from a reflectance")
         _require_fp32(edges, node, rule)

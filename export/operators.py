@@ -54,11 +54,10 @@ def _at_least(value: Any, bound: int) -> Any:
 def _overview(image: Any) -> tuple[Any, Any]:
     """Pad to whole squares by repeating the edge, then average over the rows and columns of each square."""
     sides = _part(op.Shape(image), 2, 4)
-    points = _ints(2 * definitions.POINTS)
     total = op.ReduceSum(sides, _ints(0), keepdims=1)
-    even = op.Mul(_divide_up(total, points), _ints(2))
-    unit = op.Add(op.Add(_ints(2), op.Mul(_at_least(even, 18), _ints(2))), op.Mul(_at_least(even, 34), _ints(4)))
-    side = op.Mul(_divide_up(even, unit), unit)
+    least = op.Mul(_divide_up(total, _ints(definitions.UNIT * definitions.POINTS)), _ints(definitions.UNIT))
+    unit = op.Mul(op.Add(_at_least(least, 34), _ints(1)), _ints(definitions.UNIT))
+    side = op.Mul(_divide_up(least, unit), unit)
     counts = _divide_up(sides, side)
     missing = op.Sub(op.Mul(counts, side), sides)
     padded = op.Pad(image, _join(_ints(0, 0, 0, 0, 0, 0), missing), mode="edge")

@@ -14,8 +14,8 @@ from runtime.errors import InputError
 Color = Literal["rgb", "bgr"]
 Tile = Literal["auto", "off"]
 
-#: What is used where no network is named.
-DEFAULT_NETWORK = "dawn"
+#: What is used where no network is named, and by the command line for films alone.
+DEFAULT_NETWORK, FILM_NETWORK = "dawn", "dawn-live"
 
 
 class _Options:
@@ -79,7 +79,7 @@ def add_open_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--precision",
         choices=("fp32", "bf16"),
-        help="of convolutions on the CPU (default: the artifact's); bf16 is faster, and less exact",
+        help="of convolutions on the CPU (default: the artifact's); bf16 is less exact, and faster with AMX or on AMD",
     )
 
 

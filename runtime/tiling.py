@@ -203,9 +203,9 @@ def _squares(span: Span, side: int, multiple: int) -> slice:
 
 
 def square_side(height: int, width: int, points: int) -> int:
-    """The side of an overview's squares: even, over 16 a multiple of 4, over 32 of 8."""
-    side = 2 * math.ceil((height + width) / (2 * points))
-    unit = 2 if side <= 16 else 4 if side <= 32 else 8
+    """The side of an overview's squares: a multiple of 4, over 32 of 8."""
+    side = 4 * math.ceil((height + width) / (4 * points))
+    unit = 4 if side <= 32 else 8
     return math.ceil(side / unit) * unit
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from train.devices import device_name
 from train.loop import Trainer
 from train.networks import weights
 
@@ -95,16 +95,6 @@ def hours_of(card: dict[str, Any] | None) -> float:
     if card is None:
         return 0.0
     return float(card.get("hours_in_all") or card["hours"] + hours_of(card.get("earlier")))
-
-
-def device_name(device: torch.device) -> str:
-    """The device in words."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    cpus = Path("/proc/cpuinfo")
-    lines = cpus.read_text().splitlines() if cpus.is_file() else []
-    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
-    return f"CPU ({model}), {torch.get_num_threads()} threads"
 
 
 def _final_scores(trainer: Trainer, path: Path, keywords: dict[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from train import objectives
 from train.batches import Batches, Cut
+from train.devices import mixed_type
 from train.errors import RecipeError, TrainError
 from train.logs import Records
 from train.networks import NetworkSpec
@@ -195,7 +196,7 @@ class Trainer:
         stage = self._enter_stage().stage
         recipe = self.recipe.of(stage)
         if stage.data == "scenes":
-            scenes = SceneCut(recipe.batch, recipe.photographs, recipe.crop, recipe.exposure)
+            scenes = SceneCut(recipe.batch, recipe.photographs, recipe.crop, recipe.exposure, recipe.sides)
             return SceneBatches(self.train_store, self.photographs, scenes, recipe.seed, self.device)
         cut = Cut(recipe.batch, recipe.crop, recipe.zoom, recipe.exposure, recipe.flips, recipe.level)
         store = self.train_store
@@ -383,11 +384,3 @@ def schedule(recipe: Recipe, part: float, steps_in_stage: int) -> float:
     if recipe.schedule == "steps":
         return rise * recipe.decay ** sum(part >= milestone for milestone in recipe.milestones)
     return rise
-
-
-def mixed_type(device: torch.device) -> torch.dtype | None:
-    """The 16-bit type that a device multiplies fast, or None."""
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-    return torch.bfloat16 if supported() else None

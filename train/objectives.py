@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from train import features, losses
 from train.batches import Batch
 from train.errors import RecipeError
-from train.scenes import SIDE, Group
+from train.scenes import Group
 
 Terms = Mapping[str, Callable[[], Tensor]]
 Autocast = Callable[[], AbstractContextManager[Any]]
@@ -158,9 +158,9 @@ def _decide(network: Any, group: Group, autocast: Autocast) -> Any:
 
 def _dawn_group(network: Any, group: Group, autocast: Autocast) -> Terms:
     light = _decide(network, group, autocast)
-    side = group.low.shape[2] // SIDE
-    part = type(light)(*(_crops(each, group.corners, side) if each.shape[2] > 1 else each for each in light))
-    bright = network.brighten(group.low, part, SIDE)
+    squares = group.low.shape[2] // group.side
+    part = type(light)(*(_crops(each, group.corners, squares) if each.shape[2] > 1 else each for each in light))
+    bright = network.brighten(group.low, part, group.side)
     with autocast():
         clean = network.clean(bright).float()
     result = network.to_pixels(clean)
@@ -185,9 +185,9 @@ def _overview_terms(network: Any, group: Group, light: Any) -> Terms:
     }
 
 
-def _crops(grid: Tensor, corners: tuple[tuple[int, int], ...], side: int) -> Tensor:
+def _crops(grid: Tensor, corners: tuple[tuple[int, int], ...], squares: int) -> Tensor:
     """The part of each crop in a map with a frame of one point, with such a frame of its own."""
-    return torch.stack([one[:, y : y + side + 2, x : x + side + 2] for one, (y, x) in zip(grid, corners, strict=True)])
+    return torch.stack([one[:, y : y + squares + 2, x : x + squares + 2] for one, (y, x) in zip(grid, corners, strict=True)])
 
 
 def smooth_maps(like: Tensor) -> Tensor:

@@ -49,6 +49,8 @@ class Recipe:
     learning_rate: float
     #: Photographs in a batch of scenes, beside its `batch` of pairs.
     photographs: int = 0
+    #: In batches of scenes: the sides of an overview's squares to draw from, in pixels.
+    sides: tuple[int, ...] = (4,)
     #: Keywords of the network's build function.
     build: Mapping[str, Any] = field(default_factory=dict[str, Any])
     zoom: tuple[float, float] = (1.0, 1.0)

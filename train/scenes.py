@@ -22,8 +22,6 @@ from train.errors import DataError
 from train.nights import make_night
 from train.pairs import PairStore, Picture
 
-#: Side of the squares of an overview in training, in pixels: that of pictures between 250 and 500 points of height + width.
-SIDE = 4
 #: Height and width of a part of a scene, or the other way round. Few sizes: a CPU's convolutions are compiled for each.
 WINDOW = (320, 480)
 
@@ -35,16 +33,20 @@ class SceneCut:
     #: How many pairs, and how many darkened photographs.
     pairs: int
     photographs: int
-    #: Side of the crops, in pixels; a multiple of `SIDE`.
+    #: Side of the crops, in pixels; a multiple of each of `sides`.
     crop: int
     #: Half of the dark pictures of pairs are multiplied by a factor drawn log-uniformly from this range.
     exposure: tuple[float, float] = (1.0, 1.0)
+    #: The side of an overview's squares, in pixels, is drawn from these: larger squares are a smaller picture's overview.
+    sides: tuple[int, ...] = (4,)
 
 
 @dataclass(frozen=True)
 class Group:
     """Scenes of one size: overviews N x 3 x h x w, crops N x 3 x H x W at `corners` (row, column of the overview)."""
 
+    #: Of the overview's squares, in pixels.
+    side: int
     dark_overview: Tensor
     bright_overview: Tensor
     low: Tensor
@@ -54,7 +56,7 @@ class Group:
 
 Scene = tuple[Picture, Picture]
 Linear = NDArray[np.float32]
-_Raw = tuple[list[Linear], tuple[tuple[int, int], ...]]
+_Raw = tuple[int, list[Linear], tuple[tuple[int, int], ...]]
 
 
 class SceneBatches:
@@ -115,6 +117,13 @@ class SceneBatches:
         crop, (height, width) = self._cut.crop, scenes[0][0].shape[:2]
         if min(height, width) < crop:
             raise DataError(f"a scene is {width}x{height}, smaller than the crop of {crop}; choose a smaller crop")
+        side = int(random.choice(self._cut.sides))
+        if crop % side:
+            raise DataError(
+                f"a crop of {crop} pixels is not made of whole squares of {side}; choose a multiple of each of sides"
+            )
+        whole = (slice(height // side * side), slice(width // side * side))
+        scenes = [(low[whole], high[whole]) for low, high in scenes]
         overviews: list[list[Linear]] = []
         crops: list[list[Linear]] = []
         corners: list[tuple[int, int]] = []
@@ -123,31 +132,31 @@ class SceneBatches:
             for axis in (0, 1):
                 if random.random() < (0.2, 0.5)[axis]:
                     pair = [np.flip(picture, axis) for picture in pair]
-            rows, columns = (int(random.integers(0, (extent - crop) // SIDE + 1)) for extent in pair[0].shape[:2])
+            rows, columns = (int(random.integers(0, (extent - crop) // side + 1)) for extent in pair[0].shape[:2])
             corners.append((rows, columns))
-            inside = (slice(SIDE * rows, SIDE * rows + crop), slice(SIDE * columns, SIDE * columns + crop))
-            overviews.append([_average(picture) for picture in pair])
+            inside = (slice(side * rows, side * rows + crop), slice(side * columns, side * columns + crop))
+            overviews.append([_average(picture, side) for picture in pair])
             crops.append([picture[inside].astype(np.float32) for picture in pair])
         parts = [np.stack(part) * np.float32(1 / 255) for part in (*zip(*overviews, strict=True), *zip(*crops, strict=True))]
-        return parts, tuple(corners)
+        return side, parts, tuple(corners)
 
     def _to_device(self, raw: _Raw) -> Group:
-        parts, corners = raw
+        side, parts, corners = raw
         dark, bright, low, high = (
             torch.from_numpy(part).to(self._device, non_blocking=True).permute(0, 3, 1, 2) for part in parts
         )
-        return Group(dark, bright, low, high, corners)
+        return Group(side, dark, bright, low, high, corners)
 
 
-def _average(picture: Picture) -> Linear:
+def _average(picture: Picture, side: int) -> Linear:
     """Means over squares of pixels, in codes."""
-    size = (picture.shape[1] // SIDE, picture.shape[0] // SIDE)
+    size = (picture.shape[1] // side, picture.shape[0] // side)
     return cv2.resize(picture.astype(np.float32), size, interpolation=cv2.INTER_AREA).astype(np.float32, copy=False)
 
 
 def _windows(scenes: list[Scene], random: np.random.Generator, size: tuple[int, ...]) -> list[Scene]:
-    """Equally large windows, of this height and width but for what is left over `SIDE`."""
-    height, width = (extent // SIDE * SIDE for extent in size)
+    """Equally large windows, of this height and width."""
+    height, width = size
     result: list[Scene] = []
     for low, high in scenes:
         top, left = (

@@ -27,6 +27,7 @@ from runtime.errors import BackendError
 from runtime.media import films
 from runtime.media.film_options import FilmOptions
 from runtime.media.films import encoding
+from runtime.options import FILM_NETWORK
 
 RATE = 25
 
@@ -38,7 +39,7 @@ class Request:
     contender: str
     source: str
     target: str
-    network: str = "dawn"
+    network: str = FILM_NETWORK
     precision: str | None = None
     threads: int | None = None
     calm: float = 0.0

@@ -28,6 +28,7 @@ from runtime.calm.film import Film
 from runtime.calm.light import LightWindow
 from runtime.enhancer import Enhancer
 from runtime.images import Enhance, Images
+from runtime.options import FILM_NETWORK
 from runtime.tiling import overview_of
 from train.nights import darken_plainly
 from train.pairs import Picture, read_picture
@@ -171,7 +172,7 @@ def figures(found: Record) -> str:
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("network", nargs="?", default="dawn", help="a network or an artifact (default: dawn)")
+    parser.add_argument("network", nargs="?", default=FILM_NETWORK, help="a network or an artifact (default: %(default)s)")
     parser.add_argument("--photographs", type=Path, required=True, metavar="DIR", help="folder of photographs in good light")
     parser.add_argument("--count", type=int, default=4, metavar="N", help="of how many films are made (default: 4)")
 

@@ -17,7 +17,7 @@ from benchmarks.harness import films
 from benchmarks.harness.command import parse_count, parse_size
 from benchmarks.harness.record import ROOT, Record
 from benchmarks.studies.study import Study
-from runtime.options import DEFAULT_NETWORK
+from runtime.options import FILM_NETWORK
 
 _TITLES = {
     "floor": "decoding and encoding alone",
@@ -87,7 +87,7 @@ def figures(found: Record) -> str:
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("network", nargs="?", default=DEFAULT_NETWORK, help="a network (default: %(default)s)")
+    parser.add_argument("network", nargs="?", default=FILM_NETWORK, help="a network (default: %(default)s)")
     parser.add_argument("--size", type=parse_size, nargs="+", default=[(1088, 1920), (480, 640)], metavar="HxW")
     parser.add_argument("--precision", default="fp32,bf16", help="of convolutions, with commas (default: %(default)s)")
     parser.add_argument("--frames", type=parse_count, default=150, help="of the film (default: %(default)s)")

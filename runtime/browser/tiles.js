@@ -47,10 +47,10 @@ export function put({ data, width }, row, column, tile) {
   }
 }
 
-// The side of an overview's squares: even, over 16 a multiple of 4, over 32 of 8.
+// The side of an overview's squares: a multiple of 4, over 32 of 8.
 export function squareSide(height, width, points) {
-  const side = 2 * Math.ceil((height + width) / (2 * points));
-  const unit = side <= 16 ? 2 : side <= 32 ? 4 : 8;
+  const side = 4 * Math.ceil((height + width) / (4 * points));
+  const unit = side <= 32 ? 4 : 8;
   return Math.ceil(side / unit) * unit;
 }
 

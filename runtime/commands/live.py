@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError("a live source is read alone; name one INPUT")
     found = address.find(arguments.inputs[0])
     target = _target(arguments.out, found.name, arguments.show)
-    live = _Live(arguments, found)
+    live = _Live(arguments, found, sound=isinstance(target, Path))
     with Enhancer(arguments.engine or arguments.network, **asdict(OpenOptions.of(arguments))) as enhancer:
         live.run(Film(enhancer, FilmOptions.of(arguments).calm), target)
     return 0
@@ -60,7 +60,7 @@ def _target(out: str | None, name: str, show: bool) -> str | Path | None:
 class _Live:
     """One source on its way."""
 
-    def __init__(self, arguments: argparse.Namespace, found: address.Address) -> None:
+    def __init__(self, arguments: argparse.Namespace, found: address.Address, sound: bool) -> None:
         self._quiet: bool = arguments.quiet
         self._found = found
         self._film = FilmOptions.of(arguments)
@@ -68,7 +68,7 @@ class _Live:
         self._window = sinks.Window(f"retinexrt {found.name}") if arguments.show else None
         patience = math.inf if arguments.patience is None else arguments.patience
         newest = False if arguments.every_frame else None
-        self._source = LiveSource(found, newest=newest, patience=patience, tell=self._told)
+        self._source = LiveSource(found, newest=newest, patience=patience, tell=self._told, sound=sound)
         self._progress: Any = None
         self._newest: LiveFrame | None = None
         self._begun, self._paced = 0.0, False

@@ -15,7 +15,7 @@ from runtime.command_line import OK, USAGE, guarded, parser_of
 from runtime.commands.completion import SHELLS
 from runtime.errors import RetinexError
 from runtime.media.film_options import add_film_arguments
-from runtime.options import DEFAULT_NETWORK, add_call_arguments, add_open_arguments
+from runtime.options import DEFAULT_NETWORK, FILM_NETWORK, add_call_arguments, add_open_arguments
 
 #: Subcommands that have a module of their own, most of them in other packages.
 _SCRIPTS = {
@@ -109,7 +109,9 @@ def _add_enhance(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-o", "--out", metavar="OUT", help="folder, or a file or a URL for a single input; - is stdout")
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--network", default=DEFAULT_NETWORK, help="name of a network (default: %(default)s)")
+    source.add_argument(
+        "--network", help=f"name of a network (default: {DEFAULT_NETWORK}; {FILM_NETWORK} where nothing but films is given)"
+    )
     source.add_argument("--engine", metavar="FILE", help="an artifact: .onnx or .plan")
     add_open_arguments(parser)
     add_call_arguments(parser)
@@ -140,6 +142,8 @@ def _enhance(arguments: argparse.Namespace) -> int:
     # What OpenCV and its ffmpeg find wrong with a file is said once, by the summary.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    if arguments.network is None:
+        arguments.network = FILM_NETWORK if _films_alone(arguments) else DEFAULT_NETWORK
     if arguments.ray is not None:
         if _is_live(arguments):
             raise RetinexError("a live source cannot be shared out: leave --ray")
@@ -155,6 +159,17 @@ def _enhance(arguments: argparse.Namespace) -> int:
     from runtime.commands import enhance
 
     return enhance.run(arguments)
+
+
+def _films_alone(arguments: argparse.Namespace) -> bool:
+    """Whether all that a command line gives moves: films, cameras, streams, raw frames."""
+    from runtime.media.formats import is_film, is_film_name
+
+    if arguments.raw or _is_live(arguments):
+        return True
+    if arguments.inputs in ([], ["-"]):
+        return arguments.out is not None and is_film_name(Path(arguments.out))
+    return all(is_film(Path(each)) for each in arguments.inputs)
 
 
 def _is_live(arguments: argparse.Namespace) -> bool:

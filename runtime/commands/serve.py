@@ -36,6 +36,9 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
         metavar="NAME|FILE",
         help="offer this one; the first is the default (default: all that are trained)",
     )
+    parser.add_argument(
+        "--live", metavar="SOURCE", help="show a camera or a stream at /live, before and after: camera:0, rtsp://HOST/PATH"
+    )
     add_open_arguments(parser)
     add_limit_arguments(parser)
     return command_line.run(_run, parser, argv, "serve,cpu", prog)
@@ -46,6 +49,7 @@ def _run(arguments: argparse.Namespace) -> int:
     _prepare_opencv(limits)
     from runtime.serve.application import application
     from runtime.serve.connections import make_server
+    from runtime.serve.live import Live
     from runtime.serve.networks import Networks
 
     exit_code = command_line.OK
@@ -58,7 +62,10 @@ def _run(arguments: argparse.Namespace) -> int:
         _log_past_decoders()
         networks = Networks(arguments.network, options)
         hosts = [arguments.host, *arguments.allow_host]
-        server = make_server(application(networks, limits, hosts, on_gpu_lost=end), limits)
+        live = Live(arguments.live, networks.open(networks.of_films)) if arguments.live else None
+        server = make_server(application(networks, limits, hosts, on_gpu_lost=end, live=live), limits)
+        if live is not None:
+            live.ending, live.on_gpu_lost = lambda: server.should_exit, end
         _say(f"Open {_address(listening)} in a browser; Ctrl-C ends it.")
         if not ip_address(listening.getsockname()[0]).is_loopback:
             _say("Whoever reaches this machine through the network can use it.")

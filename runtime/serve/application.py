@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from starlette.applications import Starlette
@@ -29,24 +29,37 @@ from runtime.serve.networks import Networks
 from runtime.serve.places import FullError, GoneError, LateError, Place, Places
 from runtime.serve.query import Query
 
+if TYPE_CHECKING:
+    from runtime.serve.live import Live
+
 _TYPES = {".jpg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
 _TRY_AGAIN = {"retry-after": "1"}
+#: What the page gets behind its first lines where there is a live view.
+_ABOUT, _TO_LIVE = '<p id="about"></p>', '\n  <p><a href="live">Live</a></p>'
 
 _log = logging.getLogger("retinexrt.serve")
 
 
 def application(
-    networks: Networks, limits: Limits, hosts: Iterable[str] = (), on_gpu_lost: Callable[[], None] = lambda: None
+    networks: Networks,
+    limits: Limits,
+    hosts: Iterable[str] = (),
+    on_gpu_lost: Callable[[], None] = lambda: None,
+    live: Live | None = None,
 ) -> ASGIApp:
     """The application; `hosts` are names of this server besides addresses and localhost. Closes the networks at its end.
 
-    `on_gpu_lost` is called when the GPU can be used by another process only.
+    `on_gpu_lost` is called when the GPU can be used by another process only. `live` is shown at /live.
     """
     places = Places(limits)
 
     @asynccontextmanager
     async def closing(_: Starlette) -> AsyncGenerator[None]:
+        if live is not None:
+            live.start()
         yield
+        if live is not None:
+            live.close()
         places.close()
         networks.close()
 
@@ -63,9 +76,12 @@ def application(
 
     app = Starlette(
         routes=[
-            Route("/", _file("index.html")),
+            Route(
+                "/", _file("index.html", None if live is None else page.read("index.html").replace(_ABOUT, _ABOUT + _TO_LIVE))
+            ),
             *(Route(f"/{name}", _file(name)) for name in page.FILES),
-            Route("/enhance.js", _file("enhance.js", Path(__file__).with_name("enhance.js").read_text(encoding="utf-8"))),
+            Route("/enhance.js", _file("enhance.js", _read("enhance.js"))),
+            *([] if live is None else _live_routes(live)),
             Route("/networks", listed),
             Route("/openapi.json", described),
             Route("/enhance", _Enhance(networks, limits, places), methods=["POST"]),
@@ -74,6 +90,20 @@ def application(
         lifespan=closing,
     )
     return Guard(app, hosts)
+
+
+def _live_routes(live: Live) -> list[Route]:
+    return [
+        Route("/live", _file("live.html", _read("live.html"))),
+        Route("/live.js", _file("live.js", _read("live.js"))),
+        Route("/live/before.mjpg", live.before),
+        Route("/live/after.mjpg", live.after),
+    ]
+
+
+def _read(name: str) -> str:
+    """The text of a file of this folder."""
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
 def _file(name: str, text: str | None = None) -> Callable[[Request], Awaitable[Response]]:

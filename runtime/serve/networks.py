@@ -10,7 +10,7 @@ from pathlib import Path
 from runtime.artifact import locate, read_info
 from runtime.enhancer import Enhancer
 from runtime.errors import ArtifactError, InputError
-from runtime.options import DEFAULT_NETWORK, OpenOptions
+from runtime.options import DEFAULT_NETWORK, FILM_NETWORK, OpenOptions
 
 
 class Networks:
@@ -23,6 +23,11 @@ class Networks:
         self._lock = threading.Lock()
         self.default = next(iter(self._sources))
         self.open(self.default)
+
+    @property
+    def of_films(self) -> str:
+        """The network that films get."""
+        return FILM_NETWORK if FILM_NETWORK in self._sources else self.default
 
     def listed(self) -> list[dict[str, str]]:
         """Names and titles."""

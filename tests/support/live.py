@@ -74,21 +74,31 @@ def has_gstreamer() -> bool:
         return False
 
 
+def _noise(number: int, samples: int) -> av.AudioFrame:
+    """The sound of a frame."""
+    noise = np.random.default_rng(number).normal(0, 0.1, (2, samples)).astype(np.float32)
+    frame = av.AudioFrame.from_ndarray(noise, "fltp", "stereo")
+    frame.sample_rate, frame.pts, frame.time_base = 48000, number * samples, Fraction(1, 48000)
+    return frame
+
+
 class HttpServer(Server):
-    """Answers every request with an endless film, as cameras do."""
+    """Answers every request with an endless film, as cameras do; with `sound` or without."""
+
+    sound = False
 
     def serve(self, client: socket.socket) -> None:
         client.recv(4096)
         client.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: video/mp2t\r\nConnection: close\r\n\r\n")
         with client.makefile("wb", buffering=0) as file:
-            Camera(file, "mpegts").film(lambda: False)
+            Camera(file, "mpegts", sound=self.sound).film(lambda: False)
 
 
 class Camera:
     """Films `dark` frames at 25 pictures a second into a URL or a file, until it is stopped."""
 
-    def __init__(self, target: Any, container: str, rate: int = RATE) -> None:
-        self._target, self._container, self._rate = target, container, rate
+    def __init__(self, target: Any, container: str, rate: int = RATE, sound: bool = False) -> None:
+        self._target, self._container, self._rate, self._sound = target, container, rate, sound
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._again_and_again, daemon=True)
 
@@ -112,6 +122,7 @@ class Camera:
             "libx264", rate=self._rate, options={"tune": "zerolatency", "g": "12", "preset": "ultrafast"}
         )
         video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        audio: Any = output.add_stream("aac", rate=48000) if self._sound else None
         begun = time.monotonic()
         try:
             for number in range(10**6):
@@ -120,6 +131,8 @@ class Camera:
                 frame = coded(dark(number), "yuv420p", None)
                 frame.pts, frame.time_base = number, Fraction(1, self._rate)
                 output.mux(video.encode(frame))
+                if audio is not None:
+                    output.mux(audio.encode(_noise(number, 48000 // self._rate)))
                 time.sleep(max(0.0, begun + number / self._rate - time.monotonic()))
         finally:
             with contextlib.suppress(OSError, av.FFmpegError):

@@ -14,7 +14,7 @@ from train import nights
 from train.errors import DataError
 from train.nights import Shares, backlight, darken_plainly, make_night
 from train.pairs import PairStore, find_pairs, find_photographs
-from train.scenes import SIDE, SceneBatches, SceneCut
+from train.scenes import SceneBatches, SceneCut
 
 
 def _photograph(seed: int, height: int = 330, width: int = 490) -> NDArray[np.uint8]:
@@ -103,10 +103,20 @@ def test_a_batch_of_scenes_is_a_function_of_seed_and_step(pairs_folder: Path, ph
 
 def test_a_crop_is_the_part_of_the_overview_that_its_corner_says(pairs_folder: Path, photographs: Path) -> None:
     stores = PairStore(find_pairs(pairs_folder, "train")), PairStore(find_photographs(photographs, "train"))
-    for group in SceneBatches(*stores, SceneCut(3, 2, 32), 0, torch.device("cpu")).batch(0):
-        reduced = torch.nn.functional.avg_pool2d(group.high, SIDE)
-        for one, whole, (row, column) in zip(reduced, group.bright_overview, group.corners, strict=True):
-            assert torch.allclose(one, whole[:, row : row + 8, column : column + 8], atol=1e-5)
+    for side in (4, 6):
+        cut = SceneCut(3, 2, 48, sides=(side,))
+        for group in SceneBatches(*stores, cut, 0, torch.device("cpu")).batch(0):
+            reduced, squares = torch.nn.functional.avg_pool2d(group.high, side), 48 // side
+            for one, whole, (row, column) in zip(reduced, group.bright_overview, group.corners, strict=True):
+                assert torch.allclose(one, whole[:, row : row + squares, column : column + squares], atol=1e-5)
+
+
+def test_the_side_of_squares_is_drawn_and_fits_the_crop(pairs_folder: Path, photographs: Path) -> None:
+    stores = PairStore(find_pairs(pairs_folder, "train")), PairStore(find_photographs(photographs, "train"))
+    drawn = SceneBatches(*stores, SceneCut(3, 2, 48, sides=(4, 6)), 0, torch.device("cpu"))
+    assert {group.side for step in range(8) for group in drawn.batch(step)} == {4, 6}
+    with pytest.raises(DataError, match="whole squares of 5"):
+        SceneBatches(*stores, SceneCut(3, 2, 48, sides=(5,)), 0, torch.device("cpu")).batch(0)
 
 
 def test_photographs_that_are_missing_or_small_are_named(pairs_folder: Path, photographs: Path) -> None:

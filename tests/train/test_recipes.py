@@ -20,7 +20,7 @@ from train.recipes import FOLDER, load_recipe
 from train.scenes import Group
 
 ALL = [(path.stem, table) for path in sorted(FOLDER.glob("*.toml")) for table in tomllib.loads(path.read_text())]
-OURS = ("dawn",)  # there is no paper
+OURS = ("dawn", "dawn-live")  # there is no paper
 
 VALID = (
     "[best]\nlearning_rate = 1e-3\nbatch = 2\ncrop = 16\n"
@@ -51,7 +51,7 @@ def test_every_stage_gives_every_parameter_a_gradient(name: str, table: str, mon
     torch.manual_seed(0)
     batch = Batch(torch.rand(2, 3, side, side) * 0.2, torch.rand(2, 3, side, side))
     overviews = torch.rand(2, 3, 20, 24) * 0.2, torch.rand(2, 3, 20, 24)
-    scenes = (Group(*overviews, batch.low, batch.high, ((0, 1), (5, 9))),)
+    scenes = (Group(4, *overviews, batch.low, batch.high, ((0, 1), (5, 9))),)
     network = get_spec(name).build()
     network.train()
     with torch.no_grad():

@@ -122,4 +122,5 @@ SPEC = NetworkSpec(
     islands=("*.head", "*.sigmoid", "split", "product"),
     contract=(Product(1),),
     weights="blnet",
+    weight_bits=8,
 )

@@ -42,6 +42,8 @@ SEEN, BRIGHT = 0.06, 0.46
 #: Added to a luma before its logarithm, two codes; and to a mean.
 SOFT, DARKEST = 1 / 128, 1 / 1024
 LUMA = (0.299, 0.587, 0.114)
+#: Channels of the illumination U-Net's levels, and their residual blocks.
+LIGHT_WIDTHS, LIGHT_BLOCKS = (24, 32, 48, 64, 96), (1, 1, 1, 2, 2)
 
 
 class Light(NamedTuple):
@@ -56,14 +58,16 @@ class Light(NamedTuple):
 
 
 class Bright(NamedTuple):
-    """A picture, or a part of one, after the division; all in cells."""
+    """A picture, or a part of one, after the division, in cells of c x c pixels; and what decided on it, enlarged."""
 
-    #: N x 12 x h x w.
+    #: N x 3 c c x h x w.
     reflectance: Tensor
-    #: The logarithm of the illumination, N x 12 x h x w.
+    #: The logarithm of the illumination, N x 3 c c x h x w.
     logarithm: Tensor
-    #: N x 8 x h x w.
+    #: N x 4 x h x w, N x 8 x h x w and N x 1 x 1 x 1, as in `Light`.
+    curve: Tensor
     context: Tensor
+    level: Tensor
 
 
 class Block(nn.Module):
@@ -146,12 +150,12 @@ class Normalise(nn.Module):
 
 
 class Guide(nn.Module):
-    """The logarithm of each pixel's luma: N x 12 x h x w, cells, to N x 4 x h x w."""
+    """The logarithm of each pixel's luma: cells of c x c pixels, N x 3 c c x h x w, to N x c c x h x w."""
 
-    def __init__(self) -> None:
+    def __init__(self, cell: int) -> None:
         super().__init__()
-        weight = torch.tensor(LUMA)[None, :, None] * torch.eye(CELL**2)[:, None, :]
-        self.register_buffer("luma", weight.reshape(CELL**2, 3 * CELL**2, 1, 1), persistent=False)
+        weight = torch.tensor(LUMA)[None, :, None] * torch.eye(cell**2)[:, None, :]
+        self.register_buffer("luma", weight.reshape(cell**2, 3 * cell**2, 1, 1), persistent=False)
 
     def forward(self, cells: Tensor) -> Tensor:
         return torch.log(F.conv2d(cells, self.get_buffer("luma")) + SOFT)
@@ -165,15 +169,15 @@ class Curve(nn.Module):
 
 
 class Illuminate(nn.Module):
-    """The illumination's logarithm, N x 12 x h x w: slope x guide + offset, about the picture's own level.
+    """The illumination's logarithm, N x 3 c c x h x w: slope x guide + offset, about the picture's own level.
 
     At its mean level a picture is brought to BRIGHT, whatever the slope, until the offsets are trained.
     """
 
     def forward(self, curve: Tensor, guide: Tensor, level: Tensor) -> Tensor:
-        count, _, height, width = guide.shape
+        count, pixels_of_a_cell, height, width = guide.shape
         anchored = guide + -torch.log(torch.exp(level) + SOFT)
-        pixels = (curve[:, :1] * anchored).reshape(count, 1, CELL**2, height, width)
+        pixels = (curve[:, :1] * anchored).reshape(count, 1, pixels_of_a_cell, height, width)
         offsets = (curve[:, 1:] + (level + -math.log(BRIGHT))).reshape(count, 3, 1, height, width)
         return (pixels + offsets).contiguous().flatten(1, 2)
 
@@ -183,17 +187,12 @@ class Exponential(nn.Module):
         return torch.exp(x)
 
 
-class Dawn(nn.Module):
-    """N x 3 x H x W in [0, 1], H and W multiples of 8, to the same shape; the output is not clipped."""
+class Brightener(nn.Module):
+    """All but the noise stage, which is a subclass's: decides on light, and divides by it in cells of `cell` pixels."""
 
-    def __init__(
-        self,
-        light_widths: Sequence[int] = (24, 32, 48, 64, 96),
-        light_blocks: Sequence[int] = (1, 1, 1, 2, 2),
-        noise_widths: Sequence[int] = (24, 40, 64),
-        noise_blocks: Sequence[int] = (1, 2, 2),
-    ) -> None:
+    def __init__(self, cell: int, light_widths: Sequence[int], light_blocks: Sequence[int]) -> None:
         super().__init__()
+        self.cell = cell
         self.overview = Overview()
         self.level = Level()
         self.normalise = Normalise()
@@ -203,15 +202,13 @@ class Dawn(nn.Module):
         self.curve = Curve()
         self.frame_curve = Frame()
         self.frame_context = Frame()
-        self.guide = Guide()
+        self.guide = Guide(cell)
         self.illuminate = Illuminate()
         self.exponential = Exponential()
         self.clamp = Clamp()
         self.divide = Divide()
-        self.noise = UNet(3 * CELL**2 + 3 + CONTEXT, noise_widths, noise_blocks, nn.Identity())
-        self.noise_tail = _zeroed(_conv(noise_widths[0], 3 * CELL**2))
-        self.to_pixels = nn.PixelShuffle(CELL)
-        self.to_cells = nn.PixelUnshuffle(CELL)
+        self.to_pixels = nn.PixelShuffle(cell)
+        self.to_cells = nn.PixelUnshuffle(cell)
         self.subtract = Subtract()
 
     def forward(self, image: Tensor) -> Tensor:
@@ -228,9 +225,9 @@ class Dawn(nn.Module):
 
     def brighten(self, image: Tensor, light: Light, side: Tensor | int) -> Bright:
         """Divide a picture, or a part of one whose squares are those of `light`, by its illumination."""
-        curve, context = (enlarge(each, side, image, CELL) for each in (light.curve, light.context))
+        curve, context = (enlarge(each, side, image, self.cell) for each in (light.curve, light.context))
         logarithm, reflectance = self._brighten(self.to_cells(image), curve, light.level)
-        return Bright(reflectance, logarithm, context)
+        return Bright(reflectance, logarithm, curve, context, light.level)
 
     def _brighten(self, cells: Tensor, curve: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
         logarithm = self.illuminate(curve, self.guide(cells), level)
@@ -238,19 +235,38 @@ class Dawn(nn.Module):
 
     def clean(self, bright: Bright) -> Tensor:
         """The quotient without its noise, in cells."""
-        amplified = bright.logarithm.unflatten(1, (3, CELL**2)).mean(2) * 0.25
-        seen = torch.cat([bright.reflectance.clamp(0.0, 1.5), amplified, bright.context], dim=1)
-        return self.subtract(bright.reflectance, self.noise_tail(self.noise(seen)).float())
+        raise NotImplementedError
 
     def divide_overview(self, grid: Tensor, light: Light) -> Tensor:
         """An overview divided by its illumination: each point as a cell of equal pixels."""
-        cells = grid.repeat_interleave(CELL**2, dim=1)
-        return self._brighten(cells, light.curve[:, :, 1:-1, 1:-1], light.level)[1][:, :: CELL**2]
+        cells = grid.repeat_interleave(self.cell**2, dim=1)
+        return self._brighten(cells, light.curve[:, :, 1:-1, 1:-1], light.level)[1][:, :: self.cell**2]
 
     def illumination(self, image: Tensor) -> Tensor:
         """The clamped illumination, N x 3 x H x W."""
         grid, side = self.overview(image)
         return self.to_pixels(self.clamp(self.exponential(self.brighten(image, self.decide(grid), side).logarithm)))
+
+
+class Dawn(Brightener):
+    """N x 3 x H x W in [0, 1], H and W multiples of 8, to the same shape; the output is not clipped."""
+
+    def __init__(
+        self,
+        light_widths: Sequence[int] = LIGHT_WIDTHS,
+        light_blocks: Sequence[int] = LIGHT_BLOCKS,
+        noise_widths: Sequence[int] = (24, 40, 64),
+        noise_blocks: Sequence[int] = (1, 2, 2),
+    ) -> None:
+        super().__init__(CELL, light_widths, light_blocks)
+        self.noise = UNet(3 * CELL**2 + 3 + CONTEXT, noise_widths, noise_blocks, nn.Identity())
+        self.noise_tail = _zeroed(_conv(noise_widths[0], 3 * CELL**2))
+
+    def clean(self, bright: Bright) -> Tensor:
+        """The quotient without its noise, in cells."""
+        amplified = bright.logarithm.unflatten(1, (3, CELL**2)).mean(2) * 0.25
+        seen = torch.cat([bright.reflectance.clamp(0.0, 1.5), amplified, bright.context], dim=1)
+        return self.subtract(bright.reflectance, self.noise_tail(self.noise(seen)).float())
 
 
 def _conv(channels: int, width: int) -> nn.Conv2d:
@@ -265,6 +281,21 @@ def _zeroed(convolution: nn.Conv2d) -> nn.Conv2d:
     return convolution
 
 
+#: What stays in FP32 in a typed FP16 graph.
+ISLANDS = (
+    "overview",
+    "level",
+    "normalise",
+    "curve",
+    "frame_*",
+    "guide",
+    "illuminate",
+    "exponential",
+    "clamp",
+    "divide",
+    "subtract",
+)
+
 SPEC = NetworkSpec(
     name="dawn",
     title="Dawn: illumination from an overview, noise from the pixels around",
@@ -273,19 +304,7 @@ SPEC = NetworkSpec(
     paper=PaperFigures(source="ours"),
     multiple=MULTIPLE,
     halo=None,
-    islands=(
-        "overview",
-        "level",
-        "normalise",
-        "curve",
-        "frame_*",
-        "guide",
-        "illuminate",
-        "exponential",
-        "clamp",
-        "divide",
-        "subtract",
-    ),
+    islands=ISLANDS,
     contract=(
         Division(count=1, guided=True),
         NoiseSubtraction(count=1),

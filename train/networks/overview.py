@@ -1,9 +1,9 @@
 """The overview of a picture and back: means over squares of pixels, and bilinear enlargement.
 
-The side of a square follows the picture's size: 2 x ceil((H + W) / 500) pixels, so that the overview of a picture of any
-size has between 125 and 250 points along height and width together. Sides over 16 are multiples of 4, those over 32 of 8,
-so that large pictures can be cut into parts of whole squares. What depends on the picture's size here is an operator of
-its own, whose ONNX form `export.operators` writes.
+The side of a square follows the picture's size: 4 x ceil((H + W) / 1200) pixels, so that the overview of a picture has
+between 150 and 300 points along height and width together, fewer only where height and width are less than 600 pixels.
+Sides over 32 are multiples of 8, so that large pictures can be cut into parts of whole squares. What depends on the
+picture's size here is an operator of its own, whose ONNX form `export.operators` writes.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 #: Height and width of an overview together are at most this.
-POINTS = 250
+POINTS = 300
+#: The side of a square is a multiple of this.
+UNIT = 4
 
 
 def square_side(height: int, width: int) -> int:
-    """The side of the squares that a picture of this size is averaged over, in pixels; even."""
-    side = 2 * ((height + width + 2 * POINTS - 1) // (2 * POINTS))
+    """The side of the squares that a picture of this size is averaged over, in pixels; a multiple of 4."""
+    side = UNIT * ((height + width + UNIT * POINTS - 1) // (UNIT * POINTS))
     # Written without comparisons, which would make the exporter take the side for a constant.
-    unit = 2 + 2 * _at_least(side, 18) + 4 * _at_least(side, 34)
+    unit = UNIT * (1 + _at_least(side, 34))
     return (side + unit - 1) // unit * unit
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 #: name -> "module:attribute" of its NetworkSpec. A new network is one file and one line here.
 NETWORKS: dict[str, str] = {
     "dawn": "train.networks.dawn:SPEC",
+    "dawn-live": "train.networks.dawn_live:SPEC",
     "pdn": "train.networks.pdn:SPEC",
     "dsn": "train.networks.dsn:SPEC",
     "dsn-reverse": "train.networks.dsn:REVERSE",
@@ -80,6 +81,8 @@ class NetworkSpec:
     parts: PartsSpec | None = None
     #: Stem of the file in train/weights/; None for a network without weights.
     weights: str | None = None
+    #: Of a convolution's weights in that file: 16, or 8 with a scale for each filter.
+    weight_bits: Literal[8, 16] = 16
 
 
 def get_spec(name: str) -> NetworkSpec:

@@ -1,4 +1,4 @@
-"""Trained weights on disk: FP16 safetensors in train/weights/, read into FP32 networks."""
+"""Trained weights on disk: safetensors of 16 or 8 bits in train/weights/, read into FP32 networks."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from train.networks.registry import NetworkSpec
 
 #: Where the weights that were trained for the project lie.
 FOLDER = Path(__file__).resolve().parents[1] / "weights"
+#: What ends the name of the scales of weights of 8 bits, and the number of weights from which on a convolution has such.
+_SCALE, _LEAST_CODED = ":scale", 4096
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def load(spec: NetworkSpec, path: Path | None = None, **build_keywords: Any) -> 
 
 
 def save(network: nn.Module, spec: NetworkSpec, path: Path, metadata: Mapping[str, str], **build_keywords: Any) -> str:
-    """Write a network's weights, floats as FP16, to a temporary name and rename it; return the file's SHA-256.
+    """Write a network's weights, floats as FP16 or 8 bits, to a temporary name and rename it; return the file's SHA-256.
 
     Running statistics of batch normalisation and their counters are kept. Of blocks that are identities nothing is stored.
     """
@@ -82,13 +84,32 @@ def save(network: nn.Module, spec: NetworkSpec, path: Path, metadata: Mapping[st
         if name.startswith(identities):
             continue
         stored = value.detach().cpu().contiguous()
-        tensors[name] = stored.half() if stored.is_floating_point() else stored
-        if stored.is_floating_point() and not bool(torch.isfinite(tensors[name]).all()):
+        if spec.weight_bits == 8 and stored.dim() == 4 and stored.numel() > _LEAST_CODED:
+            tensors[name], tensors[name + _SCALE] = _to_codes(stored)
+        else:
+            tensors[name] = stored.half() if stored.is_floating_point() else stored
+    for name, value in tensors.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise WeightsError(f"{name} of {spec.name} holds values that FP16 cannot store; nothing was written")
     header = {**metadata, "network": spec.weights or spec.name, "build": _build_json(build_keywords)}
     content = _sort_header(serialise(tensors, metadata=header))
     write_atomically(path, content)
     return hashlib.sha256(content).hexdigest()
+
+
+def _to_codes(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """A convolution's weights as codes of 8 bits, and what one code is worth in each slice along the first axis."""
+    scale = (weight.abs().amax((1, 2, 3)) / 127).clamp(min=1e-7).half()
+    return torch.round(weight / scale.float()[:, None, None, None]).clamp(-127, 127).to(torch.int8), scale
+
+
+def _from_codes(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The opposite, for the codes among the tensors of a file."""
+    return {
+        name: value.float() * tensors[name + _SCALE].float()[:, None, None, None] if value.dtype == torch.int8 else value
+        for name, value in tensors.items()
+        if not name.endswith(_SCALE)
+    }
 
 
 def _identities(network: nn.Module) -> tuple[str, ...]:
@@ -127,7 +148,7 @@ def read(path: Path) -> tuple[bytes, dict[str, Tensor], dict[str, str]]:
     except OSError as error:
         raise WeightsError(f"cannot read the weights {path}: {error.strerror}; check the path") from error
     try:
-        tensors = deserialise(content)
+        tensors = _from_codes(deserialise(content))
         length = int.from_bytes(content[:8], "little")
         metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})
     except (SafetensorError, ValueError, KeyError) as error:

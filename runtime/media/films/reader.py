@@ -58,14 +58,13 @@ class FilmReader:
     """An open film. `read` gives its frames one by one."""
 
     def __init__(
-        self, source: Any, name: str, options: dict[str, str] | None = None, *, video_only: bool = False, **more: Any
+        self, source: Any, name: str, options: dict[str, str] | None = None, *, kinds: Sequence[str] | None = None, **more: Any
     ) -> None:
         """Open a path, a URL or a binary stream; InputError says what is wrong with `name`.
 
-        `video_only`: no packets of other streams are kept.
+        `kinds`: what other streams packets are kept of, as "audio" (None: of all).
         """
         self.name = name
-        self._video_only = video_only
         try:
             self.container = av.open(source, options=options or {}, **more)
         except (FFmpegError, OSError, ValueError) as error:
@@ -75,6 +74,8 @@ class FilmReader:
             self.container.close()
             raise InputError(f"{name} holds no video that can be decoded")
         self.stream = found[0]
+        #: None: all of the film's.
+        self._streams = None if kinds is None else [self.stream, *(s for s in self.container.streams if s.type in kinds)]
         self.stream.thread_type = "AUTO"
         self.time_base = self.stream.time_base or Fraction(1, 90000)
         self.rate = self.stream.average_rate or self.stream.guessed_rate or _USUAL_RATE
@@ -176,7 +177,7 @@ class FilmReader:
 
     def _decode(self) -> Iterator[VideoFrame]:
         """Frames of the video stream; packets of all others are laid aside."""
-        packets = self.container.demux(self.stream) if self._video_only else self.container.demux()
+        packets = self.container.demux(self._streams) if self._streams else self.container.demux()
         while True:
             try:
                 packet = next(packets, None)

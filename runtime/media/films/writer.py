@@ -28,11 +28,18 @@ class FilmWriter:
     """A film that is being written. `close` makes it whole."""
 
     def __init__(
-        self, path: Path | str, name: str, encoding: Encoding, like: Properties, first: Images, head: FilmReader | None = None
+        self,
+        path: Path | str,
+        name: str,
+        encoding: Encoding,
+        like: Properties,
+        first: Images,
+        head: FilmReader | None = None,
+        sound: FilmReader | None = None,
     ) -> None:
         """Begin a film of frames like `first`; `name` is what messages call `path`.
 
-        From `head` all other streams, metadata and chapters are copied.
+        From `head` all other streams, metadata and chapters are copied; from `sound` nothing but sound.
         """
         self._name = name
         self._encoding = encoding
@@ -50,6 +57,8 @@ class FilmWriter:
             self._video = self._add_video(first.shape[1], first.shape[0])
             if head is not None:
                 self._copy_head(head)
+            if sound is not None:
+                self._copy_streams(sound, "audio")
             self._container.start_encoding()
         except (FFmpegError, OSError, ValueError) as error:
             raise OutputError(self._why(error)) from error
@@ -102,8 +111,14 @@ class FilmWriter:
         source = reader.container
         _copy_metadata(source.metadata, self._container.metadata)
         _copy_metadata(reader.stream.metadata, self._video.metadata)
-        for stream in source.streams:
-            if stream.index == reader.stream.index:
+        self._copy_streams(reader)
+        if chapters := source.chapters():
+            self._container.set_chapters(chapters)
+
+    def _copy_streams(self, reader: FilmReader, kind: str | None = None) -> None:
+        """All other streams, or those of one kind."""
+        for stream in reader.container.streams:
+            if stream.index == reader.stream.index or kind not in (None, stream.type):
                 continue
             if stream.type == "attachment":
                 self._attach(stream)
@@ -111,8 +126,6 @@ class FilmWriter:
                 self._streams[stream.index] = add_like(self._container, stream)
             else:
                 self.notes.append(f"without {_described(stream)}: {self._encoding.holder} does not hold it")
-        if chapters := source.chapters():
-            self._container.set_chapters(chapters)
 
     def _attach(self, stream: Any) -> None:
         name = stream.metadata.get("filename", "attachment")

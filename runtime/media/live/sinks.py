@@ -60,7 +60,15 @@ class Recording:
         if self._writer is None:
             self._make_folder()
             like = self._source.properties
-            self._writer = FilmWriter(self._partial, str(self._target), _growing(self._encoding, like), like, frame.image)
+            made = _growing(self._encoding, like)
+            self._writer = FilmWriter(
+                self._partial,
+                str(self._target),
+                made,
+                like,
+                frame.image,
+                sound=self._source.film if self._source.brings_sound else None,
+            )
         self._writer.write(_timed(frame, self._source.properties))
 
     def close(self, whole: bool = True) -> list[str]:
@@ -192,7 +200,7 @@ class Window:
 
 def _timed(frame: LiveFrame, properties: Properties) -> Frame:
     usual = max(1, round(1 / properties.rate / TIME_BASE))
-    return Frame(frame.image, round(frame.seconds / TIME_BASE), usual)
+    return Frame(frame.image, round(frame.seconds / TIME_BASE), usual, frame.sound)
 
 
 def _growing(chosen: Encoding, like: Properties) -> Encoding:

@@ -8,14 +8,14 @@ import select
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Self
 
 import cv2
 import numpy as np
-from av import VideoFrame
+from av import Packet, VideoFrame
 
 from runtime.errors import InputError
 from runtime.images import Images
@@ -46,6 +46,8 @@ class LiveFrame:
     dropped: int
     #: `time.monotonic()` when it was decoded.
     arrived: float
+    #: Packets of sound since the frame before, where they were asked for, by this clock.
+    sound: Sequence[Packet[Any]] = ()
 
 
 class LiveSource:
@@ -53,7 +55,7 @@ class LiveSource:
 
     `newest`: frames that nobody took in time are dropped (None: of cameras and streams, not of files and pipes); otherwise
     the source is made to wait. A lost source is connected anew, until nothing has come for `patience` seconds. `tell` is told
-    in a sentence when it is lost and when it is back.
+    in a sentence when it is lost and when it is back. `sound`: frames bring their sound.
     """
 
     def __init__(
@@ -63,12 +65,14 @@ class LiveSource:
         newest: bool | None = None,
         patience: float = math.inf,
         tell: Callable[[str], object] | None = None,
+        sound: bool = False,
     ) -> None:
         self.name = address.name
         self.dropped = self.reconnects = 0
         self._address, self._patience, self._tell = address, patience, tell or _silent
         self._stop = threading.Event()
         self._pipe = _Pipe(address.url, self._stop) if address.is_pipe else None
+        self.brings_sound = sound
         self._film = self._connect()
         #: Whether it ends by itself, as a film does.
         self.ends = address.is_pipe or _has_end(self._film, address)
@@ -83,6 +87,15 @@ class LiveSource:
         self._unread = 0
         self._thread = threading.Thread(target=self._run, name=f"live {self.name}", daemon=True)
         self._thread.start()
+
+    @property
+    def _kinds(self) -> tuple[str, ...]:
+        return ("audio",) if self.brings_sound else ()
+
+    @property
+    def film(self) -> FilmReader:
+        """The first connection."""
+        return self._film
 
     @property
     def properties(self) -> Properties:
@@ -105,7 +118,7 @@ class LiveSource:
         for note in taken.film.notes:
             self._tell(note)
         taken.film.notes.clear()
-        return LiveFrame(self._fitted(image, taken.film), taken.seconds, dropped, taken.arrived)
+        return LiveFrame(self._fitted(image, taken.film), taken.seconds, dropped, taken.arrived, taken.sound)
 
     def stop(self) -> None:
         """End it: `read` gives None from now on. May be called from anywhere, a signal's handler as well."""
@@ -128,14 +141,14 @@ class LiveSource:
         address = self._address
         if self._pipe is not None:
             try:
-                return FilmReader(self._pipe, self.name, video_only=True)
+                return FilmReader(self._pipe, self.name, kinds=self._kinds)
             except InputError:
                 self._pipe.close()
                 raise
         more: dict[str, Any] = {"format": address.format} if address.format else {}
         if address.is_network:
             more["timeout"] = (OPENING, SILENCE)
-        film = FilmReader(address.url, self.name, address.options, video_only=True, **more)
+        film = FilmReader(address.url, self.name, address.options, kinds=self._kinds, **more)
         if address.is_network or address.format:
             film.stream.thread_type = "SLICE"  # a thread for each frame would hold frames back
         return film
@@ -164,13 +177,16 @@ class LiveSource:
     def _put(self, film: FilmReader, frame: VideoFrame) -> bool:
         """Lay a frame ready; False: nobody wants it any more."""
         arrived = time.monotonic()
-        decoded = _Decoded(film, frame, self._clock.seconds(frame, arrived, live=not self.ends), arrived)
+        seconds = self._clock.seconds(frame, arrived, live=not self.ends)
+        sound = [packet for packet in film.packets() if self._clock.move(packet)]
+        decoded = _Decoded(film, frame, seconds, arrived, sound)
         with self._changed:
             while not self._newest and len(self._waiting) >= _WAITING and not self._stop.is_set():
                 self._changed.wait(0.2)
             if self._newest and self._waiting:
                 self.dropped += len(self._waiting)
                 self._unread += len(self._waiting)
+                decoded.sound[:0] = [packet for each in self._waiting for packet in each.sound]
                 self._waiting.clear()
             self._waiting.append(decoded)
             self._changed.notify_all()
@@ -216,6 +232,7 @@ class _Decoded:
     frame: VideoFrame
     seconds: float
     arrived: float
+    sound: list[Packet[Any]]
 
 
 class _Clock:
@@ -240,6 +257,15 @@ class _Clock:
             self._offset = elapsed - own
         self._last = max(own + self._offset, self._last + 0.001 if self._last >= 0 else 0.0)
         return self._last
+
+    def move(self, packet: Packet[Any]) -> bool:
+        """Put a packet of the connection of the last frame on this clock; False: it lies before the first frame."""
+        if packet.pts is None or self._offset is None:
+            return False
+        offset = round(self._offset / packet.time_base)
+        packet.pts += offset
+        packet.dts = packet.pts if packet.dts is None else packet.dts + offset
+        return packet.dts >= 0
 
 
 class _Pipe:

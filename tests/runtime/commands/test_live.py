@@ -52,6 +52,42 @@ def test_a_recording_is_whole_when_it_is_ended(engine: list[str], tmp_path: Path
     assert found.times == sorted({*found.times})
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_recording_has_the_sound_of_its_source(engine: list[str], tmp_path: Path, suffix: str) -> None:
+    film, pipe, out = write_film(tmp_path / "in.ts", sound=True), tmp_path / "pipe", tmp_path / f"out{suffix}"
+    os.mkfifo(pipe)
+    process = start(["enhance", str(pipe), "-o", str(out), *engine])
+    threading.Thread(target=lambda: pipe.write_bytes(film.read_bytes())).start()
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 0, error
+    before, after = _sound(film), _sound(out)
+    # What lies before the first picture, and the packets of the last one, are left out.
+    assert len(before) - 12 <= len(after) <= len(before) and after[0] < 0.1
+    steps = np.diff(after[1:])  # a film that grows begins all its streams at 0
+    assert steps.min() > 0.015 and steps.max() < 0.03  # 1,024 samples of 48,000 a second
+
+
+@pytest.mark.slow
+def test_frames_that_are_dropped_leave_their_sound(engine: list[str]) -> None:
+    with HttpServer() as server:
+        server.sound = True
+        with LiveSource(address.find(f"http://127.0.0.1:{server.port}/live.ts"), sound=True) as source:
+            times: list[float] = []
+            for _ in range(5):
+                time.sleep(0.4)
+                frame = source.read()
+                assert frame is not None
+                times += [float(packet.pts * packet.time_base) for packet in frame.sound]
+        assert source.dropped > 10
+    assert len(times) > 50 and np.diff(times).max() < 0.03
+
+
+def _sound(path: Path) -> list[float]:
+    """The times of the packets of a film's first sound, in seconds."""
+    with av.open(str(path)) as film:
+        return [float(packet.pts * packet.time_base) for packet in film.demux(film.streams.audio[0]) if packet.pts is not None]
+
+
 @pytest.mark.slow
 def test_a_recording_that_is_killed_can_be_seen(engine: list[str], tmp_path: Path) -> None:
     growing = tmp_path / "night.partial.mp4"

@@ -250,6 +250,29 @@ def test_a_video_beside_pictures(engine: list[str], photographs: Path, capsys: p
     assert "film.avi" in _tree(out)
 
 
+@pytest.mark.parametrize(
+    ("argv", "network"),
+    [
+        (["a.mp4", "b.MKV", "-o", "out"], "dawn-live"),
+        (["a.mp4", "b.jpg", "-o", "out"], "dawn"),
+        (["folder", "-o", "out"], "dawn"),
+        (["a.jpg", "-o", "b.jpg"], "dawn"),
+        (["-", "-o", "b.png"], "dawn"),
+        (["-", "-o", "b.mp4"], "dawn-live"),
+        (["--raw", "64x48"], "dawn-live"),
+        (["camera:0", "-o", "b.mp4"], "dawn-live"),
+        (["rtsp://127.0.0.1/x", "-o", "b.mp4"], "dawn-live"),
+        (["a.mp4", "-o", "out", "--network", "pdn"], "pdn"),
+    ],
+)
+def test_films_alone_have_a_network_of_their_own(argv: list[str], network: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[str] = []
+    for module in ("enhance", "live"):
+        monkeypatch.setattr(f"runtime.commands.{module}.run", lambda arguments: used.append(arguments.network) or 0)
+    assert main(["enhance", *argv]) == 0
+    assert used == [network]
+
+
 def test_networks_and_doctor(capsys: pytest.CaptureFixture[str], artifacts: Path) -> None:
     assert main(["networks"]) == 0
     assert "network" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Dawn: what is decided on the overview, what is done around each pixel, and that the two meet without a seam."""
+"""Dawn and dawn-live: what is decided on the overview, what is done around each pixel, and that the two meet."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from torch import nn
 
 from runtime import Enhancer, tiling
 from tests.support.weights import randomise
-from train.networks.dawn import CELL, HALO, Bright, Dawn
-from train.networks.overview import enlarge, frame, overview, square_side
+from train.networks import dawn, dawn_live
+from train.networks.dawn import Bright, Dawn
+from train.networks.dawn_live import DawnLive
+from train.networks.overview import POINTS, enlarge, frame, overview, square_side
 
 Exported = Callable[[str], Path]
 
@@ -29,9 +31,9 @@ def network() -> Dawn:
 def test_the_overview_has_about_the_same_number_of_points_at_any_size(size: tuple[int, int]) -> None:
     side = square_side(*size)
     points = sum(-(-extent // side) for extent in size)
-    assert side == tiling.square_side(*size, points=250)
-    assert side % 2 == 0 and points <= 252
-    assert points >= min(16, sum(size) / 250 * 100)
+    assert side == tiling.square_side(*size, points=POINTS)
+    assert side % 4 == 0 and points <= POINTS + 2
+    assert points >= min(8, sum(size) / 250 * 100)
     assert np.lcm(side, 8) <= 2 * max(side, 28)
 
 
@@ -51,16 +53,17 @@ def test_a_part_of_a_map_is_enlarged_as_in_the_whole() -> None:
     whole = enlarge(frame(grid), torch.tensor([4]), image)
     part = enlarge(frame(grid)[:, :, 5:13, 7:19], 4, image[:, :, 20:44, 28:68])
     assert torch.allclose(part, whole[:, :, 20:44, 28:68], atol=1e-6)
-    cells = enlarge(frame(grid), torch.tensor([4]), image, CELL)
-    assert cells.shape == (1, 4, 40, 60)
+    for cell in (2, 4):
+        assert enlarge(frame(grid), torch.tensor([4]), image, cell).shape == (1, 4, 80 // cell, 120 // cell)
 
 
-def test_untrained_it_brings_a_picture_to_a_usual_mean_and_keeps_its_colours() -> None:
+@pytest.mark.parametrize("kind", [Dawn, DawnLive])
+def test_untrained_it_brings_a_picture_to_a_usual_mean_and_keeps_its_colours(kind: type[Dawn | DawnLive]) -> None:
     image = torch.rand(1, 3, 64, 96) * torch.tensor([0.10, 0.05, 0.02]).view(1, 3, 1, 1)
     with torch.inference_mode():
-        result = Dawn().eval()(image)
+        result = kind().eval()(image)
     assert 0.3 < float(result.mean()) < 0.6
-    gain = (result / image)[:, :, image[0].amin(0) > 1e-3]
+    gain = (result / image)[:, :, (image[0].amin(0) > 1e-3) & (result[0].amax(0) < 1.4)]
     assert torch.allclose(gain[:, 0], gain[:, 2], rtol=1e-3)
 
 
@@ -70,22 +73,34 @@ def test_what_is_bright_comes_back_as_it_was() -> None:
         assert torch.equal(Dawn().eval()(image), image)
 
 
-def test_the_noise_stage_looks_no_further_than_it_says() -> None:
-    cells = torch.rand(1, 12, 100, 100, dtype=torch.float64, requires_grad=True)
-    other = torch.zeros(1, 12, 100, 100, dtype=torch.float64), torch.zeros(1, 8, 100, 100, dtype=torch.float64)
-    double = Dawn().double().eval()
+@pytest.mark.parametrize(("kind", "halo"), [(Dawn, dawn.HALO), (DawnLive, dawn_live.HALO)])
+def test_the_noise_stage_looks_no_further_than_it_says(kind: type[Dawn | DawnLive], halo: int) -> None:
+    double = kind().double().eval()
     randomise(double)
+    cells = torch.rand(1, 3 * double.cell**2, 100, 100, dtype=torch.float64, requires_grad=True)
+    curve, context, level = (torch.zeros(1, *shape, dtype=torch.float64) for shape in ((4, 100, 100), (8, 100, 100), (1, 1, 1)))
     reach = 0
     for offset in range(4):
         at = 48 + offset
-        result = double.clean(Bright(cells, *other))[0, 0, at, at]
+        result = double.clean(Bright(cells, torch.zeros_like(cells), curve, context, level))[0, 0, at, at]
         seen = torch.autograd.grad(result, cells)[0].abs().sum((0, 1)).nonzero()
         reach = max(reach, at - int(seen.min()), int(seen.max()) - at)
-    assert CELL * reach + CELL - 1 == HALO
+    assert double.cell * reach + double.cell - 1 == halo
+
+
+def test_gates_that_are_open_take_a_cell_away_and_closed_ones_leave_it() -> None:
+    """The patterns turn a cell into others and back: with all gates open, all of it is noise."""
+    network = DawnLive().eval()
+    cells = torch.rand(1, 48, 6, 6)
+    bright = Bright(cells, torch.zeros_like(cells), torch.zeros(1, 4, 6, 6), torch.zeros(1, 8, 6, 6), torch.zeros(1, 1, 1, 1))
+    for bias, left in ((30.0, 0.0), (-30.0, 1.0)):
+        torch.nn.init.constant_(network.gates.gates.bias, bias)  # pyright: ignore[reportArgumentType]
+        with torch.inference_mode():
+            assert torch.allclose(network.clean(bright), cells * left, atol=1e-5)
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
-@pytest.mark.parametrize("name", ["dawn", "dawn_fp16"])
+@pytest.mark.parametrize("name", ["dawn", "dawn_fp16", "dawn-live"])
 @pytest.mark.parametrize("size", [(301, 403), (640, 264)])
 def test_in_parts_it_is_as_in_one_piece(
     exported: Exported, monkeypatch: pytest.MonkeyPatch, backend: str, name: str, size: tuple[int, int]
@@ -95,7 +110,9 @@ def test_in_parts_it_is_as_in_one_piece(
     image = np.random.default_rng(1).integers(0, 60, (*size, 3), dtype=np.uint8)
     image[: size[0] // 3] //= 4
     with Enhancer(
-        exported("dawn") / f"{name}.onnx", backend=backend, precision="fp32" if backend == "openvino" else None
+        exported(name.removesuffix("_fp16")) / f"{name}.onnx",
+        backend=backend,
+        precision="fp32" if backend == "openvino" else None,
     ) as one:
         whole = one(image, tile="off")
         monkeypatch.setattr(tiling, "WHOLE_PIXELS", 1)

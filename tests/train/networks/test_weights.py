@@ -46,6 +46,21 @@ def test_floats_are_stored_in_half_precision(tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["sri.safetensors"]
 
 
+def test_weights_of_eight_bits_are_half_a_code_off_at_most(tmp_path: Path) -> None:
+    network, spec = get_spec("blnet").build(), get_spec("blnet")
+    weights.save(network, spec, tmp_path / "blnet.safetensors", {})
+    stored = weights.load(spec, tmp_path / "blnet.safetensors").network.state_dict()
+    coded = [name for name, value in network.state_dict().items() if value.dim() == 4 and value.numel() > 4096]
+    assert len(coded) > 10
+    for name, value in network.state_dict().items():
+        if name in coded:
+            code = value.abs().amax((1, 2, 3), keepdim=True) / 127
+            assert float(((stored[name] - value).abs() / code).max()) < 0.6 and not torch.equal(stored[name], value)
+        else:
+            assert torch.equal(stored[name], value.half().float())
+    assert (tmp_path / "blnet.safetensors").stat().st_size < 8e6
+
+
 def test_saving_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     network = trained_sri()
     facts = {"recipe": "best", "steps": "9", "device": "CPU"}

@@ -123,10 +123,10 @@ void run_exact(const Run& run, const ArtifactInfo& info, const Pair& picture, co
   each_tile(picture, rows, columns, progress, [&](const Tile&, const Pair& tile) { run(tile); });
 }
 
-// The side of an overview's squares: even, over 16 a multiple of 4, over 32 of 8.
+// The side of an overview's squares: a multiple of 4, over 32 of 8.
 inline std::int64_t square_side(std::int64_t height, std::int64_t width, std::int64_t points) {
-  const std::int64_t side = 2 * ((height + width + 2 * points - 1) / (2 * points));
-  const std::int64_t unit = side <= 16 ? 2 : side <= 32 ? 4 : 8;
+  const std::int64_t side = 4 * ((height + width + 4 * points - 1) / (4 * points));
+  const std::int64_t unit = side <= 32 ? 4 : 8;
   return (side + unit - 1) / unit * unit;
 }
 
