@@ -24,9 +24,8 @@ from train.networks.registry import NETWORKS
 
 #: Alternatives to the Enhancer; those that are installed take part.
 _OTHERS = ("torch", "torch-compile", "onnxruntime", "openvino")
-#: The networks that the alternatives are timed with too, and the one whose cost is measured over sizes and threads.
+#: The networks that the alternatives are timed with too.
 _COMPARED = ("dawn", "dawn-live", "pdn")
-_SCALED = "pdn"
 
 
 @dataclass(frozen=True)
@@ -42,8 +41,7 @@ class Step:
 def steps(quick: bool, only: list[str] | None = None) -> list[Step]:
     """Everything to run, in order. `quick` keeps to small sizes and few rounds, and writes nothing."""
     found = [name for name in NETWORKS if locate.find(f"{name}.onnx") and (only is None or name in only)]
-    planned = [*_parity(found, quick), *_latency(found, quick), *_quality(found, quick)]
-    planned += [*_photographs(found, quick), *_scaling(found, quick)]
+    planned = [*_parity(found, quick), *_latency(found, quick), *_quality(found, quick), *_photographs(found, quick)]
     return planned if quick or not planned else [*planned, Step(("benchmarks/report.py",))]
 
 
@@ -96,11 +94,6 @@ def _photographs(found: list[str], quick: bool) -> list[Step]:
     scored = ["gamma", "clahe", *(name for name in found if name not in COSTLY and _trained(name))]
     how = ("--first", "1") if quick else ("--record",)
     return [Step(("benchmarks/quality.py", name, "--photographs", str(data / "clean"), *how)) for name in scored]
-
-
-def _scaling(found: list[str], quick: bool) -> list[Step]:
-    how = ("--most", "0.1", "--most-batch", "1", "--runs", "1") if quick else ("--record",)
-    return [Step(("benchmarks/scaling.py", "--engine", f"{_SCALED}.onnx", *how))] if _SCALED in found else []
 
 
 def _trained(name: str) -> bool:

@@ -102,8 +102,6 @@ class Row:
     gpu_mb: float | None
     #: Against the table's first row; None: it is the first.
     ratio: timing.Ratio | None
-    gmac: float | None
-    megabytes: float | None
     #: The roofline estimate, in milliseconds; None where the precision's peak is unknown.
     estimate_compute: float | None
     estimate_memory: float | None
@@ -285,8 +283,6 @@ def make_row(
         host_mb=footprint.host if footprint else None,
         gpu_mb=footprint.gpu if footprint else None,
         ratio=timing.ratio(timing.totals(taken.turns), timing.totals(first.turns)) if first else None,
-        gmac=work.gmac if work else None,
-        megabytes=work.megabytes if work else None,
         estimate_compute=estimate.compute if estimate else None,
         estimate_memory=estimate.memory if estimate else None,
         gpu=gpu,

@@ -17,7 +17,6 @@ if __package__ in (None, ""):  # run as a script: its folder is on the path, the
 from benchmarks.harness import marks
 from benchmarks.harness.record import RESULTS, ROOT, Record, read_all
 from benchmarks.pages import readme, results
-from benchmarks.studies import machines_needed
 from benchmarks.studies.study import every
 from runtime import command_line
 from runtime.files import sha256, write_atomically
@@ -26,11 +25,7 @@ from train.networks.registry import NETWORKS, get_spec
 
 def figures(records: Mapping[str, Record]) -> list[tuple[Path, str, str]]:
     """Figures that stand in other pages than RESULTS.md: page, name of the marks, text."""
-    found = [
-        (ROOT / "README.md", "networks", readme.readme_figures(records)),
-        (machines_needed.PAGE, "sizing", machines_needed.figures(records)),
-        (machines_needed.PAGE, "classes", machines_needed.classes(records)),
-    ]
+    found = [(ROOT / "README.md", "networks", readme.readme_figures(records))]
     return found + [(one.page, one.name, one.figures(records[one.name])) for one in every() if one.name in records]
 
 

@@ -21,7 +21,7 @@ FILES = ("cpu", "nvidia")
 
 
 def _text(name: str) -> str:
-    return (ROOT / "docker" / f"{name}.Dockerfile").read_text()
+    return (ROOT / "runtime" / "serve" / f"{name}.Dockerfile").read_text()
 
 
 def _steps(name: str) -> list[tuple[str, str]]:
@@ -40,7 +40,8 @@ def test_hadolint_finds_nothing(name: str) -> None:
     hadolint = shutil.which("hadolint", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     if hadolint is None:
         pytest.skip("hadolint's package is for Linux on x86-64")
-    done = subprocess.run([hadolint, f"docker/{name}.Dockerfile"], cwd=ROOT, capture_output=True, text=True, check=False)
+    command = [hadolint, f"runtime/serve/{name}.Dockerfile"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 

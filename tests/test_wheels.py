@@ -41,5 +41,7 @@ def test_what_is_not_in_the_small_wheel_says_where_it_is(site: Path, name: str, 
 
 def test_both_packages_have_one_version() -> None:
     root = Path(__file__).resolve().parents[1]
-    small, tools = (tomllib.loads((root / name).read_text())["project"] for name in ("pyproject.toml", "tools/pyproject.toml"))
+    small, tools = (
+        tomllib.loads((root / name).read_text())["project"] for name in ("pyproject.toml", "train/package/pyproject.toml")
+    )
     assert tools["version"] == small["version"] and tools["dependencies"] == [f"retinexrt=={small['version']}"]

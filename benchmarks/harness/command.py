@@ -21,8 +21,3 @@ def parse_count(text: str) -> int:
     if not re.fullmatch(r"[1-9]\d*", text):
         raise argparse.ArgumentTypeError(f"expected a number from 1 up, not {text!r}")
     return int(text)
-
-
-def parse_counts(text: str) -> list[int]:
-    """Numbers from 1 up, with commas between them."""
-    return [parse_count(word) for word in text.split(",") if word]

@@ -100,7 +100,7 @@ class Environment:
 class Record:
     """One run of one command."""
 
-    #: "latency", "parity", "scaling", "quality" ...
+    #: "latency", "parity", "quality" ...
     kind: str
     #: The command that makes the same record again.
     command: str

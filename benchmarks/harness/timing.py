@@ -160,8 +160,3 @@ def ratio(of: Sequence[Sequence[float]], over: Sequence[Sequence[float]]) -> Rat
     resampled = np.median(each[random.integers(0, each.size, (_RESAMPLES, each.size))], axis=1)
     low, high = (float(value) for value in np.percentile(resampled, (2.5, 97.5)))
     return Ratio(float(np.median(each)), low, high)
-
-
-def slope(work: Sequence[float], cost: Sequence[float]) -> float:
-    """The exponent k of cost = c work**k, by least squares on logarithms; 1 is proportional."""
-    return float(np.polyfit(np.log(work), np.log(cost), 1)[0])

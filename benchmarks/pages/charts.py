@@ -39,21 +39,12 @@ def bars(title: str, unit: str, entries: Sequence[Bar]) -> str:
     return _page(f"{title}, logarithmic", 44 + len(entries) * step + 10, parts)
 
 
-@dataclass(frozen=True)
-class Series:
-    """Points of one color; `x` and `y` of equal length."""
-
-    name: str
-    x: Sequence[float]
-    y: Sequence[float]
-
-
-def plot(title: str, x_title: str, y_title: str, series: Sequence[Series], line: bool, log: tuple[bool, bool]) -> str:
-    """Points, joined where `line`; `log` says which of the axes x and y are logarithmic."""
+def scatter(title: str, x_title: str, y_title: str, points: Sequence[tuple[str, float, float]]) -> str:
+    """Points with a name each; the axis of x is logarithmic."""
     left, right, top, bottom, height = 70, 150, 44, 50, 360
     scales = (
-        _scale([value for one in series for value in one.x], log[0], left, _WIDTH - right),
-        _scale([value for one in series for value in one.y], log[1], height - bottom, top),
+        _scale([x for _, x, _ in points], True, left, _WIDTH - right),
+        _scale([y for _, _, y in points], False, height - bottom, top),
     )
     parts: list[str] = []
     for value in scales[0].ticks:
@@ -64,17 +55,11 @@ def plot(title: str, x_title: str, y_title: str, series: Sequence[Series], line:
         y = scales[1].at(value)
         parts.append(f"<path d='M{left} {y:.1f}H{_WIDTH - right}' stroke='#e3e6eb'/>")
         parts.append(_text(left - 6, y + 4, _number(value), "end"))
-    for index, one in enumerate(series):
-        color = _COLORS[index % len(_COLORS)]
-        points = [(scales[0].at(x), scales[1].at(y)) for x, y in zip(one.x, one.y, strict=True)]
-        if line:
-            path = "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
-            parts.append(f"<path d='M{path}' fill='none' stroke='{color}' stroke-width='2'/>")
-        parts += [f"<circle cx='{x:.1f}' cy='{y:.1f}' r='4' fill='{color}'/>" for x, y in points]
-        if one.name:
-            y = top + 8 + 18 * index
-            parts.append(f"<circle cx='{_WIDTH - right + 14}' cy='{y}' r='4' fill='{color}'/>")
-            parts.append(_text(_WIDTH - right + 24, y + 4, one.name))
+    for index, (name, x, y) in enumerate(points):
+        color, row = _COLORS[index % len(_COLORS)], top + 8 + 18 * index
+        parts.append(f"<circle cx='{scales[0].at(x):.1f}' cy='{scales[1].at(y):.1f}' r='4' fill='{color}'/>")
+        parts.append(f"<circle cx='{_WIDTH - right + 14}' cy='{row}' r='4' fill='{color}'/>")
+        parts.append(_text(_WIDTH - right + 24, row + 4, name))
     parts.append(_text((left + _WIDTH - right) / 2, height - 12, x_title, "middle"))
     middle = (top + height - bottom) / 2
     parts.append(f"<g transform='rotate(-90 16 {middle:.0f})'>{_text(16, middle, y_title, 'middle')}</g>")

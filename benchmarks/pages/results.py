@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.harness import claims, timings
 from benchmarks.harness.record import Environment, Record, by_kind
 from benchmarks.harness.tables import markdown, or_dash
-from benchmarks.harness.timing import DRIFT, slope
+from benchmarks.harness.timing import DRIFT
 from benchmarks.pages import charts, gpu, photographs
 
 _HEAD = """# Results
@@ -44,7 +44,6 @@ def generate(records: Mapping[str, Record]) -> dict[str, str]:
         *_quality(of["quality"], records, plots),
         *photographs.section(of["photographs"], origin),
         *_parity(of["parity"], plots),
-        *_scaling(of["scaling"], plots),
         *_machines([found for of_kind in of.values() for found in of_kind.values()]),
     ]
     return {"RESULTS.md": "\n".join(sections).rstrip() + "\n", **{f"plots/{name}.svg": text for name, text in plots.items()}}
@@ -55,7 +54,7 @@ def _latency(every: Mapping[str, Record], records: Mapping[str, Record], plots: 
         return
     yield "## Latency\n"
     yield _METHOD
-    if not any(row["device"].startswith("cuda") for _, _, row in timings.rows(every)):
+    if not any(row["device"].startswith("cuda") for _, row in timings.rows(every)):
         yield f"{_NO_GPU}\n"
     for name, record in records.items():
         for table in record.results:
@@ -159,10 +158,8 @@ def _quality(records: Mapping[str, Record], every: Mapping[str, Record], plots: 
     yield markdown(["", "precision", "set, pictures", *measures], lines)
     points = list(_quality_against_latency(records, every))
     if len(points) > 1:
-        plots["quality"] = charts.plot(
-            "Quality against latency at 400x600", "median ms, picture to picture", "PSNR in dB",
-            [charts.Series(label, [ms], [psnr]) for label, ms, psnr in points], line=False, log=(True, False),
-        )  # fmt: skip
+        title = "Quality against latency at 400x600"
+        plots["quality"] = charts.scatter(title, "median ms, picture to picture", "PSNR in dB", points)
         yield "![PSNR against latency](plots/quality.svg)\n"
     for record in records.values():
         yield origin(record)
@@ -172,11 +169,11 @@ def _quality_against_latency(
     quality: Mapping[str, Record], records: Mapping[str, Record]
 ) -> Iterable[tuple[str, float, float]]:
     """(label, ms, dB) of every artifact of which both were measured, at 400x600."""
-    times = timings.least(records, "")
+    fastest = timings.fastest(records, "")
     for record in quality.values():
         key = (record.configuration["network"], record.configuration.get("precision") or "")
-        if key in times and record.configuration.get("trained", True) and "psnr" in record.results["summary"]:
-            yield f"{key[0]} {key[1]}", times[key], record.results["summary"]["psnr"]["mean"]
+        if key in fastest and record.configuration.get("trained", True) and "psnr" in record.results["summary"]:
+            yield f"{key[0]} {key[1]}", fastest[key]["total"]["p50"], record.results["summary"]["psnr"]["mean"]
 
 
 def _parity(records: Mapping[str, Record], plots: dict[str, str]) -> Iterable[str]:
@@ -219,59 +216,6 @@ def _parity(records: Mapping[str, Record], plots: dict[str, str]) -> Iterable[st
         yield origin(record)
 
 
-def _scaling(records: Mapping[str, Record], plots: dict[str, str]) -> Iterable[str]:
-    if not records:
-        return
-    yield "## Cost as work grows\n"
-    for name, record in records.items():
-        network = record.configuration["network"]
-        for axis, points in record.results.items():
-            if len(points) < 2:
-                continue
-            work, words = _work(axis, points)
-            cost = [point["milliseconds"] for point in points]
-            memory = [point["host_mb"] for point in points]
-            series = [charts.Series("time, ms", work, cost)]
-            if all(memory):
-                series.append(charts.Series("memory, MB", work, memory))
-            plot = f"{name}-{axis}"
-            plots[plot] = charts.plot(f"{network}: cost against {axis}", words, "ms, MB", series, line=True, log=(True, True))
-            yield f"![Cost of {network} against {axis}](plots/{plot}.svg)\n"
-            yield _scaling_rows(points)
-            yield _slope(axis, slope(work, cost))
-        yield origin(record)
-
-
-def _work(axis: str, points: Sequence[Mapping[str, Any]]) -> tuple[list[float], str]:
-    if axis == "pixels":
-        return [point["height"] * point["width"] / 1e6 for point in points], "megapixels"
-    if axis == "batch":
-        return [float(point["batch"]) for point in points], "pictures at once"
-    return [float(point["threads"]) for point in points], "threads"
-
-
-def _slope(axis: str, exponent: float) -> str:
-    what = f"Time grows as {axis} to the power of {exponent:.2f}"
-    why = {
-        "pixels": "1 is proportional: every pixel costs the same. Pictures beyond two megapixels are cut into tiles on a CPU, "
-        "whose overlap is work done twice and whose size bounds the memory.",
-        "batch": "1 is proportional: a batch saves nothing but the call, since one picture already occupies every core.",
-        "threads": "-1 would be perfect: half the time on twice the threads.",
-    }[axis]
-    return f"{what}. {why}\n"
-
-
-def _scaling_rows(points: Sequence[Mapping[str, Any]]) -> str:
-    lines: list[list[str]] = []
-    for point in points:
-        megapixels = point["height"] * point["width"] * point["batch"] / 1e6
-        shape = f"{point['batch']} x {point['height']}x{point['width']}"
-        threads = "default" if point["threads"] is None else str(point["threads"])
-        each = f"{point['milliseconds'] / megapixels:.0f}"
-        lines.append([shape, threads, f"{point['milliseconds']:.1f}", each, or_dash(point["host_mb"], ".0f")])
-    return markdown(["pictures", "threads", "ms", "ms per megapixel", "memory MB"], lines)
-
-
 def _machines(records: Sequence[Record]) -> Iterable[str]:
     """Each machine once, however many records are of it."""
     if not records:
@@ -293,7 +237,7 @@ def origin(record: Record) -> str:
     """The line under a table: command, day and, of times, whether the machine was busy."""
     machine = record.environment
     words = f"`{record.command}`, {record.created[:10]}"
-    if record.kind in ("latency", "scaling", "gpu"):
+    if record.kind in ("latency", "gpu"):
         words += f", load {'unknown' if machine.load is None else f'{machine.load:g} on {machine.cores} cores'}"
         words += ": the machine was busy, read times as upper bounds" if machine.busy else ""
     return f"<sub>{words}</sub>\n"

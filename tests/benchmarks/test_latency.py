@@ -121,7 +121,7 @@ def _row(**changes: Any) -> Row:
     row = Row(
         label="x", kind="retinexrt", network="blnet", artifact={}, precision="fp16", device="cuda:0", total=spread,
         to_device=spread, computing=spread, to_host=spread, throughput=500.0, warm_up=timing.WarmUp(10, 1.0, True), drift=0.0,
-        host_mb=100.0, gpu_mb=50.0, ratio=None, gmac=1.0, megabytes=1.0, estimate_compute=0.5, estimate_memory=1.0,
+        host_mb=100.0, gpu_mb=50.0, ratio=None, estimate_compute=0.5, estimate_memory=1.0,
     )  # fmt: skip
     return replace(row, **changes)
 

@@ -10,9 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from benchmarks.measures.quality import psnr
 from runtime import Enhancer, exposure
+from runtime.artifact import locate
 from runtime.artifact.contract import Logarithm, Product
 from tests.runtime.conftest import double, make_info
+from train.pairs import listed_pairs, read_picture
 
 Picture = NDArray[np.uint8]
 
@@ -102,3 +105,37 @@ def test_the_gate_leaves_bright_pictures_to_the_byte_and_dark_ones_to_the_networ
     result = enhancer(mixed, gate=True)
     assert np.array_equal(result[0], bright)
     assert np.array_equal(result[1], double(night))
+
+
+@pytest.mark.slow
+def test_on_real_pairs_bright_pictures_are_left_alone_and_dark_ones_are_not(data: Path) -> None:
+    with Enhancer(locate.onnx_file("pdn")) as pdn:
+        for pair in listed_pairs(data / "LOL", "val")[::3]:
+            assert pair.low is not None
+            dark, bright = read_picture(pair.low), read_picture(pair.high)
+            assert psnr(pdn(bright, gate=True), bright) >= 30 > psnr(pdn(bright), bright)
+            assert psnr(pdn(dark, gate=True), bright) >= psnr(pdn(dark), bright) - 0.05
+
+
+def _flicker(enhancer: Enhancer, bright: Picture) -> float:
+    """From night to day: the largest relative change of brightness between frames, over that of the film."""
+    film = [np.rint(bright * light).astype(np.uint8) for light in np.geomspace(0.05, 1.0, 90)]
+    means = np.array([(frame.mean(), enhancer(frame, gate=True).mean()) for frame in film])
+    before, after = np.abs(np.diff(means, axis=0) / means[:-1]).max(axis=0)
+    return float(after / before)
+
+
+@pytest.mark.slow
+def test_day_breaks_without_a_step(data: Path) -> None:
+    brights = sorted({pair.high for pair in listed_pairs(data / "LOL", "val")})
+    with Enhancer(locate.onnx_file("pdn")) as pdn:
+        for path in (brights[0], brights[-1]):
+            assert _flicker(pdn, read_picture(path)[::4, ::4]) <= 1.2
+
+
+def test_a_gate_that_drops_at_once_would_be_seen(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    enhancer = Enhancer(artifacts / "double.onnx", backend="onnxruntime")
+    scene = np.full((32, 32, 3), 120, np.uint8)
+    assert _flicker(enhancer, scene) <= 1.2
+    monkeypatch.setattr(exposure, "GATE_SHUT", exposure.GATE_OPEN + 0.01)
+    assert _flicker(enhancer, scene) > 2

@@ -18,7 +18,7 @@ def unpack(folder: Path, *, tools: bool = True) -> Path:
     left_out = shutil.ignore_patterns(".*", "build", "out", "runs", "tests", "*.plan", "*.egg-info")
     shutil.copytree(PROJECT, tree, ignore=left_out)
     pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "--no-index"]
-    for source in (tree, tree / "tools") if tools else (tree,):
+    for source in (tree, tree / "train" / "package") if tools else (tree,):
         subprocess.run([*pip, "-w", str(folder), str(source)], check=True)
     for wheel in folder.glob("retinexrt*.whl"):
         with zipfile.ZipFile(wheel) as archive:

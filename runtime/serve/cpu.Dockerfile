@@ -1,6 +1,6 @@
-# retinexrt serve on an NVIDIA GPU: ONNX Runtime for CUDA, with its libraries; the driver is the machine's.
-#   docker build -f docker/nvidia.Dockerfile -t retinexrt-nvidia .
-#   docker run --rm --gpus all -p 127.0.0.1:8000:8000 retinexrt-nvidia
+# retinexrt serve on a CPU.
+#   docker build -f runtime/serve/cpu.Dockerfile -t retinexrt .
+#   docker run --rm -p 127.0.0.1:8000:8000 retinexrt
 FROM python:3.13-slim-trixie
 
 # What OpenCV's wheel expects of the system, and a user without rights.
@@ -11,10 +11,9 @@ RUN apt-get update \
 
 WORKDIR /source
 COPY . .
-RUN python -m pip install --no-cache-dir --constraint constraints.txt ".[gpu,serve,heic]"
+RUN python -m pip install --no-cache-dir --constraint constraints.txt ".[cpu,serve,heic]"
 
 USER 10001
-ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 WORKDIR /tmp
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s \

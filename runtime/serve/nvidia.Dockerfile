@@ -1,6 +1,6 @@
-# retinexrt serve on a CPU.
-#   docker build -f docker/cpu.Dockerfile -t retinexrt .
-#   docker run --rm -p 127.0.0.1:8000:8000 retinexrt
+# retinexrt serve on an NVIDIA GPU: ONNX Runtime for CUDA, with its libraries; the driver is the machine's.
+#   docker build -f runtime/serve/nvidia.Dockerfile -t retinexrt-nvidia .
+#   docker run --rm --gpus all -p 127.0.0.1:8000:8000 retinexrt-nvidia
 FROM python:3.13-slim-trixie
 
 # What OpenCV's wheel expects of the system, and a user without rights.
@@ -11,9 +11,10 @@ RUN apt-get update \
 
 WORKDIR /source
 COPY . .
-RUN python -m pip install --no-cache-dir --constraint constraints.txt ".[cpu,serve,heic]"
+RUN python -m pip install --no-cache-dir --constraint constraints.txt ".[gpu,serve,heic]"
 
 USER 10001
+ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 WORKDIR /tmp
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s \
