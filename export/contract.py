@@ -117,7 +117,7 @@ def _check_division(rule: Division, edges: Edges) -> None:
 
 def _check_guided(rule: Division, edges: Edges, clip: onnx.NodeProto) -> None:
     """The clamp is of exp(slope x guide + offset): maps enlarged from a convolution, and the logarithm of the picture."""
-    around = ("Cast", "Reshape", "Slice", "Mul", "Add")
+    around = ("Cast", "Reshape", "Slice", "Mul", "Add", "Conv")
     exponential = _operand(edges, clip.input[0], "Exp")
     total = exponential and edges.source(exponential.input[0], through=("Cast", "Reshape", "Transpose"))
     if total is None or total.op_type != "Add":

@@ -69,8 +69,8 @@ def _overview(image: Any) -> tuple[Any, Any]:
     return op.ReduceMean(squared, _ints(4), keepdims=0), side
 
 
-def _enlarge(grid: Any, side: Any, like: Any, cell: int) -> Any:
-    """Enlarge by the side of a square, and cut the frame and what lies beyond the picture off."""
+def _enlarge(grid: Any, side: Any, like: Any, cell: int, margin: int) -> Any:
+    """Enlarge by the side of a square, and cut the frame and what lies beyond the picture and a margin off."""
     step = op.Div(side, _ints(cell))
     shape = op.Shape(grid)
     size = op.Mul(_part(shape, 2, 4), step)
@@ -78,8 +78,8 @@ def _enlarge(grid: Any, side: Any, like: Any, cell: int) -> Any:
         grid, None, None, _join(_part(shape, 0, 2), size), mode="linear", coordinate_transformation_mode="half_pixel"
     )
     wanted = op.Div(_part(op.Shape(like), 2, 4), _ints(cell))
-    start = _join(step, step)
-    return op.Slice(large, start, op.Add(start, wanted), _ints(2, 3))
+    start = op.Sub(_join(step, step), _ints(margin)) if margin else _join(step, step)
+    return op.Slice(large, start, op.Add(start, op.Add(wanted, _ints(2 * margin)) if margin else wanted), _ints(2, 3))
 
 
 def _pad_to(x: Any, multiple: int) -> Any:

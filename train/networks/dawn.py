@@ -168,6 +168,25 @@ class Curve(nn.Module):
         return torch.cat([torch.clamp(raw[:, :1] * 0.5 + 0.3, 0.0, 1.0), torch.clamp(raw[:, 1:], -4.0, 4.0)], dim=1)
 
 
+class Spread(nn.Module):
+    """A map with a value for each cell, and for one more to each side, as one with a value for each pixel: bilinear.
+
+    N x C x (h + 2) x (w + 2) to N x C c c x h x w.
+    """
+
+    def __init__(self, cell: int, channels: int) -> None:
+        super().__init__()
+        at = (torch.arange(cell) + 0.5) / cell - 0.5
+        one = torch.stack([(-at).clamp(min=0.0), 1 - at.abs(), at.clamp(min=0.0)], dim=1)
+        square = torch.einsum("yi,xj->yxij", one, one).reshape(cell**2, 3, 3)
+        self.register_buffer(
+            "weight", torch.einsum("ab,pij->apbij", torch.eye(channels), square).flatten(0, 1), persistent=False
+        )
+
+    def forward(self, cells: Tensor) -> Tensor:
+        return F.conv2d(cells, self.get_buffer("weight"))
+
+
 class Illuminate(nn.Module):
     """The illumination's logarithm, N x 3 c c x h x w: slope x guide + offset, about the picture's own level.
 
@@ -177,9 +196,11 @@ class Illuminate(nn.Module):
     def forward(self, curve: Tensor, guide: Tensor, level: Tensor) -> Tensor:
         count, pixels_of_a_cell, height, width = guide.shape
         anchored = guide + -torch.log(torch.exp(level) + SOFT)
-        pixels = (curve[:, :1] * anchored).reshape(count, 1, pixels_of_a_cell, height, width)
-        offsets = (curve[:, 1:] + (level + -math.log(BRIGHT))).reshape(count, 3, 1, height, width)
-        return (pixels + offsets).contiguous().flatten(1, 2)
+        slopes, offsets = curve[:, :pixels_of_a_cell], curve[:, pixels_of_a_cell:]
+        pixels = (slopes * anchored).reshape(count, 1, pixels_of_a_cell, height, width)
+        return (pixels + (offsets + (level + -math.log(BRIGHT))).reshape(count, 3, pixels_of_a_cell, height, width)).flatten(
+            1, 2
+        )
 
 
 class Exponential(nn.Module):
@@ -202,6 +223,7 @@ class Brightener(nn.Module):
         self.curve = Curve()
         self.frame_curve = Frame()
         self.frame_context = Frame()
+        self.spread = Spread(cell, CURVE)
         self.guide = Guide(cell)
         self.illuminate = Illuminate()
         self.exponential = Exponential()
@@ -225,9 +247,10 @@ class Brightener(nn.Module):
 
     def brighten(self, image: Tensor, light: Light, side: Tensor | int) -> Bright:
         """Divide a picture, or a part of one whose squares are those of `light`, by its illumination."""
-        curve, context = (enlarge(each, side, image, self.cell) for each in (light.curve, light.context))
-        logarithm, reflectance = self._brighten(self.to_cells(image), curve, light.level)
-        return Bright(reflectance, logarithm, curve, context, light.level)
+        curve = enlarge(light.curve, side, image, self.cell, margin=1)
+        logarithm, reflectance = self._brighten(self.to_cells(image), self.spread(curve), light.level)
+        context = enlarge(light.context, side, image, self.cell)
+        return Bright(reflectance, logarithm, curve[:, :, 1:-1, 1:-1], context, light.level)
 
     def _brighten(self, cells: Tensor, curve: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
         logarithm = self.illuminate(curve, self.guide(cells), level)
@@ -239,8 +262,8 @@ class Brightener(nn.Module):
 
     def divide_overview(self, grid: Tensor, light: Light) -> Tensor:
         """An overview divided by its illumination: each point as a cell of equal pixels."""
-        cells = grid.repeat_interleave(self.cell**2, dim=1)
-        return self._brighten(cells, light.curve[:, :, 1:-1, 1:-1], light.level)[1][:, :: self.cell**2]
+        cells, curve = (each.repeat_interleave(self.cell**2, dim=1) for each in (grid, light.curve[:, :, 1:-1, 1:-1]))
+        return self._brighten(cells, curve, light.level)[1][:, :: self.cell**2]
 
     def illumination(self, image: Tensor) -> Tensor:
         """The clamped illumination, N x 3 x H x W."""
@@ -288,6 +311,7 @@ ISLANDS = (
     "normalise",
     "curve",
     "frame_*",
+    "spread",
     "guide",
     "illuminate",
     "exponential",

@@ -45,13 +45,14 @@ def _(image: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @torch.library.custom_op("retinexrt::enlarge", mutates_args=())
-def _enlarge(grid: Tensor, side: Tensor, like: Tensor, cell: int) -> Tensor:
-    return _enlarged(grid, int(side), like, cell).contiguous()
+def _enlarge(grid: Tensor, side: Tensor, like: Tensor, cell: int, margin: int) -> Tensor:
+    return _enlarged(grid, int(side), like, cell, margin).contiguous()
 
 
 @_enlarge.register_fake
-def _(grid: Tensor, side: Tensor, like: Tensor, cell: int) -> Tensor:
-    return grid.new_empty(grid.shape[0], grid.shape[1], like.shape[2] // cell, like.shape[3] // cell)
+def _(grid: Tensor, side: Tensor, like: Tensor, cell: int, margin: int) -> Tensor:
+    rows, columns = (extent // cell + 2 * margin for extent in like.shape[2:])
+    return grid.new_empty(grid.shape[0], grid.shape[1], rows, columns)
 
 
 @torch.library.custom_op("retinexrt::pad_to", mutates_args=())
@@ -99,15 +100,16 @@ def frame(grid: Tensor) -> Tensor:
     return F.pad(grid, (1, 1, 1, 1), mode="replicate")
 
 
-def enlarge(grid: Tensor, side: Tensor | int, like: Tensor, cell: int = 1) -> Tensor:
-    """Bilinear enlargement of a framed map to the size of `like`, or of its cells; the frame falls away.
+def enlarge(grid: Tensor, side: Tensor | int, like: Tensor, cell: int = 1, margin: int = 0) -> Tensor:
+    """Bilinear enlargement of a framed map to the size of `like`, or of its cells; the frame falls away but for a margin.
 
     A `side` that is a plain number is for training: the operator has no gradient.
     """
-    return _enlarged(grid, side, like, cell) if isinstance(side, int) else _enlarge(grid, side, like, cell)
+    return (_enlarged if isinstance(side, int) else _enlarge)(grid, side, like, cell, margin)  # pyright: ignore[reportArgumentType]
 
 
-def _enlarged(grid: Tensor, side: int, like: Tensor, cell: int) -> Tensor:
+def _enlarged(grid: Tensor, side: int, like: Tensor, cell: int, margin: int) -> Tensor:
     step = side // cell
     large = F.interpolate(grid, scale_factor=float(step), mode="bilinear", align_corners=False)
-    return large[:, :, step : step + like.shape[2] // cell, step : step + like.shape[3] // cell]
+    rows, columns = (slice(step - margin, step + extent // cell + margin) for extent in like.shape[2:])
+    return large[:, :, rows, columns]
