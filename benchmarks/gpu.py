@@ -156,7 +156,8 @@ def _of_network(network: str, size: str, work: Path, needs: tuple[str, ...], fla
     for flavour in flavours:
         out, built = work / flavour, f"{network}: build with {flavour}"
         command = (sys.executable, "engines/build.py", str(typed), "--flavour", flavour, "--out", str(out))
-        yield Step(built, (*command, *_PROFILE, "--opt", f"1x{size}"), 240, network, needs)
+        # Of dawn three plans: its halves too.
+        yield Step(built, (*command, *_PROFILE, "--opt", f"1x{size}"), 400, network, needs)
         plan = out / f"{network}_fp16.plan"
         yield step(f"{network}: {flavour}", "measure", 120, (reference, built), plan, flavour)
         if flavour == "tensorrt_rtx":
