@@ -103,7 +103,8 @@ class _Half:
     """An engine with one context, and memory for its tensors as large as they have been so far."""
 
     def __init__(self, cuda: Cuda, stream: int, half: HalfEngine, owned: ExitStack) -> None:
-        self._cuda, self._stream, self.kernels = cuda, stream, half.kernels
+        self._cuda, self._stream = cuda, stream
+        self.kernels: Kernels | None = half.kernels
         engine = half.engine
         self._shared = Engine(engine, half.create_context, half.words, "", "")
         self._context: Any = self._shared.new_context(cuda, stream)
@@ -150,7 +151,7 @@ class _Half:
         return pointer
 
     def _end(self) -> None:
-        self._context = None
+        self._context = self.kernels = None
         self._shared.close()
         while self._memory:
             self._cuda.free(self._memory.popitem()[1][0])
