@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -96,11 +97,15 @@ class Outcome:
 def steps(networks: Sequence[str], size: str, work: Path, flavours: Sequence[str] = FLAVOURS) -> Iterator[Step]:
     """All steps: the tests, then the runtime's backends, torch, and at last what torch compiles, which takes longest.
 
-    Of flavours that are not among `flavours`, the first network's plan is tried.
+    Tests of CUDA run under NVIDIA's memory checker too, where it is on the PATH. Of flavours that are not among `flavours`, the
+    first network's plan is tried.
     """
     python = sys.executable
     tests = (python, "-m", "pytest", "-q", "-rsfE", "-m", "gpu", "-p", "no:cacheprovider", "tests/gpu")
     yield Step("tests", tests, 420, lines=_LINES_OF_TESTS)
+    if sanitizer := shutil.which("compute-sanitizer"):  # of the CUDA toolkit
+        checked = (sanitizer, "--tool", "memcheck", "--error-exitcode", "1", *tests[:-1], "tests/gpu/test_cuda.py")
+        yield Step("memory check", checked, 120, lines=_LINES_OF_TESTS)
     planned = list(_of_networks(networks, size, work, flavours))
     yield from sorted(planned, key=lambda step: 2 if step.name.endswith("torch-compile") else ": torch" in step.name)
 
@@ -151,7 +156,8 @@ def _of_network(network: str, size: str, work: Path, needs: tuple[str, ...], fla
     for flavour in flavours:
         out, built = work / flavour, f"{network}: build with {flavour}"
         command = (sys.executable, "engines/build.py", str(typed), "--flavour", flavour, "--out", str(out))
-        yield Step(built, (*command, *_PROFILE, "--opt", f"1x{size}"), 240, network, needs)
+        # Of dawn three plans: its halves too.
+        yield Step(built, (*command, *_PROFILE, "--opt", f"1x{size}"), 400, network, needs)
         plan = out / f"{network}_fp16.plan"
         yield step(f"{network}: {flavour}", "measure", 120, (reference, built), plan, flavour)
         if flavour == "tensorrt_rtx":

@@ -11,7 +11,7 @@ if __package__ in (None, ""):  # run as a script: its folder is on the path, the
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from runtime import command_line, shapes
-from runtime.artifact import remedies
+from runtime.artifact import manifest, remedies
 from runtime.errors import ArtifactError, InputError
 from runtime.files import default_folder
 
@@ -129,6 +129,9 @@ def _report(built: object) -> None:
     print(f"  from {shapes.to_text(profile.min)} over {shapes.to_text(profile.opt)} to {shapes.to_text(profile.max)}")
     for check in built.checks:
         print(f"  {check}")
+    if plan.parts is not None:
+        names = (manifest.half_path(built.plan, half).name for half in manifest.HALVES)
+        print(f"  for larger pictures: {', '.join(names)}")
     print(f"{built.manifest}")
 
 

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -16,10 +16,22 @@ from typing import Any
 
 from engines import parsed_contract
 from engines.flavours import FlavourFacts, choose, compute_capabilities, target_sms, tensorrt_module
-from engines.profiles import Shape, make_profile
+from engines.profiles import (
+    LARGEST_PART,
+    MOST_SQUARES,
+    PART_RANGE,
+    SIDE_RANGE,
+    SIDES,
+    Range,
+    Shape,
+    light_range,
+    make_profile,
+    overview_range,
+)
 from engines.progress import BuildProgress, make_monitor
-from runtime.artifact import ArtifactInfo, PlanInfo, Precision, manifest, remedies
+from runtime.artifact import ArtifactInfo, PlanInfo, PlanParts, Precision, manifest, remedies
 from runtime.artifact.onnx_metadata import read_info
+from runtime.artifact.onnx_parts import Halves, cut_file
 from runtime.backends.trt import logger
 from runtime.cuda import Cuda, DeviceProperties, open_cuda
 from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, InputError, OutputError
@@ -94,8 +106,15 @@ def build(onnx: Path, folder: Path, options: BuildOptions, show_progress: bool |
     with _context(request.cuda, options.device):
         started = time.perf_counter()
         data, checks = build_bytes(request, show_progress)
+        halves = build_halves(request, show_progress) if _has_halves(request) else None
         seconds = time.perf_counter() - started
-    return publish(request, data, checks, seconds)
+    return publish(request, data, checks, seconds, halves)
+
+
+def _has_halves(request: PlanRequest) -> bool:
+    """Whether pictures beyond the profile are wanted, and can be done in parts."""
+    info, profile = request.info, request.plan.profile
+    return info.parts is not None and info.input.shape[:3] == ("N", "H", "W") and profile.min != profile.max
 
 
 def plan_request(onnx: Path, folder: Path, options: BuildOptions) -> PlanRequest:
@@ -143,18 +162,28 @@ def plan_request(onnx: Path, folder: Path, options: BuildOptions) -> PlanRequest
     )
 
 
-def publish(request: PlanRequest, data: bytes, checks: list[str], seconds: float) -> BuiltPlan:
-    """Write the plan and its manifest, each whole or not at all."""
+def publish(request: PlanRequest, data: bytes, checks: list[str], seconds: float, halves: Halves | None = None) -> BuiltPlan:
+    """Write the plan, its halves and its manifest, each whole or not at all."""
+    parts = None
+    if halves is not None:
+        decide, render = (hashlib.sha256(half).hexdigest() for half in (halves.decide, halves.render))
+        parts = PlanParts(decide, render, LARGEST_PART, MOST_SQUARES, *SIDES)
     plan = replace(
         request.plan,
         digest=request.digest,
         plan_sha256=hashlib.sha256(data).hexdigest(),
         plan_bytes=len(data),
         build_seconds=round(seconds, 3),
+        parts=parts,
     )
     # The manifest last: a plan without one is not loaded, so no reader meets half of a pair.
     _remove(manifest.manifest_path(request.path))
     write_atomically(request.path, data)
+    for half in manifest.HALVES:
+        if halves is None:
+            _remove(manifest.half_path(request.path, half))
+        else:
+            write_atomically(manifest.half_path(request.path, half), getattr(halves, half))
     written = manifest.write(replace(request.info, plan=plan), request.path)
     return BuiltPlan(request.path, written, manifest.read(request.path), tuple(checks))
 
@@ -252,9 +281,46 @@ def _words(log: Any) -> str:
     return " / ".join(line for line in log.errors(everywhere=True) if "---" not in line)
 
 
+#: From a parsed network to the range of each of its inputs; it may raise an ArtifactError.
+Inspect = Callable[[Any], Mapping[str, Range]]
+
+
 def build_bytes(request: PlanRequest, show_progress: bool | None = None) -> tuple[bytes, list[str]]:
     """Parse, check, name and build; return the plan's bytes and what was checked."""
-    from polygraphy.backend.trt import EngineBytesFromNetwork, NetworkFromOnnxPath
+    trt, profile = _load_flavour(request.facts), request.plan.profile
+    checks: list[str] = []
+
+    def inspect(network: Any) -> Mapping[str, Range]:
+        checks.extend(parsed_contract.check(network, trt, request.info))
+        return {request.info.input.name: (profile.min, profile.opt, profile.max)}
+
+    return _build_bytes(request, request.onnx.read_bytes(), request.digest, inspect, show_progress), checks
+
+
+def build_halves(request: PlanRequest, show_progress: bool | None = None) -> Halves:
+    """Build what decides on the overview of a picture beyond the profile, and what renders its parts."""
+    info, parts = request.info, request.info.parts
+    assert parts is not None
+    graphs = cut_file(request.onnx, read_info(request.onnx))
+    channels: dict[str, tuple[int, bool]] = {}
+
+    def inspect_decide(network: Any) -> Mapping[str, Range]:
+        for output in (network.get_output(index) for index in range(network.num_outputs)):
+            shape = tuple(output.shape)
+            channels[output.name] = shape[1], shape[2:] == (1, 1)
+        return {parts.overview: overview_range(parts.points)}
+
+    def inspect_render(network: Any) -> Mapping[str, Range]:
+        light = {name: light_range(*channels[name]) for name in parts.light}
+        return {info.input.name: PART_RANGE, parts.side: SIDE_RANGE, **light}
+
+    names = [manifest.half_name(request.digest, half) for half in manifest.HALVES]
+    decide = _build_bytes(request, graphs.decide, names[0], inspect_decide, show_progress)
+    return Halves(decide, _build_bytes(request, graphs.render, names[1], inspect_render, show_progress))
+
+
+def _build_bytes(request: PlanRequest, graph: bytes, digest: str, inspect: Inspect, show_progress: bool | None = None) -> bytes:
+    from polygraphy.backend.trt import EngineBytesFromNetwork, NetworkFromOnnxBytes
     from polygraphy.exception import PolygraphyException
     from polygraphy.logger import G_LOGGER
 
@@ -268,15 +334,15 @@ def build_bytes(request: PlanRequest, show_progress: bool | None = None) -> tupl
     try:
         with G_LOGGER.verbosity(G_LOGGER.CRITICAL + 1), log.quietly():
             try:
-                builder, network, parser = NetworkFromOnnxPath(str(onnx), strongly_typed=True)()
+                builder, network, parser = NetworkFromOnnxBytes(graph, strongly_typed=True)()
             except PolygraphyException as error:
                 words = _words(log) or str(error)
                 raise ArtifactError(f"{name}'s parser refuses {onnx}: {words}") from error
-            checks = parsed_contract.check(network, trt, request.info)
-            network.name = request.digest
-            config = _config(request, trt, make_monitor(trt, progress))
+            ranges = inspect(network)
+            network.name = digest
+            config = _config(request, ranges, trt, make_monitor(trt, progress))
             try:
-                data = bytes(EngineBytesFromNetwork((builder, network, parser), config, save_timing_cache=cache)())
+                return bytes(EngineBytesFromNetwork((builder, network, parser), config, save_timing_cache=cache)())
             except PolygraphyException as error:
                 if progress.interrupted:
                     raise KeyboardInterrupt from error
@@ -284,17 +350,18 @@ def build_bytes(request: PlanRequest, show_progress: bool | None = None) -> tupl
                 raise BackendError(f"{name} can't build {onnx}: {words}") from error
     finally:
         progress.close()
-    return data, checks
 
 
-def _config(request: PlanRequest, trt: Any, monitor: Any) -> Any:
+def _config(request: PlanRequest, ranges: Mapping[str, Range], trt: Any, monitor: Any) -> Any:
     """The builder configuration, as a Polygraphy loader. No precision flags: types in the graph decide."""
     from polygraphy.backend.trt import CreateConfig, PostprocessConfig, Profile
 
     options, plan, cache = request.options, request.plan, request.timing_cache
-    profile = plan.profile
+    profile = Profile()
+    for name, each in ranges.items():
+        profile.add(name, *each)
     common: dict[str, Any] = {
-        "profiles": [Profile().add(request.info.input.name, profile.min, profile.opt, profile.max)],
+        "profiles": [profile],
         "builder_optimization_level": options.level,
         # TensorRT's own default; Polygraphy's describes every layer, which costs time in each run.
         "profiling_verbosity": trt.ProfilingVerbosity.LAYER_NAMES_ONLY,

@@ -11,6 +11,18 @@ from runtime.errors import InputError
 #: Pictures, height, width.
 Shape = tuple[int, int, int]
 
+#: The smallest, the typical and the largest shape of an input; of one whose values decide on shapes, these values.
+Range = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+
+#: The halves of a plan take parts of a picture that are at most so many pixels high and wide, and of at most so many squares,
+#: whose sides are so many pixels. Maps of the light are enlarged by a square's side: their product bounds the memory.
+LARGEST_PART, MOST_SQUARES, SIDES = 1024, 50, (8, 96)
+#: Typical: 24 megapixels.
+_PART, _SIDE = 800, 40
+
+PART_RANGE: Range = ((1, MINIMUM_SIZE, MINIMUM_SIZE, 3), (1, _PART, _PART, 3), (1, LARGEST_PART, LARGEST_PART, 3))
+SIDE_RANGE: Range = ((SIDES[0],), (_SIDE,), (SIDES[1],))
+
 DEFAULT_MIN: Shape = (1, 64, 64)
 DEFAULT_OPT: Shape = (1, 400, 600)
 DEFAULT_MAX: Shape = (1, 1088, 1920)
@@ -54,6 +66,20 @@ def make_profile(info: ArtifactInfo, smallest: Shape | None, typical: Shape | No
                 f"max {shapes.to_text(wanted['max'])}"
             )
     return Profile(*(_as_input(info, shape) for shape in wanted.values()))
+
+
+def overview_range(points: int) -> Range:
+    """The overview of a picture, whose squares are at most `points` along both sides together."""
+    return (1, 3, 1, 1), (1, 3, points * 2 // 5, points * 3 // 5), (1, 3, points, points)
+
+
+def light_range(channels: int, everywhere: bool) -> Range:
+    """A part's share of the light: one point, or one for each of its squares and a frame of one more."""
+    if everywhere:
+        one = (1, channels, 1, 1)
+        return one, one, one
+    least, typical, most = (count + 2 for count in (1, _PART // _SIDE, MOST_SQUARES))
+    return (1, channels, least, least), (1, channels, typical, typical), (1, channels, most, most)
 
 
 def _each(pick: Callable[[int, int], int], first: Shape, second: Shape) -> Shape:

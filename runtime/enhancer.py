@@ -327,7 +327,7 @@ class Enhancer:
             return f"the picture is {height}x{width} (HxW), without tiles {fits} fit"
         if self._info.parts is not None:
             return (
-                f"the picture is {height}x{width} (HxW), and a plan takes it in one piece: {fits} fit; build one with "
+                f"the picture is {height}x{width} (HxW), and this plan has no halves for large ones: {fits} fit; build it with "
                 f"--max 1x{height}x{width}, or open {self._info.network}.onnx, which takes any size"
             )
         return (

@@ -154,19 +154,20 @@ def run_parts(
     """
     assert info.parts is not None
     side, grid = overview_of(image, info)
+    height, width = image.shape[:2]
+    most = _largest_part(height, width, side, info)
     light: Sequence[Floats] | None = parts.decide(grid)
     _check_light(light, grid, info)
     if steady is not None:
         light = steady(grid, light)
     if light is None:
         return
-    height, width = image.shape[:2]
-    if whole := height * width <= whole_pixels(info):
+    if whole := most is None and height * width <= whole_pixels(info):
         rows, columns = [Span(0, height, 0, height)], [Span(0, width, 0, width)]
     else:
         # A part begins with a whole square and with a whole cell of the noise stage.
         step = math.lcm(side, info.multiple)
-        rows, columns = (spans(extent, info.parts.halo, step, MINIMUM_SIZE, None) for extent in (height, width))
+        rows, columns = (spans(extent, info.parts.halo, step, MINIMUM_SIZE, most) for extent in (height, width))
     tiles = sorted(product(rows, columns), key=lambda tile: (tile[0].size, tile[1].size))
     for done, (row, column) in enumerate(tiles):
         tile = np.ascontiguousarray(image[row.start : row.stop, column.start : column.stop])[None]
@@ -183,6 +184,22 @@ def overview_of(image: Images, info: ArtifactInfo) -> tuple[int, Floats]:
     height, width = (math.ceil(extent / info.multiple) * info.multiple for extent in image.shape[:2])
     side = square_side(height, width, info.parts.points)
     return side, overview(image, side, height, width)
+
+
+def _largest_part(height: int, width: int, side: int, info: ArtifactInfo) -> int | None:
+    """The most pixels that a part is high and wide; None: no plan bounds it."""
+    plan = info.plan.parts if info.plan else None
+    if plan is None or info.parts is None:
+        return None
+    if not plan.smallest_side <= side <= plan.largest_side:
+        wrong = "large" if side > plan.largest_side else "small"
+        raise InputError(
+            f"the picture is {height}x{width} (HxW), too {wrong} for the halves of this plan, whose squares are "
+            f"{plan.smallest_side} to {plan.largest_side} pixels wide, not {side}; "
+            f"open {info.network}.onnx, which takes any size"
+        )
+    step = math.lcm(side, info.multiple)
+    return min(plan.extent, plan.squares * side) // step * step
 
 
 def _check_light(light: Sequence[Floats], grid: Floats, info: ArtifactInfo) -> None:

@@ -31,7 +31,7 @@ def open_contender(contender: Contender, info: ArtifactInfo) -> OpenContender:
     idle = [enhancer]
 
     def bind(source: int, target: int, stream: int) -> Bound:
-        """An enhancer for each stream: one has one graph, of one place in memory."""
+        """An enhancer for each stream: the contexts of one would be lent to the streams in turn."""
         used = idle.pop() if idle else _enhancer(contender)
 
         def give_back() -> None:

@@ -58,6 +58,20 @@ class Profile:
 
 
 @dataclass(frozen=True)
+class PlanParts:
+    """The halves of a network that has `Parts`, as plans of their own beside the plan: NAME.decide and NAME.render."""
+
+    decide_sha256: str
+    render_sha256: str
+    #: A part of a picture is at most so many pixels high and wide, and at most so many squares.
+    extent: int
+    squares: int
+    #: Pixels of the smallest and the largest side of a square.
+    smallest_side: int
+    largest_side: int
+
+
+@dataclass(frozen=True)
 class PlanInfo:
     """What only a built plan has."""
 
@@ -87,6 +101,8 @@ class PlanInfo:
     manifest_sha256: str = ""
     #: Later versions of TensorRT run it too, and its lean runtime, which has no builder.
     version_compatible: bool = False
+    #: For pictures beyond the profile; None: there are no such plans.
+    parts: PlanParts | None = None
 
 
 @dataclass(frozen=True)
@@ -163,8 +179,11 @@ class ArtifactInfo:
     def document(self) -> dict[str, Any]:
         """All of it as plain values."""
         document: dict[str, Any] = {**asdict(self), "contract": [rule.document() for rule in self.contract]}
+        # Manifests of plans without them are as they were before there was a choice.
         if self.plan is not None and not self.plan.version_compatible:
-            del document["plan"]["version_compatible"]  # as manifests were before there was a choice
+            del document["plan"]["version_compatible"]
+        if self.plan is not None and self.plan.parts is None:
+            del document["plan"]["parts"]
         return document
 
     def to_json(self, indent: int | None = None) -> str:

@@ -25,6 +25,9 @@ from runtime.errors import ArtifactError, IncompatiblePlanError, ManifestError, 
 from runtime.files import write_atomically
 
 Flavour = Literal["tensorrt", "tensorrt_rtx"]
+#: Of a network that has `Parts`: what decides on the light of a picture, and what renders its parts.
+Half = Literal["decide", "render"]
+HALVES: tuple[Half, Half] = ("decide", "render")
 
 #: Compute capabilities that TensorRT-RTX builds for. Newer GPUs run its plans too, not at their best; others don't.
 RTX_TARGETS = ("7.5", "8.0", "8.6", "8.9", "12.0", "12.1")
@@ -80,6 +83,7 @@ def digest(info: ArtifactInfo) -> str:
     document = replace(info, parity=()).document()
     for later in ("digest", "plan_sha256", "plan_bytes", "build_seconds", "manifest_sha256"):
         del document["plan"][later]
+    document["plan"].pop("parts", None)
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -143,23 +147,49 @@ def verify(plan: Path, find_host: Callable[[], Host]) -> tuple[ArtifactInfo, byt
 
 
 def _read_plan(path: Path, info: ArtifactInfo) -> bytes:
-    """The bytes that were hashed are the bytes that are returned, so that nothing can come between."""
     plan = _plan(info, str(path))
+    return _read_hashed(path, info, plan.plan_sha256, plan.plan_bytes)
+
+
+def half_path(plan: Path, half: Half) -> Path:
+    """dawn_fp16.plan -> dawn_fp16.decide"""
+    return plan.with_suffix(f".{half}")
+
+
+def half_sha256(info: ArtifactInfo, half: Half) -> str:
+    """Of the bytes of a half, as the manifest of a plan with halves says."""
+    parts = _plan(info, half).parts
+    assert parts is not None
+    return parts.decide_sha256 if half == "decide" else parts.render_sha256
+
+
+def half_name(digest: str, half: Half) -> str:
+    """The name of the network inside the plan of a half."""
+    return f"{digest}.{half}"
+
+
+def read_half(plan: Path, info: ArtifactInfo, half: Half) -> bytes:
+    """The bytes of a half of a plan whose `info`, which was verified, has `plan.parts`."""
+    return _read_hashed(half_path(plan, half), info, half_sha256(info, half))
+
+
+def _read_hashed(path: Path, info: ArtifactInfo, sha256: str, count: int | None = None) -> bytes:
+    """The bytes that were hashed are the bytes that are returned, so that nothing can come between."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
         raise ArtifactError(f"{path} does not exist; build it with: {remedies.rebuild(info)}") from None
     except OSError as error:
         raise ArtifactError(f"cannot read {path}: {error.strerror}") from error
-    if len(data) != plan.plan_bytes:
+    if count is not None and len(data) != count:
         raise ManifestError(
-            f"{path} has {len(data)} bytes, its manifest says {plan.plan_bytes}: the plan was changed, cut short or belongs "
+            f"{path} has {len(data)} bytes, its manifest says {count}: the plan was changed, cut short or belongs "
             f"to another manifest; build it again with: {remedies.rebuild(info)}"
         )
     found = hashlib.sha256(data).hexdigest()
-    if found != plan.plan_sha256:
+    if found != sha256:
         raise ManifestError(
-            f"{path} has SHA-256 {found[:12]}..., its manifest says {plan.plan_sha256[:12]}...: the plan was changed or "
+            f"{path} has SHA-256 {found[:12]}..., its manifest says {sha256[:12]}...: the plan was changed or "
             f"belongs to another manifest; build it again with: {remedies.rebuild(info)}"
         )
     return data
@@ -194,12 +224,14 @@ def _check_host(path: Path, info: ArtifactInfo, host: Host) -> None:
         raise IncompatiblePlanError(f"{path} was built for compute capability {built}, the GPU here has {host.sm}{mend}")
 
 
-def check_name(path: Path, info: ArtifactInfo, name: str) -> None:
-    """Compare the name inside a deserialised plan with the manifest's digest."""
-    plan = _plan(info, str(path))
-    if plan.digest is not None and name != plan.digest:
+def check_name(path: Path, info: ArtifactInfo, name: str, half: Half | None = None) -> None:
+    """Compare the name inside a deserialised plan, or one of its halves, with the manifest's digest."""
+    wanted = _plan(info, str(path)).digest
+    if wanted is not None and half is not None:
+        wanted = half_name(wanted, half)
+    if wanted is not None and name != wanted:
         raise ManifestError(
-            f"{path} carries the name {name!r} inside, its manifest expects {plan.digest!r}: they were not built together; "
+            f"{path} carries the name {name!r} inside, its manifest expects {wanted!r}: they were not built together; "
             f"build both again with: {remedies.rebuild(info)}"
         )
 

@@ -22,13 +22,14 @@ _NODE, _INITIALIZER, _INPUT, _OUTPUT, _VALUE_INFO = 1, 5, 11, 12, 13
 _NODE_INPUT, _NODE_OUTPUT = 1, 2
 _TENSOR_NAME, _VALUE_NAME = 8, 1
 _FLOAT, _INT64 = 1, 7
-#: Of a ValueInfoProto, and of what is within: the type, its tensor, whose element type and shape, of whose dimensions the name.
-_TYPE, _TENSOR, _ELEMENT, _SHAPE, _DIMENSION, _DIMENSION_NAME = 2, 1, 1, 2, 1, 2
+#: Of a ValueInfoProto, and of what is within: the type, its tensor, whose element type and shape, of whose dimensions the size
+#: or the name.
+_TYPE, _TENSOR, _ELEMENT, _SHAPE, _DIMENSION, _DIMENSION_SIZE, _DIMENSION_NAME = 2, 1, 1, 2, 1, 1, 2
 
 
 @dataclass(frozen=True)
 class Halves:
-    """Two ONNX models, as bytes."""
+    """Two ONNX models, or the plans that were built from them, as bytes."""
 
     #: The overview, float32 N x 3 x h x w, to the light.
     decide: bytes
@@ -53,9 +54,11 @@ def cut(content: bytes, info: ArtifactInfo) -> Halves:
     assert parts is not None
     try:
         graph = _Graph(content)
-        maps = [_value(name, _FLOAT, 4) for name in parts.light]
-        decide = graph.between([_value(parts.overview, _FLOAT, 4)], maps, parts.light)
-        inputs = [graph.inputs[info.input.name], _value(parts.side, _INT64, 1), *maps]
+        maps = [_map(name) for name in parts.light]
+        decide = graph.between([_map(parts.overview)], maps, parts.light)
+        # TensorRT asks that it is one number, and not a list of any length.
+        side = _value(parts.side, _INT64, protobuf.encode_number(_DIMENSION_SIZE << 3 | protobuf.VARINT) + b"\1")
+        inputs = [graph.inputs[info.input.name], side, *maps]
         render = graph.between(inputs, [graph.outputs[info.output.name]], [info.output.name])
     except (IndexError, KeyError, ValueError) as error:
         raise ArtifactError(f"{info.network}: the file does not come apart where it says ({error}); export it again") from error
@@ -118,10 +121,15 @@ class _Graph:
         return self._rest + protobuf.field(_GRAPH, b"".join(pieces))
 
 
-def _value(name: str, kind: int, rank: int) -> bytes:
-    """A ValueInfoProto of `rank` free dimensions."""
+def _map(name: str) -> bytes:
+    """A ValueInfoProto of floats in four free dimensions."""
+    return _value(name, _FLOAT, *(protobuf.field(_DIMENSION_NAME, f"{name}.{axis}".encode()) for axis in range(4)))
+
+
+def _value(name: str, kind: int, *dimensions: bytes) -> bytes:
+    """A ValueInfoProto."""
     field = protobuf.field
-    shape = b"".join(field(_DIMENSION, field(_DIMENSION_NAME, f"{name}.{axis}".encode())) for axis in range(rank))
+    shape = b"".join(field(_DIMENSION, dimension) for dimension in dimensions)
     element = protobuf.encode_number(_ELEMENT << 3 | protobuf.VARINT) + protobuf.encode_number(kind)
     return field(_VALUE_NAME, name.encode()) + field(_TYPE, field(_TENSOR, element + field(_SHAPE, shape)))
 

@@ -96,6 +96,21 @@ def test_of_failing_tests_every_traceback_is_kept() -> None:
     assert len(outcome.words) == 300
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_the_cuda_layer_is_checked_by_nvidias_memory_checker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    checker = tmp_path / "compute-sanitizer"
+    if there:
+        checker.write_text("#!/bin/sh\n")
+        checker.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = {step.name: step.command for step in steps((), "400x600", tmp_path)}
+    assert list(found) == ["tests", *["memory check"] * there]
+    if there:
+        assert found["memory check"][0] == str(checker) and found["memory check"][-1] == "tests/gpu/test_cuda.py"
+
+
 def test_what_is_shipped_is_not_exported_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu, "_ENGINES", tmp_path)
     names = [step.name for step in steps(("pdn", "blnet"), "400x600", tmp_path)]

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ from onnx import TensorProto, helper, numpy_helper
 import engines.build
 from engines import builder
 from engines.builder import BuildOptions, BuiltPlan, build
-from runtime.artifact import ArtifactInfo, manifest
+from runtime.artifact import ArtifactInfo, locate, manifest
 from runtime.artifact.manifest import Host
 from runtime.artifact.onnx_metadata import read_info
+from runtime.artifact.onnx_parts import Halves, cut_file
 from runtime.errors import ArtifactError, BackendUnavailableError, IncompatiblePlanError, ManifestError, OutputError
 from runtime.files import sha256
 from tests.runtime.conftest import make_info, write_artifact
@@ -112,6 +114,54 @@ def parsed_checks(path: Path, model: onnx.ModelProto | None = None) -> list[str]
     data = path.read_bytes() if model is None else model.SerializeToString()
     _, network, _ = NetworkFromOnnxBytes(data, strongly_typed=True)()
     return parsed_contract.check(network, trt, read_info(path))
+
+
+# Halves: what decides on the light of a picture beyond the profile, and what renders its parts.
+
+
+@pytest.mark.parametrize("name", ["dawn", "dawn_fp16"])
+def test_tensorrt_parses_both_halves(name: str) -> None:
+    """The side of a square is a value that shapes depend on, so it has to be one number."""
+    from engines.flavours import TENSORRT_RTX
+
+    builder._load_flavour(TENSORRT_RTX)  # pyright: ignore[reportPrivateUsage]
+    from polygraphy.backend.trt import NetworkFromOnnxBytes
+
+    path = locate.onnx_file("dawn").with_stem(name)
+    halves = cut_file(path, read_info(path))
+    _, network, _ = NetworkFromOnnxBytes(halves.decide, strongly_typed=True)()
+    light = [tuple(network.get_output(index).shape) for index in range(network.num_outputs)]
+    assert [shape[1] > 0 for shape in light] == [True] * 3 and [shape[2:] == (1, 1) for shape in light] == [False, False, True]
+    _, network, _ = NetworkFromOnnxBytes(halves.render, strongly_typed=True)()
+    assert [network.get_input(index).is_shape_tensor for index in range(network.num_inputs)] == [False, True, *[False] * 3]
+
+
+@pytest.mark.slow
+def test_a_plan_of_dawn_comes_with_its_halves(tmp_path: Path) -> None:
+    options = replace(RTX, largest=(1, 512, 640), sms=("8.9",), level=0)
+    built = build(locate.onnx_file("dawn").with_stem("dawn_fp16"), tmp_path, options, show_progress=False)
+    info, _ = manifest.verify(built.plan, lambda: here(built.plan))
+    assert info.plan is not None and info.plan.parts is not None and info.plan.digest is not None
+    assert (info.plan.parts.extent, info.plan.parts.squares) == (1024, 50)
+    for half in manifest.HALVES:
+        assert manifest.half_name(info.plan.digest, half).encode() in manifest.read_half(built.plan, info, half)
+
+
+def test_halves_are_written_with_their_plan_and_gone_with_it(tmp_path: Path) -> None:
+    path = write_artifact(tmp_path / "double.onnx", make_info(contract=()))
+    request = builder.plan_request(path, tmp_path, RTX)
+    built = builder.publish(request, b"plan", [], 1.0, Halves(b"decide", b"render"))
+    assert [manifest.read_half(built.plan, built.info, half) for half in manifest.HALVES] == [b"decide", b"render"]
+    built = builder.publish(request, b"plan", [], 1.0)
+    assert built.info.plan is not None and built.info.plan.parts is None
+    assert not any(manifest.half_path(built.plan, half).exists() for half in manifest.HALVES)
+
+
+@pytest.mark.parametrize(("size", "wanted"), [(None, True), ((1, 400, 600), False)])
+def test_a_plan_of_one_size_has_no_halves(tmp_path: Path, size: tuple[int, int, int] | None, wanted: bool) -> None:
+    path = locate.onnx_file("dawn")
+    request = builder.plan_request(path, tmp_path, replace(RTX, smallest=size, typical=size, largest=size))
+    assert builder._has_halves(request) == wanted  # pyright: ignore[reportPrivateUsage]
 
 
 def test_a_clamp_with_other_bounds_is_found_in_the_parsed_network(exported: Callable[[str], Path]) -> None:

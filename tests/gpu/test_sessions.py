@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from runtime import Enhancer, backends, tiling
+from runtime.artifact import locate
 from runtime.backends.session import Session
 from runtime.cuda import Cuda, open_cuda
 from runtime.cuda.interop import allocate_like, as_device_images, current_stream
@@ -165,14 +166,18 @@ def test_arrays_of_other_libraries(
     assert close_to(to_numpy(out), reference(images))
 
 
-def test_large_pictures_are_enhanced_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    backend = backends.get_backend("onnxruntime-cuda")
+@pytest.mark.parametrize("name", GPU)
+def test_large_pictures_are_enhanced_in_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
+    """An ONNX file is cut in two; a plan comes with its halves, whose squares are at least 8 pixels wide."""
+    backend = backends.get_backend(name)
     if not (probe := backend.probe()).usable:
-        pytest.skip(f"onnxruntime-cuda: {probe.reason}")
+        pytest.skip(f"{name}: {probe.reason}")
     monkeypatch.setattr(tiling, "WHOLE_PIXELS", 300 * 300)
-    image = np.random.default_rng(0).integers(0, 60, (400, 600, 3), dtype=np.uint8)
+    image, artifact = pictures(800, 1000), locate.onnx_file("dawn").with_stem("dawn_fp16")
     with Enhancer("dawn", backend="onnxruntime", threads=1) as enhancer:
         expected = enhancer(image)
-    with Enhancer("dawn", backend=backend.name) as enhancer:
+    if name != "onnxruntime-cuda":
+        artifact = build_plan(artifact, tmp_path, name, "1x16x16", "1x256x256", "1x400x600")
+    with Enhancer(artifact, backend=name) as enhancer:
         found = enhancer(image)
     assert np.abs(found.astype(int) - expected).max() <= 3

@@ -152,7 +152,7 @@ def test_memory_is_bounded_wherever_no_plan_bounds_it(
         session.info = make_info(halo=None, contract=())
         open_enhancer()(large)
     session.info = make_info(halo=None, contract=(), parts=Parts("overview", "side", ("light",), 250, 75))
-    with pytest.raises(InputError, match=r"a plan takes it in one piece.*--max 1x66x94, or open double\.onnx"):
+    with pytest.raises(InputError, match=r"has no halves for large ones.*--max 1x66x94, or open double\.onnx"):
         open_enhancer()(large)
     seen.clear()
     monkeypatch.setattr(tiling, "_CORE", 32)

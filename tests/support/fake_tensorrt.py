@@ -1,4 +1,4 @@
-"""A `tensorrt` module whose plans turn pictures into their negatives, on the fake CUDA."""
+"""A `tensorrt` module on the fake CUDA: its plans turn pictures into their negatives, or hold an ONNX graph, which is run."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import onnxruntime
 
 from tests.support.fake_cuda import ALIGNMENT, FakeCuda, memory_at
 
@@ -21,6 +22,11 @@ class TensorIOMode(enum.Enum):
     NONE = 0
     INPUT = 1
     OUTPUT = 2
+
+
+class TensorLocation(enum.Enum):
+    DEVICE = 0
+    HOST = 1
 
 
 class DataType(enum.Enum):
@@ -68,8 +74,8 @@ class FakeTensorRT(SimpleNamespace):
 
     def __init__(self, cuda: FakeCuda, version: str = "11.4.0.106", rtx: bool = False) -> None:
         super().__init__(
-            __version__=version, TensorIOMode=TensorIOMode, uint8=DataType.UINT8, float32=DataType.FLOAT, ILogger=ILogger,
-            IProfiler=IProfiler, LayerInformationFormat=LayerInformationFormat,
+            __version__=version, TensorIOMode=TensorIOMode, TensorLocation=TensorLocation, uint8=DataType.UINT8,
+            float32=DataType.FLOAT, ILogger=ILogger, IProfiler=IProfiler, LayerInformationFormat=LayerInformationFormat,
         )  # fmt: skip
         self.__name__ = "tensorrt_rtx" if rtx else "tensorrt"
         self.cuda = cuda
@@ -120,7 +126,8 @@ class Runtime(_Ends):
         if not data.startswith(MAGIC) or "deserialize" in self.trt.failing:
             self.log.log(Severity.ERROR, "IRuntime::deserializeCudaEngine: Error Code 1: Serialization (magic tag)")
             return None
-        return Engine(self.trt, self.log, data.removeprefix(MAGIC).decode())
+        name, _, graph = data.removeprefix(MAGIC).partition(b"\0")
+        return GraphEngine(self.trt, self.log, name.decode(), graph) if graph else Engine(self.trt, self.log, name.decode())
 
 
 class Engine(_Ends):
@@ -270,6 +277,77 @@ class ExecutionContext:
         return True
 
 
-def plan_bytes(name: Any) -> bytes:
-    """A plan that the fake accepts."""
-    return MAGIC + str(name).encode()
+class GraphEngine(Engine):
+    """An engine that runs an ONNX graph on the CPU. Integers are values that shapes depend on, and lie on the host."""
+
+    def __init__(self, trt: FakeTensorRT, log: ILogger, name: str, graph: bytes) -> None:
+        super().__init__(trt, log, name)
+        self.session: Any = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+        self.inputs = {value.name: value.type for value in self.session.get_inputs()}
+        self.outputs = [value.name for value in self.session.get_outputs()]
+        self.num_io_tensors = len(self.inputs) + len(self.outputs)
+
+    def get_tensor_name(self, index: int) -> str:
+        return [*self.inputs, *self.outputs][index]
+
+    def get_tensor_location(self, name: str) -> TensorLocation:
+        return TensorLocation.HOST if self.inputs.get(name) == "tensor(int64)" else TensorLocation.DEVICE
+
+    def create_execution_context(self, config: RuntimeConfig | None = None) -> Any:
+        return GraphContext(self, config) if super().create_execution_context(config) else None
+
+
+class GraphContext:
+    def __init__(self, engine: GraphEngine, config: RuntimeConfig | None) -> None:
+        self.engine, self.config = engine, config
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.addresses: dict[str, int] = {}
+
+    def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
+        self.shapes[name] = tuple(shape)
+        return "shape" not in self.engine.trt.failing
+
+    def set_tensor_address(self, name: str, memory: int) -> bool:
+        on_host = self.engine.get_tensor_location(name) is TensorLocation.HOST
+        assert on_host or memory % ALIGNMENT == 0
+        self.addresses[name] = memory
+        return True
+
+    def _given(self, on_device: bool) -> dict[str, Any]:
+        kinds = {"tensor(float)": np.float32, "tensor(uint8)": np.uint8, "tensor(int64)": np.int64}
+        found: dict[str, Any] = {}
+        for name, kind in self.engine.inputs.items():
+            array = np.zeros(self.shapes[name], kinds[kind])
+            if on_device or self.engine.get_tensor_location(name) is TensorLocation.HOST:
+                array.reshape(-1).view(np.uint8)[...] = memory_at(self.addresses[name], array.nbytes)
+            found[name] = array
+        return found
+
+    def infer_shapes(self) -> list[str]:
+        results = self.engine.session.run(None, self._given(on_device=False))
+        self.shapes.update((name, result.shape) for name, result in zip(self.engine.outputs, results, strict=True))
+        return []
+
+    def get_tensor_shape(self, name: str) -> tuple[int, ...]:
+        return self.shapes[name]
+
+    def execute_async_v3(self, stream: int) -> bool:
+        if "execute" in self.engine.trt.failing:
+            self.engine.trt.lose()
+            self.engine.log.log(Severity.ERROR, "Error Code 3: API Usage Error (execute)")
+            return False
+        if self.config is not None and self.config.cache is not None:
+            self.config.cache.kernels = self.engine.trt.kernels
+
+        def run() -> None:
+            results = self.engine.session.run(None, self._given(on_device=True))
+            for name, result in zip(self.engine.outputs, results, strict=True):
+                np.copyto(memory_at(self.addresses[name], result.nbytes), result.reshape(-1).view(np.uint8))
+
+        self.engine.trt.cuda.enqueue(stream, run)
+        return True
+
+
+def plan_bytes(name: Any, graph: bytes = b"") -> bytes:
+    """A plan that the fake accepts; with the bytes of an ONNX file it runs that."""
+    return MAGIC + str(name).encode() + (b"\0" + graph if graph else b"")

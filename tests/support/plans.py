@@ -7,15 +7,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from runtime.artifact import PlanInfo, Profile, manifest
+from runtime.artifact import ArtifactInfo, PlanInfo, PlanParts, Profile, manifest
+from runtime.artifact.onnx_parts import Halves
 from tests.runtime.conftest import make_info
 from tests.support.fake_tensorrt import plan_bytes
 
 SMALLEST, TYPICAL, LARGEST = (1, 16, 16, 3), (1, 32, 48, 3), (4, 64, 96, 3)
 
 
-def write_plan(folder: Path, name: str = "double_fp16", inside: str | None = None, **changes: Any) -> Path:
-    """Write NAME.plan and NAME.json; `inside` is the name within the plan if it is not the digest."""
+def write_plan(
+    folder: Path,
+    name: str = "double_fp16",
+    inside: str | None = None,
+    described: ArtifactInfo | None = None,
+    halves: Halves | None = None,
+    **changes: Any,
+) -> Path:
+    """Write NAME.plan and NAME.json; `inside` is the name within the plan if it is not the digest.
+
+    `described` is of the network, and `halves` are written beside the plan: they take parts of at most 320 pixels.
+    """
     plan = PlanInfo(
         flavour="tensorrt",
         version="11.4.0.106",
@@ -34,7 +45,7 @@ def write_plan(folder: Path, name: str = "double_fp16", inside: str | None = Non
         tf32=False,
         build_seconds=None,
     )
-    info = make_info(precision="fp16", plan=replace(plan, **changes))
+    info = replace(described or make_info(precision="fp16"), plan=replace(plan, **changes))
     digest = manifest.digest(info)
     data = plan_bytes(inside or digest)
     finished = replace(
@@ -48,6 +59,13 @@ def write_plan(folder: Path, name: str = "double_fp16", inside: str | None = Non
         },
     )
     path = folder / f"{name}.plan"
+    if halves is not None:
+        graphs = {"decide": halves.decide, "render": halves.render}
+        found = {half: plan_bytes(manifest.half_name(digest, half), graphs[half]) for half in manifest.HALVES}
+        for half in manifest.HALVES:
+            manifest.half_path(path, half).write_bytes(found[half])
+        decide, render = (hashlib.sha256(found[half]).hexdigest() for half in manifest.HALVES)
+        finished = replace(finished, parts=PlanParts(decide, render, 320, 100, 4, 16))
     path.write_bytes(data)
     manifest.write(replace(info, plan=finished), path)
     return path

@@ -58,6 +58,16 @@ class Engine:
         """Drop TensorRT's objects now, whoever still holds this one."""
         self.engine = self.create_context = None
 
+    def new_context(self, cuda: Cuda, stream: int) -> Any:
+        """An execution context; a lack of memory is a GpuMemoryError."""
+        context = self.create_context() if self.create_context else None
+        if context is None:
+            words = self.words() or "it gives no reason"
+            cuda.synchronize(stream)  # A GPU that is lost says so here.
+            kind = GpuMemoryError if re.search("out ?of ?memory", words, re.IGNORECASE) else BackendError
+            raise kind(f"TensorRT failed to create an execution context: {words}")
+        return context
+
     def require(self, done: bool, what: str) -> None:
         """TensorRT reports failure by returning False."""
         if not done:
@@ -99,22 +109,12 @@ class ExecutionSlot:
             owned.callback(cuda.destroy_event, self._begun)
             self._done = cuda.create_event()
             owned.callback(cuda.destroy_event, self._done)
-            self._context: Any = self._new_context()
+            self._context: Any = engine.new_context(cuda, self._stream)
             self._owned = owned.pop_all()
 
     @property
     def shape(self) -> Shape | None:
         return self._job.shape if self._job else None
-
-    def _new_context(self) -> Any:
-        engine = self._engine
-        context = engine.create_context() if engine.create_context else None
-        if context is None:
-            words = engine.words() or "it gives no reason"
-            self._cuda.synchronize(self._stream)  # A GPU that is lost says so here.
-            kind = GpuMemoryError if re.search("out ?of ?memory", words, re.IGNORECASE) else BackendError
-            raise kind(f"TensorRT failed to create an execution context: {words}")
-        return context
 
     def run(self, images: Images, out: Images) -> None:
         """Copy in, enhance, copy out; `out` is complete on return."""

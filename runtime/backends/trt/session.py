@@ -9,7 +9,7 @@ import threading
 import traceback
 import weakref
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
@@ -18,17 +18,19 @@ from typing import Any
 
 from runtime import shapes
 from runtime.artifact import ArtifactInfo, manifest, remedies
-from runtime.artifact.manifest import Flavour, Host
+from runtime.artifact.manifest import Flavour, Half, Host
 from runtime.backends.backend import Backend, get_backend
 from runtime.backends.session import Probe
 from runtime.backends.trt import kernel_cache, logger
 from runtime.backends.trt.contexts import ContextPool, Engine, ExecutionSlot
+from runtime.backends.trt.halves import HalfEngine, Halves
 from runtime.cuda import Cuda, DeviceProperties, Gpu, driver_found, open_cuda, require_own_context
 from runtime.cuda.capture import require_no_capture
 from runtime.cuda.fork import guard, require_own_process
 from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, ClosedError, InputError
 from runtime.images import DeviceImages, Images
 from runtime.options import OpenOptions
+from runtime.tiling import PartsSession
 
 #: "0": no CUDA graphs.
 GRAPHS_VARIABLE = "RETINEXRT_CUDA_GRAPHS"
@@ -173,8 +175,9 @@ class TensorRTSession:
             slot.run_device(images, out, stream)
         self._plan.keep_kernels(images.shape)
 
-    def open_parts(self) -> None:
-        """None: a plan is one piece; see the protocol."""
+    def open_parts(self) -> PartsSession | None:
+        """The halves of a plan that has them; see the protocol."""
+        return self._plan.open_parts()
 
     def close(self) -> None:
         """Wait for running calls and free everything; calling it again does nothing."""
@@ -205,16 +208,16 @@ class _LoadedPlan:
         plan = info.plan
         assert plan is not None
         self._cuda = cuda
-        self._plan_sha256 = plan.plan_sha256
         self._runtime: Any = None
         self._shared: Engine | None = None
-        self._cache: Any = None
+        self._kernels: kernel_cache.Kernels | None = None
+        self._path, self._info, self._trt = path, info, trt
+        self._parts: Halves | None = None
+        self._parting = threading.Lock()
         self._keeping = threading.Lock()
         #: Saves kernels, when those before it have done so.
         self._saving: threading.Thread | None = None
         self._runs: Counter[tuple[int, ...]] = Counter()
-        self._cache_path = kernel_cache.cache_path(path, cuda.properties(device), plan.version)
-        self._cached: bytes | None = None
         self._log = logger.for_module(trt)
         # NVIDIA asks for the primary context with TensorRT-RTX.
         self._context = cuda.open_context(device, primary=plan.flavour == "tensorrt_rtx")
@@ -237,16 +240,11 @@ class _LoadedPlan:
         assert plan is not None
         self._log.errors()  # What other sessions left says nothing of this one.
         self._runtime = trt.Runtime(self._log)
-        engine = self._runtime.deserialize_cuda_engine(data)
-        if engine is None:
-            raise BackendError(
-                f"{plan.flavour} refuses {path}: {self._log.words() or 'it gives no reason'}; "
-                f"build it again with: {remedies.rebuild(info)}"
-            )
+        engine = self._deserialise(path, data)
         manifest.check_name(path, info, engine.name)
         _check_tensors(path, info, engine, trt)
         rtx = plan.flavour == "tensorrt_rtx"
-        create_context = self._rtx_contexts(engine, trt) if rtx else engine.create_execution_context
+        create_context, self._kernels = self._contexts(engine, path, plan.plan_sha256, graphs_wanted())
         shared = self._shared = Engine(engine, create_context, self._log.words, info.input.name, info.output.name)
 
         def create() -> ExecutionSlot:
@@ -260,22 +258,63 @@ class _LoadedPlan:
 
         return ContextPool(create, destroy)
 
-    def _rtx_contexts(self, engine: Any, trt: Any) -> Any:
-        """Return what creates contexts: with TensorRT-RTX's own graphs and the kernels that were kept beside the plan."""
+    def _deserialise(self, path: Path, data: bytes) -> Any:
+        engine = self._runtime.deserialize_cuda_engine(data)
+        if engine is None:
+            raise BackendError(
+                f"{self._trt.__name__} refuses {path}: {self._log.words() or 'it gives no reason'}; "
+                f"build it again with: {remedies.rebuild(self._info)}"
+            )
+        return engine
+
+    def _contexts(
+        self, engine: Any, path: Path, sha256: str, graphs: bool
+    ) -> tuple[Callable[[], Any], kernel_cache.Kernels | None]:
+        """What creates contexts; with TensorRT-RTX its own graphs, and the kernels that were kept beside the plan."""
+        trt, plan = self._trt, self._info.plan
+        if plan is None or plan.flavour != "tensorrt_rtx":
+            return engine.create_execution_context, None
         config = engine.create_runtime_config()
-        if graphs_wanted():
+        if graphs:
             config.cuda_graph_strategy = trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
         if os.environ.get(KERNELS_VARIABLE) == "eager":
             strategies = trt.DynamicShapesKernelSpecializationStrategy
             config.dynamic_shapes_kernel_specialization_strategy = strategies.EAGER
-        self._cache = config.create_runtime_cache()
-        self._cached = kernel_cache.load(self._cache_path, self._plan_sha256)
-        if self._cached is not None and not self._cache.deserialize(self._cached):
-            _log.info("TensorRT-RTX doesn't take %s: %s", self._cache_path, self._log.words())
-            self._cached = None
-        if not config.set_runtime_cache(self._cache):
+        cache = config.create_runtime_cache()
+        kept = kernel_cache.cache_path(path, self._cuda.properties(self.gpu.device), plan.version)
+        kernels = kernel_cache.Kernels(kept, sha256, cache, self._log.words)
+        if not config.set_runtime_cache(cache):
             raise BackendError(f"TensorRT-RTX failed to set its runtime cache: {self._log.words() or 'it gives no reason'}")
-        return lambda: engine.create_execution_context(config)
+        return lambda: engine.create_execution_context(config), kernels
+
+    def open_parts(self) -> Halves | None:
+        """The halves, made when they are first asked for; None: the plan has none."""
+        plan = self._info.plan
+        if plan is None or plan.parts is None:
+            return None
+        require_own_process(self.gpu.process)
+        with self._parting:
+            if self.pool.closed:
+                raise ClosedError("the session is closed")
+            if self._parts is None:
+                decide, render = (manifest.read_half(self._path, self._info, half) for half in manifest.HALVES)
+                with self._cuda.using(self._context):
+                    self._parts = self._open_halves(decide, render)
+            return self._parts
+
+    def _open_halves(self, decide: bytes, render: bytes) -> Halves:
+        try:
+            return Halves(self.gpu, self._info, self._half("decide", decide), self._half("render", render))
+        except BaseException as error:
+            traceback.clear_frames(error.__traceback__)  # They hold engines, which end in their context.
+            raise
+
+    def _half(self, half: Half, data: bytes) -> HalfEngine:
+        path = manifest.half_path(self._path, half)
+        engine, sha256 = self._deserialise(path, data), manifest.half_sha256(self._info, half)
+        manifest.check_name(path, self._info, engine.name, half)
+        create_context, kernels = self._contexts(engine, path, sha256, graphs=False)  # Its shapes change from part to part.
+        return HalfEngine(engine, create_context, self._log.words, self._trt.TensorLocation.HOST, kernels)
 
     @contextmanager
     def lend(self, shape: tuple[int, ...]) -> Generator[ExecutionSlot]:
@@ -291,11 +330,15 @@ class _LoadedPlan:
             with self._cuda.using(self._context):
                 try:
                     self.pool.close()
+                    with self._parting:
+                        if self._parts is not None:
+                            self._parts.close()
                     with self._keeping:
                         saving = self._saving
                     if saving not in (None, threading.current_thread()):
                         saving.join()
-                    self._save_cache()
+                    if self._kernels is not None:
+                        self._kernels.save()
                 finally:
                     self._end_tensorrt()
         finally:
@@ -304,7 +347,7 @@ class _LoadedPlan:
     def _end_tensorrt(self) -> None:
         if self._shared is not None:
             self._shared.close()
-        self._shared = self._cache = self._runtime = None
+        self._shared = self._kernels = self._parts = self._runtime = None
 
     def require_usable(self, stream: int) -> None:
         """Refuse a caller's stream before anything is made for it: within a capture that would spoil it."""
@@ -320,7 +363,7 @@ class _LoadedPlan:
 
         Nobody waits for it, so no run takes longer.
         """
-        if self._cache is None or self._runs[shape] >= _KEPT_AFTER[-1]:
+        if self._kernels is None or self._runs[shape] >= _KEPT_AFTER[-1]:
             return
         with self._keeping:
             self._runs[shape] += 1
@@ -335,16 +378,10 @@ class _LoadedPlan:
             before.join()
         try:
             with self._cuda.using(self._context):
-                self._save_cache()
+                if self._kernels is not None:
+                    self._kernels.save()
         except BackendError as error:
             _log.warning("kernels are not kept: %s", error)
-
-    def _save_cache(self) -> None:
-        if self._cache is None:
-            return
-        kernels = bytes(self._cache.serialize() or b"")
-        if kernels and kernels != self._cached and kernel_cache.save(self._cache_path, self._plan_sha256, kernels):
-            self._cached = kernels
 
 
 def _check_tensors(path: Path, info: ArtifactInfo, engine: Any, trt: Any) -> None:

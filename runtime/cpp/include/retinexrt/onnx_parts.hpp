@@ -131,26 +131,34 @@ class Graph {
   std::map<std::string, std::string_view> inputs_, outputs_;
 };
 
-// A ValueInfoProto of `rank` free dimensions.
-inline std::string free_value(const std::string& name, std::uint64_t kind, int rank) {
+// A ValueInfoProto of these dimensions.
+inline std::string value(const std::string& name, std::uint64_t kind, const std::vector<std::string>& dimensions) {
   using protobuf::field;
   std::string shape;
-  for (int axis = 0; axis < rank; ++axis) shape += field(1, field(2, name + "." + std::to_string(axis)));
+  for (const auto& dimension : dimensions) shape += field(1, dimension);
   const std::string element = protobuf::encode_number(1 << 3 | protobuf::varint) + protobuf::encode_number(kind);
   return field(1, name) + field(2, field(1, element + field(2, shape)));
 }
 
+// A ValueInfoProto of floats in four free dimensions.
+inline std::string map_value(const std::string& name) {
+  std::vector<std::string> dimensions;
+  for (int axis = 0; axis < 4; ++axis) dimensions.push_back(protobuf::field(2, name + "." + std::to_string(axis)));
+  return value(name, 1, dimensions);
+}
+
 // Cut the bytes of a file whose `info` has `parts`.
 inline Halves cut(std::string_view content, const ArtifactInfo& info) {
-  constexpr std::uint64_t float32 = 1, int64 = 7;
+  constexpr std::uint64_t int64 = 7;
   const PartsInfo& parts = *info.parts;
   try {
     const Graph graph(content);
     std::vector<std::string> maps;
-    for (const auto& name : parts.light) maps.push_back(free_value(name, float32, 4));
-    std::vector<std::string> inputs{graph.input(info.input.name), free_value(parts.side, int64, 1)};
+    for (const auto& name : parts.light) maps.push_back(map_value(name));
+    const std::string one = protobuf::encode_number(1 << 3 | protobuf::varint) + protobuf::encode_number(1);
+    std::vector<std::string> inputs{graph.input(info.input.name), value(parts.side, int64, {one})};
     inputs.insert(inputs.end(), maps.begin(), maps.end());
-    return {graph.between({free_value(parts.overview, float32, 4)}, maps, parts.light),
+    return {graph.between({map_value(parts.overview)}, maps, parts.light),
             graph.between(inputs, {graph.output(info.output.name)}, {info.output.name})};
   } catch (const ArtifactError& error) {
     throw ArtifactError(info.network + ": the file does not come apart where it says (" + error.what() + "); export it again");

@@ -32,6 +32,7 @@ CALLS = {
         "get_tensor_name": ["index: ", ") -> str"],
         "get_tensor_mode": ["name: str) -> ", "TensorIOMode"],
         "get_tensor_dtype": ["name: str) -> ", "DataType"],
+        "get_tensor_location": ["name: str) -> ", "TensorLocation"],
         "create_execution_context": ["-> ", "IExecutionContext"],
         "create_engine_inspector": ["-> ", "EngineInspector"],
     },
@@ -69,7 +70,8 @@ for kind, names in PROPERTIES.items():
     for name in names:
         assert isinstance(getattr(kind, name), property), (kind, name)
 for value in (
-    trt.uint8, trt.float16, trt.float32, trt.TensorIOMode.INPUT, trt.TensorIOMode.OUTPUT, trt.MemoryPoolType.WORKSPACE,
+    trt.uint8, trt.float16, trt.float32, trt.TensorIOMode.INPUT, trt.TensorIOMode.OUTPUT, trt.TensorLocation.HOST,
+    trt.MemoryPoolType.WORKSPACE,
     trt.BuilderFlag.TF32, trt.ProfilingVerbosity.LAYER_NAMES_ONLY, trt.LayerType.ELEMENTWISE, trt.LayerType.UNARY,
     trt.LayerType.ACTIVATION, trt.LayerInformationFormat.JSON,
 ):
@@ -87,7 +89,10 @@ from runtime.backends.trt import logger
 assert isinstance(logger.for_module(trt), trt.ILogger)
 CALLS = {
     trt.Runtime: ["deserialize_cuda_engine"],
-    trt.ICudaEngine: ["get_tensor_name", "get_tensor_mode", "get_tensor_dtype", "create_execution_context", "num_io_tensors"],
+    trt.ICudaEngine: [
+        "get_tensor_name", "get_tensor_mode", "get_tensor_dtype", "get_tensor_location", "create_execution_context",
+        "num_io_tensors",
+    ],
     trt.IExecutionContext: [
         "set_input_shape", "infer_shapes", "get_tensor_shape", "set_tensor_address", "execute_async_v3",
     ],
@@ -95,7 +100,7 @@ CALLS = {
 for kind, names in CALLS.items():
     for name in names:
         assert hasattr(kind, name), (kind, name)
-assert trt.uint8.name and trt.TensorIOMode.INPUT.name and trt.TensorIOMode.OUTPUT.name
+assert trt.uint8.name and trt.TensorIOMode.INPUT.name and trt.TensorIOMode.OUTPUT.name and trt.TensorLocation.HOST.name
 assert not hasattr(trt, "Builder")
 print(trt.__version__)
 """
