@@ -1,6 +1,7 @@
 // Live: a camera or a film in the page, before and after, as large and as often as this computer manages.
 
 import { enhanceFrame } from "./enhance.js";
+import "./page.js"; // it fills in the networks first
 import { slide } from "./slider.js";
 
 const MARKUP = `
@@ -75,8 +76,9 @@ async function fromCamera(video) {
 async function fromFile(video, file) {
   const url = URL.createObjectURL(file);
   const loaded = new Promise((resolve, reject) => {
-    video.onloadeddata = resolve;
-    video.onerror = () => reject(new Error(`${file.name} is no film that this browser plays`));
+    const refuse = () => reject(new Error(`${file.name} is no film that this browser plays`));
+    video.onloadeddata = () => (video.videoWidth ? resolve() : refuse()); // sound alone is none
+    video.onerror = refuse;
   });
   video.src = url;
   await loaded.finally(() => { video.onerror = null; });
@@ -87,7 +89,9 @@ async function fromFile(video, file) {
 async function follow(video, running) {
   for (let size = 2; running(); ) {
     await new Promise(requestAnimationFrame);
-    const frame = await take(video, SIDES[size]), shown = await createImageBitmap(frame);
+    const frame = await take(video, SIDES[size]).catch(() => null);
+    if (!frame) continue; // a film that begins anew has none for a moment
+    const shown = await createImageBitmap(frame);
     const began = performance.now();
     const options = { network: part("network").value, strength: Number(part("strength").value), gate: part("gate").checked };
     const enhanced = await enhanceFrame(frame, options);

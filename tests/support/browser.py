@@ -18,6 +18,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+#: Seconds for what takes a browser one or two on two quiet cores, such as to start ONNX Runtime or to enhance a frame.
+PATIENCE = 200
+
 
 class _Quiet(SimpleHTTPRequestHandler):
     extensions_map = {**SimpleHTTPRequestHandler.extensions_map, ".js": "text/javascript"}  # noqa: RUF012
@@ -77,7 +80,7 @@ def screenshot(element: Any) -> NDArray[np.uint8]:
     return np.ascontiguousarray(image[..., ::-1], np.uint8)
 
 
-def wait_for(browser: Any, selector: str, seconds: float = 60) -> Any:
+def wait_for(browser: Any, selector: str, seconds: float = PATIENCE) -> Any:
     """The first element that a CSS selector finds, once there is one."""
     from selenium.webdriver.common.by import By
     from selenium.webdriver.support.wait import WebDriverWait

@@ -1,8 +1,8 @@
 """Execution contexts of one TensorRT engine: what one needs to run by itself, and the pool that threads share.
 
-A context runs one picture size at a time, on one stream at a time. A CUDA graph captured from it stays valid only as
-long as the context keeps its shape and addresses, so each context carries at most one graph; several sizes in turn are
-served by several contexts.
+A context runs one picture size at a time, on one stream at a time. A CUDA graph captured from it holds the addresses that
+it was captured with, and stays valid only as long as the context keeps its shape. So each context carries a few graphs of
+one shape, for applications that alternate between buffers; several sizes in turn are served by several contexts.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ _ALIGNMENT = 256
 _ATTEMPTS = 3
 #: Runs after that many in vain, and after each one more, until it is tried again: what spoilt them may be over.
 _PAUSE = 100
+#: Graphs of one context at most, for as many pairs of addresses.
+GRAPHS = 4
 #: Contexts of one engine at most. Each holds the activations of the profile's largest shape.
 CONTEXTS = 4
 #: Seconds until it is tried again to make one more, where memory was out.
@@ -82,10 +84,10 @@ class ExecutionSlot:
         self._engine = engine
         self._cuda = cuda
         self._staging: Staging | None = None
-        self._graph: int | None = None
-        #: What the context is set to, and what it was set to in the run before.
+        #: What the context is set to.
         self._job: _Job | None = None
-        self._warm: _Job | None = None
+        #: Of one shape, what has run, least recently used first; each with its graph since it came a second time.
+        self._graphs: dict[_Job, int | None] = {}
         self.capture = capture
         self.capture_error: str | None = None
         self._attempts = _ATTEMPTS
@@ -167,8 +169,8 @@ class ExecutionSlot:
         """Memory for at least `count` bytes: as much as pictures have needed so far, not as the profile's largest would."""
         if self._staging is not None and self._staging.count < count:
             self._cuda.synchronize_event(self._done)
-            self._drop_graph()
-            self._job = self._warm = None  # The next memory may have the same addresses.
+            self._drop_graphs()
+            self._job = None  # The next memory may have the same addresses.
             staging, self._staging = self._staging, None
             staging.close()
         if self._staging is None:
@@ -182,33 +184,37 @@ class ExecutionSlot:
         # The context's memory may be in use on another stream; one made anew may have an old one's handle, so don't ask which.
         self._cuda.wait(stream, self._done)
         try:
-            if self._graph is not None and self._job == job:
-                self._cuda.launch(self._graph, stream)
+            known, graph = job in self._graphs, self._graphs.pop(job, None)
+            if graph is not None:
+                self._graphs[job] = graph
+                self._cuda.launch(graph, stream)
                 return
             self._bind(job)
             enqueue(stream)
-            # The run before this one has flushed what TensorRT defers after a change of shape.
-            if self.capture and self._warm == job:
+            # A run before this one has flushed what TensorRT defers after a change of shape.
+            if self.capture and known:
                 if self._pause:
                     self._pause -= 1
                 else:
-                    self._capture(enqueue)
-            self._warm = job
+                    graph = self._capture(enqueue)
+            self._graphs[job] = graph
+            if len(self._graphs) > GRAPHS:
+                self._drop(next(iter(self._graphs)))
         finally:
             self._cuda.record(self._done, stream)
 
     def _bind(self, job: _Job) -> None:
-        """Set shape and addresses; a graph of the old ones is gone with them."""
+        """Set shape and addresses; with another shape the graphs of the old one are gone."""
         if self._job == job:
             return
         engine, context, shape = self._engine, self._context, job.shape
         if self.shape not in (None, shape):
             # TensorRT prepares the new shape at once. It knows no replay, and says nothing of a run on another stream.
             self._cuda.synchronize_event(self._done)
-        self._drop_graph()
         # Set again only when all of it is: after a refusal half way, the next run has to begin anew.
         known, self._job = self.shape, None
         if known != shape:
+            self._drop_graphs()
             engine.require(context.set_input_shape(engine.image, shape), f"set the input's shape to {shape}")
             try:
                 unset = context.infer_shapes()
@@ -224,14 +230,13 @@ class ExecutionSlot:
         engine.require(context.set_tensor_address(engine.enhanced, job.target), "set the output's address")
         self._job = job
 
-    def _capture(self, enqueue: Callable[[int], None]) -> None:
+    def _capture(self, enqueue: Callable[[int], None]) -> int | None:
         """Record a graph for the next runs. Where that keeps failing this slot goes on without for a while, and says why."""
         with recording() as undisturbed:
             if not undisturbed:  # The next run tries.
-                return
+                return None
             try:
-                self._graph = self._captured(enqueue)
-                self._attempts, self.capture_error = _ATTEMPTS, None
+                graph = self._captured(enqueue)
             except Exception as error:  # whatever TensorRT raises: this run is enqueued already
                 self._engine.words()
                 self._attempts -= 1
@@ -240,6 +245,9 @@ class ExecutionSlot:
                     self._pause = _PAUSE
                     if self._attempts == 0:
                         _log.warning("no CUDA graph for %s, running without: %s", self.shape, error)
+                return None
+            self._attempts, self.capture_error = _ATTEMPTS, None
+            return graph
 
     def _captured(self, enqueue: Callable[[int], None]) -> int:
         cuda = self._cuda
@@ -252,17 +260,20 @@ class ExecutionSlot:
             raise
         return cuda.end_capture(self._stream)
 
-    def _drop_graph(self) -> None:
-        if self._graph is not None:
-            graph, self._graph = self._graph, None
+    def _drop(self, job: _Job) -> None:
+        if (graph := self._graphs.pop(job)) is not None:
             self._cuda.destroy_graph(graph)  # One that is running is freed by CUDA when it is done.
+
+    def _drop_graphs(self) -> None:
+        for job in tuple(self._graphs):
+            self._drop(job)
 
     def close(self) -> None:
         with self._owned:  # Freed even where waiting fails.
             if self._staging is not None:
                 self._owned.callback(self._staging.close)
             self._owned.callback(setattr, self, "_context", None)
-            self._owned.callback(self._drop_graph)
+            self._owned.callback(self._drop_graphs)
             self._cuda.synchronize_event(self._done)
 
 

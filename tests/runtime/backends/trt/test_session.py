@@ -216,9 +216,8 @@ def test_whatever_fails_inside_a_capture_ends_it(session: TensorRTSession, cuda:
 def test_a_capture_that_works_gives_the_next_one_all_its_attempts(
     session: TensorRTSession, cuda: FakeCuda, tensorrt: FakeTensorRT
 ) -> None:
-    out = blank(1, 32, 48)
-    for seed in range(6):
-        images = pictures(1, 32, 48, seed=seed)
+    out, inputs = blank(1, 32, 48), [pictures(1, 32, 48, seed=seed) for seed in range(6)]
+    for images in inputs:
         for attempt in range(4):
             tensorrt.synchronizes = attempt == 1
             session.run_device(on_device(images), on_device(out), 0)
@@ -451,15 +450,40 @@ def test_a_new_shape_waits_for_a_run_on_another_stream(session: TensorRTSession,
     assert all(np.array_equal(out, 255 - images) for images, out in zip(inputs, outputs, strict=True))
 
 
-def test_a_graph_is_dropped_without_a_wait(session: TensorRTSession, cuda: FakeCuda) -> None:
-    images = pictures(1, 32, 48)
-    outputs = [blank(1, 32, 48) for _ in range(2)]
-    for out in (outputs[0], outputs[0], outputs[0], outputs[1]):
-        before = len(cuda.calls)
+def test_buffers_that_take_turns_keep_their_graphs(session: TensorRTSession, cuda: FakeCuda) -> None:
+    """Two pairs of them, as where one picture is fetched while the next is enhanced, beside pictures in host memory."""
+    inputs, outputs = [blank(1, 32, 48) for _ in range(2)], [blank(1, 32, 48) for _ in range(2)]
+    for turn in range(5):
+        for index, (images, out) in enumerate(zip(inputs, outputs, strict=True)):
+            images[...] = pictures(1, 32, 48, seed=2 * turn + index)
+            session.run_device(on_device(images), on_device(out), 0)
+            synchronize(cuda, 0)
+            assert np.array_equal(out, 255 - images)
+        host = pictures(1, 32, 48, seed=turn)
+        assert np.array_equal(run(session, host), 255 - host)
+    assert cuda.calls.count("begin_capture") == 3 and cuda.calls.count("launch") == 3 * 3
+    assert cuda.leaks()["graphs"] == 3 and "destroy_graph" not in cuda.calls
+
+
+def test_of_many_buffers_the_least_recent_graph_is_dropped_without_a_wait(session: TensorRTSession, cuda: FakeCuda) -> None:
+    images, outputs = pictures(1, 32, 48), [blank(1, 32, 48) for _ in range(contexts.GRAPHS + 1)]
+    before = len(cuda.calls)
+    for out in [each for each in outputs for _ in range(2)]:
         session.run_device(on_device(images), on_device(out), 0)
-    assert "destroy_graph" in cuda.calls[before:] and not {"synchronize", "synchronize_event"} & set(cuda.calls[before:])
+    assert cuda.calls.count("destroy_graph") == 1 and cuda.leaks()["graphs"] == contexts.GRAPHS
+    session.run_device(on_device(images), on_device(outputs[1]), 0)
+    assert cuda.calls.count("launch") == 1
+    assert not {"synchronize", "synchronize_event"} & set(cuda.calls[before:])
     synchronize(cuda, 0)
     assert all(np.array_equal(out, 255 - images) for out in outputs)
+
+
+def test_buffers_that_never_come_back_are_not_captured(session: TensorRTSession, cuda: FakeCuda) -> None:
+    images, outputs = pictures(1, 32, 48), [blank(1, 32, 48) for _ in range(3 * contexts.GRAPHS)]
+    for out in outputs * 2:
+        session.run_device(on_device(images), on_device(out), 0)
+    assert "begin_capture" not in cuda.calls
+    synchronize(cuda, 0)
 
 
 def test_a_stream_that_the_caller_captures_is_refused_and_not_spoilt(session: TensorRTSession, cuda: FakeCuda) -> None:
