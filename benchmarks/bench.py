@@ -38,16 +38,15 @@ class Step:
         return shlex.join(["python", *self.words])
 
 
-def steps(quick: bool, only: list[str] | None = None) -> list[Step]:
-    """Everything to run, in order. `quick` keeps to small sizes and few rounds, and writes nothing."""
+def steps(only: list[str] | None = None) -> list[Step]:
+    """Everything to run, in order."""
     found = [name for name in NETWORKS if locate.find(f"{name}.onnx") and (only is None or name in only)]
-    planned = [*_parity(found, quick), *_latency(found, quick), *_quality(found, quick), *_photographs(found, quick)]
-    return planned if quick or not planned else [*planned, Step(("benchmarks/report.py",))]
+    planned = [*_parity(found), *_latency(found), *_quality(found), *_photographs(found)]
+    return [*planned, Step(("benchmarks/report.py",))] if planned else []
 
 
-def _parity(found: list[str], quick: bool) -> list[Step]:
-    how = ("--size", "64x80", "--photographs", "2") if quick else ("--record",)
-    return [Step(("benchmarks/parity.py", name, *how)) for name in found]
+def _parity(found: list[str]) -> list[Step]:
+    return [Step(("benchmarks/parity.py", name, "--record")) for name in found]
 
 
 def _pairs() -> Path | None:
@@ -56,11 +55,9 @@ def _pairs() -> Path | None:
     return data / "LOL" if data is not None and (data / "LOL" / "pairs.csv").is_file() else None
 
 
-def _latency(found: list[str], quick: bool) -> list[Step]:
+def _latency(found: list[str]) -> list[Step]:
     def step(engine: str, record: str, *more: str) -> Step:
-        quickly = ("--rounds", "2", "--repeats", "1", "--warm-up", "1", "--size", "64x80", "--no-memory")
-        how = quickly if quick else ("--record", record)
-        return Step(("benchmarks/latency.py", "--engine", engine, *more, *how))
+        return Step(("benchmarks/latency.py", "--engine", engine, *more, "--record", record))
 
     others = ",".join(name for name in _OTHERS if find_spec(KINDS[name].package))
     planned: list[Step] = []
@@ -75,25 +72,23 @@ def _latency(found: list[str], quick: bool) -> list[Step]:
     return [*planned, *(step(f"{name}_fp16.plan", f"latency-{name}-gpu", *against) for name in plans)]
 
 
-def _quality(found: list[str], quick: bool) -> list[Step]:
+def _quality(found: list[str]) -> list[Step]:
     data = _pairs()
     if data is None:
         return []
-    how = ("--first", "1", "--measures", "psnr") if quick else ("--record",)
     scored = [name for name in found if name not in COSTLY and _trained(name)]
-    where = ("--data", str(data), "--split", "val")
-    planned = [Step(("benchmarks/quality.py", name, *where, *how)) for name in scored]
+    how = ("--data", str(data), "--split", "val", "--record")
+    planned = [Step(("benchmarks/quality.py", name, *how)) for name in scored]
     rounded = [name for name in _COMPARED if name in scored and find_spec("openvino")]
-    return planned + [Step(("benchmarks/quality.py", name, *where, "--precision", "bf16", *how)) for name in rounded]
+    return planned + [Step(("benchmarks/quality.py", name, "--precision", "bf16", *how)) for name in rounded]
 
 
-def _photographs(found: list[str], quick: bool) -> list[Step]:
+def _photographs(found: list[str]) -> list[Step]:
     data = data_folder()
     if data is None or not (data / "clean").is_dir():
         return []
     scored = ["gamma", "clahe", *(name for name in found if name not in COSTLY and _trained(name))]
-    how = ("--first", "1") if quick else ("--record",)
-    return [Step(("benchmarks/quality.py", name, "--photographs", str(data / "clean"), *how)) for name in scored]
+    return [Step(("benchmarks/quality.py", name, "--photographs", str(data / "clean"), "--record")) for name in scored]
 
 
 def _trained(name: str) -> bool:
@@ -115,13 +110,12 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("networks", nargs="*", metavar="NAME", help="only these (default: every network that was exported)")
     parser.add_argument("--dry-run", action="store_true", help="print the commands and run none")
-    parser.add_argument("--quick", action="store_true", help="small pictures, few rounds, no records: shows that it works")
     arguments = parser.parse_args(argv)
     unknown = sorted(set(arguments.networks) - set(NETWORKS))
     if unknown:
         print(f"unknown network {unknown[0]!r}; known: {', '.join(NETWORKS)}", file=sys.stderr)
         return 2
-    planned = steps(arguments.quick, arguments.networks or None)
+    planned = steps(arguments.networks or None)
     if not planned:
         print(f"nothing to measure: no network was exported; begin with: {remedies.export('pdn')}", file=sys.stderr)
         return 2

@@ -134,19 +134,8 @@ def _of_networks(networks: Sequence[str], size: str, work: Path, flavours: Seque
 def _of_network(network: str, size: str, work: Path, needs: tuple[str, ...], flavours: Sequence[str]) -> Iterator[Step]:
     def step(name: str, kind: str, limit: float, needs: tuple[str, ...], artifact: Path, contender: str | None = None) -> Step:
         result = work / (re.sub(r"\W+", "-", name) + ".json")
-        command = [
-            sys.executable,
-            "-m",
-            "benchmarks.gpu_step",
-            kind,
-            "--result",
-            str(result),
-            "--network",
-            network,
-            "--work",
-            str(work),
-        ]
-        command += ["--size", size, "--artifact", str(artifact)]
+        command = [sys.executable, "-m", "benchmarks.gpu_step", kind, "--result", str(result), "--network", network]
+        command += ["--work", str(work), "--size", size, "--artifact", str(artifact)]
         command += ["--contender", contender] if contender else []
         return Step(name, tuple(command), limit, network, needs, result)
 

@@ -33,6 +33,7 @@ from benchmarks.harness.contenders import (
 )
 from benchmarks.harness.lane import Throughput, throughput
 from benchmarks.harness.trtexec import Trtexec
+from benchmarks.pages import latency as pages
 from runtime import command_line, shapes
 from runtime.artifact import read_info
 from runtime.errors import InputError
@@ -107,23 +108,6 @@ class Row:
     estimate_memory: float | None
     gpu: OnGpu | None = None
 
-    @property
-    def launching(self) -> bool:
-        """Whether the GPU may wait for the host, by the threshold of `trtexec`."""
-        return self.gpu is not None and self.computing is not None and self.gpu.enqueue.p50 > 0.8 * self.computing.p50
-
-    @property
-    def settled(self) -> bool:
-        """Whether the machine came to rest, before and during the samples."""
-        return self.warm_up.settled and abs(self.drift) <= timing.DRIFT
-
-    @property
-    def estimate(self) -> float | None:
-        """The larger of the two estimates."""
-        if self.estimate_compute is None or self.estimate_memory is None:
-            return None
-        return max(self.estimate_compute, self.estimate_memory)
-
 
 @dataclass(frozen=True)
 class Taken:
@@ -154,12 +138,7 @@ class Table:
 
 
 def make_contenders(
-    engines: Sequence[Path],
-    against: Sequence[str],
-    size: tuple[int, int],
-    batch: int,
-    threads: int | None,
-    device: str = "cpu",
+    engines: Sequence[Path], against: Sequence[str], size: tuple[int, int], batch: int, threads: int | None, device: str = "cpu"
 ) -> list[Contender]:
     """The engines, then what they are compared with: the first engine's network. Plans run on a GPU in any case."""
     for name in against:
@@ -305,14 +284,12 @@ def _part(values: Sequence[float | None]) -> timing.Spread | None:
 
 def to_text(table: Table) -> str:
     """A table to read, with the papers' claims and what to know about it under it."""
-    head = ["", "precision", "p50", "p90", "p99", "pictures/s", "MB", "time / first", "time / estimate"]
+    plain = record.plain(table)
     lines = [f"{shapes.to_text((table.batch, table.height, table.width))} pictures, uint8 in and out, milliseconds"]
-    lines.append(tables.text(head, [_cells(row) for row in table.rows], left=2))
-    lines += _on_gpu(table)
-    for row in table.rows:
-        if not row.settled:
-            why = f"drift {row.drift:+.0%}" if row.warm_up.settled else f"not within {row.warm_up.seconds:.0f} s of warm-up"
-            lines.append(f"  {row.label} never settled ({why}): read its figures as upper bounds")
+    lines.append(tables.text(pages.HEAD, [pages.cells(row) for row in plain["rows"]], left=2))
+    if (found := pages.on_gpu(plain["rows"])) is not None:
+        lines.append(tables.text(*found))
+    lines += [f"  {line}" for line in pages.remarks(plain)]
     networks = {row.network for row in table.rows}
     for claim in claims.claims():
         if claim.network in networks:
@@ -322,64 +299,12 @@ def to_text(table: Table) -> str:
     return "\n".join(lines)
 
 
-def _cells(row: Row) -> list[str]:
-    cells = [row.label, row.precision, *(f"{value:.2f}" for value in (row.total.p50, row.total.p90, row.total.p99))]
-    cells += [f"{row.throughput:.1f}", tables.or_dash(row.host_mb, ".0f")]
-    found = row.ratio
-    cells.append("1" if found is None else f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]")
-    return [*cells, tables.or_dash(row.total.p50 / row.estimate if row.estimate else None, ".2f")]
-
-
-def _on_gpu(table: Table) -> list[str]:
-    """The second table, of what runs on a GPU: medians of its parts, and the throughput over streams."""
-    rows = [row for row in table.rows if row.gpu is not None]
-    if not rows:
-        return []
-    counts = sorted({each.streams for row in rows if row.gpu for each in row.gpu.streams})
-    head = ["on the GPU", "in", "computing", "back", "latency", "enqueue", "trtexec"]
-    head += [f"pictures/s, {count} stream{'s' if count > 1 else ''}" for count in counts] + ["W", "J/picture", "GPU MB"]
-    lines = [tables.text(head, [_gpu_cells(row, counts) for row in rows], left=1)]
-    if table.sm_clock is not None:
-        lines.append(f"  SM clock {table.sm_clock.least:.0f} to {table.sm_clock.most:.0f} MHz")
-    for row in rows:
-        assert row.gpu is not None
-        if row.launching:
-            lines.append(f"  {row.label}: the host enqueues hardly faster than the GPU computes, and may be the limit")
-        if held := {words for each in row.gpu.streams for words in each.held_back}:
-            lines.append(f"  {row.label}: clocks were held back by {', '.join(sorted(held))}")
-        if row.gpu.trtexec is not None and row.gpu.trtexec.problem:
-            lines.append(f"  trtexec did not measure {row.label}: {row.gpu.trtexec.problem}")
-    return lines
-
-
-def _gpu_cells(row: Row, counts: Sequence[int]) -> list[str]:
-    gpu = row.gpu
-    assert gpu is not None
-    by_count = {each.streams: each for each in gpu.streams}
-    theirs = gpu.trtexec.computing if gpu.trtexec else None
-    parts = (row.to_device, row.computing, row.to_host, gpu.latency, gpu.enqueue, theirs)
-    cells = [row.label, *(tables.or_dash(part and part.p50, ".3f") for part in parts)]
-    cells += [tables.or_dash(by_count[count].pictures if count in by_count else None, ".0f") for count in counts]
-    one = by_count.get(1)
-    return [
-        *cells,
-        tables.or_dash(one and one.watts, ".0f"),
-        tables.or_dash(one and one.joules, ".3f"),
-        tables.or_dash(row.gpu_mb, ".0f"),
-    ]
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="latency.py", description="Time artifacts beside what people would use instead.")
     parser.add_argument(
         "--engine", type=Path, action="append", required=True, metavar="FILE", help=".onnx or .plan, as given or in engines/"
     )
-    parser.add_argument(
-        "--against",
-        default="",
-        metavar="LIST",
-        help=f"comma-separated: {', '.join(list(KINDS)[1:])}",
-    )
+    parser.add_argument("--against", default="", metavar="LIST", help=f"comma-separated: {', '.join(list(KINDS)[1:])}")
     parser.add_argument("--size", type=command.parse_size, nargs="+", action="extend", metavar="HxW", help="default: 400x600")
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="pictures per run (default: 1)")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: each library's own choice)")

@@ -155,10 +155,7 @@ def _run_pairs(arguments: argparse.Namespace) -> None:
         "conventions": {name: MEASURES[name].convention for name in names},
     }
     outcome = finite(
-        {
-            "summary": {name: asdict(each) for name, each in summary.items()},
-            "pictures": [asdict(each) for each in results],
-        }
+        {"summary": {name: asdict(each) for name, each in summary.items()}, "pictures": [asdict(each) for each in results]}
     )
     found = record.make("quality", configuration, outcome, machine)
     _deliver(found, "quality", arguments, table(summary), f"-{split}" if split else "")

@@ -28,12 +28,7 @@ class FlavourFacts:
 
 
 TENSORRT = FlavourFacts(
-    name="tensorrt",
-    module="tensorrt",
-    install=remedies.install("trt"),
-    needs_gpu=True,
-    sms=(),
-    default_sms=(),
+    name="tensorrt", module="tensorrt", install=remedies.install("trt"), needs_gpu=True, sms=(), default_sms=()
 )
 TENSORRT_RTX = FlavourFacts(
     name="tensorrt_rtx",

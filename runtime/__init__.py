@@ -6,6 +6,7 @@ Importing it costs milliseconds: numpy, OpenCV and a backend are imported when a
 from __future__ import annotations
 
 import logging
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from runtime.errors import (
@@ -62,31 +63,21 @@ __all__ = [
 logging.getLogger("retinexrt").addHandler(logging.NullHandler())
 
 
+#: What is imported when it is asked for, and from where.
+_LATER = {
+    "ArtifactInfo": "runtime.artifact",
+    "Enhancer": "runtime.enhancer",
+    "Film": "runtime.calm.film",
+    "compare": "runtime.comparison",
+    "enhance": "runtime.shortcuts",
+    "networks": "runtime.shortcuts",
+    "stream": "runtime.media.live.stream",
+}
+
+
 def __getattr__(name: str) -> Any:
-    if name == "Enhancer":
-        from runtime.enhancer import Enhancer
-
-        return Enhancer
-    if name == "Film":
-        from runtime.calm.film import Film
-
-        return Film
-    if name == "ArtifactInfo":
-        from runtime.artifact import ArtifactInfo
-
-        return ArtifactInfo
-    if name == "compare":
-        from runtime.comparison import compare
-
-        return compare
-    if name in ("enhance", "networks"):
-        from runtime import shortcuts
-
-        return getattr(shortcuts, name)
-    if name == "stream":
-        from runtime.media.live.stream import stream
-
-        return stream
+    if name in _LATER:
+        return getattr(import_module(_LATER[name]), name)
     if name == "__version__":
         from importlib.metadata import PackageNotFoundError, version
 

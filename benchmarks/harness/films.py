@@ -138,11 +138,7 @@ def _opened(request: Request, **options: Any) -> Enhancer:
     return enhancer
 
 
-CONTENDERS: dict[str, Callable[[Request], Callable[[], object]]] = {
-    "floor": _floor,
-    "opencv": _opencv,
-    "retinexrt": _retinexrt,
-}
+CONTENDERS: dict[str, Callable[[Request], Callable[[], object]]] = {"floor": _floor, "opencv": _opencv, "retinexrt": _retinexrt}
 
 
 def main() -> int:

@@ -152,7 +152,7 @@ def _clock(stat: Path) -> list[int]:
 
 def make(kind: str, configuration: Mapping[str, Any], results: Any, environment: Environment) -> Record:
     """A record of what just ran; dataclasses in `results` become objects."""
-    return Record(kind, command_line(), _now(), _plain(configuration), environment, _plain(results))
+    return Record(kind, command_line(), _now(), plain(configuration), environment, plain(results))
 
 
 def write(record: Record, name: str, folder: Path | None = None) -> Path:
@@ -209,14 +209,14 @@ def command_line() -> str:
     return as_typed(["python", *script, *sys.argv[1:]])
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Dataclasses as dictionaries, tuples as lists, all the way down."""
     if is_dataclass(value) and not isinstance(value, type):
-        return _plain(asdict(value))
+        return plain(asdict(value))
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value
 
 

@@ -7,9 +7,8 @@ from typing import Any
 
 from benchmarks.harness import claims, timings
 from benchmarks.harness.record import Environment, Record, by_kind
-from benchmarks.harness.tables import markdown, or_dash
-from benchmarks.harness.timing import DRIFT
-from benchmarks.pages import charts, gpu, photographs
+from benchmarks.harness.tables import markdown
+from benchmarks.pages import charts, gpu, latency, photographs
 
 _HEAD = """# Results
 
@@ -64,46 +63,18 @@ def _latency(every: Mapping[str, Record], records: Mapping[str, Record], plots: 
             plot = f"{name}-{shape}"
             plots[plot] = _latency_bars(record, table)
             yield f"![Latency of {record.configuration['network']} at {shape}](plots/{plot}.svg)\n"
-            yield _latency_rows(table["rows"])
-            yield from _remarks(record, table)
+            yield markdown(latency.HEAD, [latency.cells(row) for row in table["rows"]])
+            if (found := latency.on_gpu(table["rows"])) is not None:
+                yield markdown(*found)
+            yield from (f"{line}\n" for line in latency.remarks(table))
+            if not record.configuration.get("trained", True):
+                yield "The network was untrained; that changes its pictures, not its times.\n"
         yield origin(record)
     yield "### What papers claim\n"
     rows = [[c.method, f"{c.milliseconds:g}", c.hardware, c.resolution, c.source] for c in claims.claims()]
     yield markdown(["method", "ms", "hardware", "resolution", "source"], rows)
     notes = dict.fromkeys(f"{claim.method}: {claim.note}" for claim in claims.claims() if claim.note)
     yield "".join(f"{line[0].upper()}{line[1:]}.\n" for line in (*notes, claims.CAVEAT))
-
-
-def _latency_rows(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows of `latency`, with the parts on a GPU where there are any."""
-    on_gpu = any(row["computing"] for row in rows)
-    head = [
-        "",
-        "precision",
-        "p50 ms",
-        "p90",
-        "p99",
-        "pictures/s",
-        "memory MB",
-        "time / first",
-        "estimate ms",
-        "time / estimate",
-    ]
-    head += ["to GPU", "on GPU", "back", "enqueue", "GPU MB"] if on_gpu else []
-    return markdown(head, [_latency_cells(row, on_gpu) for row in rows])
-
-
-def _latency_cells(row: Mapping[str, Any], on_gpu: bool) -> list[str]:
-    total, ratio, estimate = row["total"], row["ratio"], _estimate(row)
-    line = [row["label"], row["precision"], *(f"{total[key]:.2f}" for key in ("p50", "p90", "p99"))]
-    line += [f"{row['throughput']:.1f}", or_dash(row["host_mb"], ".0f")]
-    line.append("1" if ratio is None else f"{ratio['value']:.2f} [{ratio['low']:.2f}, {ratio['high']:.2f}]")
-    line += [or_dash(estimate, ".2f"), or_dash(total["p50"] / estimate if estimate else None, ".2f")]
-    if on_gpu:
-        line += [or_dash(row[part]["p50"] if row[part] else None, ".3f") for part in ("to_device", "computing", "to_host")]
-        line.append(or_dash(row["gpu"]["enqueue"]["p50"] if row.get("gpu") else None, ".3f"))
-        line.append(or_dash(row["gpu_mb"], ".0f"))
-    return line
 
 
 def _latency_bars(record: Record, table: Mapping[str, Any]) -> str:
@@ -115,30 +86,6 @@ def _latency_bars(record: Record, table: Mapping[str, Any]) -> str:
         f"{record.configuration['network']} {device}, {table['height']}x{table['width']}: median time; pale: claimed, on GPUs"
     )
     return charts.bars(title, "ms", found)
-
-
-def _remarks(record: Record, table: Mapping[str, Any]) -> Iterable[str]:
-    """What a reader must know about a table."""
-    first = table["rows"][0]
-    others = [row for row in table["rows"][1:] if row["kind"] != "retinexrt" and row["precision"] == first["precision"]]
-    if others:
-        best = min(others, key=lambda row: row["ratio"]["value"])
-        times = best["ratio"]["value"]
-        what = f"The best alternative in {first['precision']}, {best['label']}"
-        yield f"{what}, takes {times:.2f} times the time of {first['label']}.\n"
-    for row in table["rows"]:
-        if not row["warm_up"]["settled"] or abs(row["drift"]) > DRIFT:
-            yield f"{row['label']} never settled (drift {row['drift']:+.0%}): read its figures as upper bounds.\n"
-    for card in table.get("gpus", []):
-        yield f"Right after the last sample {card['name']} ran at {card['sm_clock']} (at most {card['sm_clock_max']}).\n"
-    if not record.configuration.get("trained", True):
-        yield "The network was untrained; that changes its pictures, not its times.\n"
-
-
-def _estimate(row: Mapping[str, Any]) -> float | None:
-    if row["estimate_compute"] is None or row["estimate_memory"] is None:
-        return None
-    return max(row["estimate_compute"], row["estimate_memory"])
 
 
 def _quality(records: Mapping[str, Record], every: Mapping[str, Record], plots: dict[str, str]) -> Iterable[str]:

@@ -1,8 +1,7 @@
 """Memory that one picture needs at 12, 24 and 100 megapixels: arrays through the Enhancer, and JPEG files on the command line.
 
 Each is a process of its own, whose resident memory at its largest is counted whole: Python, libraries, weights, the picture
-and the result. The file is one that a camera held upright: it is turned when it is read. `--program` names the example
-`enhance_native` of examples/cpp, which then does the same in C++ from PPM to PPM.
+and the result. The file is one that a camera held upright: it is turned when it is read.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ SIZES = ((3000, 4000), (4000, 6000), (8736, 11648))
 #: Megabytes that a picture of up to so many megapixels may need.
 LIMITS = {12: 1024, 24: 2048, 102: 2048}
 
-WAYS = {"enhancer": "Enhancer, array to array", "command": "command line, JPEG to JPEG", "cpp": "C++, PPM to PPM"}
+WAYS = {"enhancer": "Enhancer, array to array", "command": "command line, JPEG to JPEG"}
 
 _ENHANCE = """
 import sys
@@ -63,20 +62,16 @@ class Point:
         return next((limit for most, limit in LIMITS.items() if self.height * self.width <= most * 1e6), None)
 
 
-def measure(artifact: Path, backend: str, size: tuple[int, int], way: str, program: str | None, folder: Path) -> Point:
+def measure(artifact: Path, backend: str, size: tuple[int, int], way: str, folder: Path) -> Point:
     """Enhance a picture in a fresh process. `folder` is for the files."""
     height, width = size
     if way == "enhancer":
         command = [sys.executable, "-c", _ENHANCE, str(artifact), backend, str(height), str(width)]
-    elif way == "command":
+    else:
         source, out = folder / "in.jpg", folder / "out.jpg"
         source.write_bytes(_held_upright(_picture(width, height)))
         command = [sys.executable, "-m", "runtime", "enhance", str(source), "-o", str(out), "-q"]
         command += ["--engine", str(artifact), "--backend", backend]
-    else:
-        source, out = folder / "in.ppm", folder / "out.ppm"
-        cv2.imwrite(str(source), _picture(height, width))
-        command = [str(program), str(artifact), str(source), str(out)]
     return Point(height, width, way, round(memory.peak_of(command)))
 
 
@@ -118,7 +113,6 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("network", nargs="?", default="dawn", help="a network or an .onnx file (default: dawn)")
     parser.add_argument("--backend", default="openvino", help="default: openvino")
     parser.add_argument("--size", type=parse_size, action="append", metavar="HxW", help="may be given again")
-    parser.add_argument("--program", metavar="FILE", help="examples/cpp's enhance_native for the same backend")
 
 
 def _measure(arguments: argparse.Namespace) -> tuple[Mapping[str, Any], Sequence[Point]]:
@@ -128,10 +122,9 @@ def _measure(arguments: argparse.Namespace) -> tuple[Mapping[str, Any], Sequence
     with tempfile.TemporaryDirectory() as folder:
         for size in sizes:
             for way in WAYS:
-                if way != "cpp" or arguments.program:
-                    point = measure(artifact, arguments.backend, size, way, arguments.program, Path(folder))
-                    print(f"{size[0]}x{size[1]}, {WAYS[way]}: {point.peak_mb:,} MB", file=sys.stderr)
-                    points.append(point)
+                point = measure(artifact, arguments.backend, size, way, Path(folder))
+                print(f"{size[0]}x{size[1]}, {WAYS[way]}: {point.peak_mb:,} MB", file=sys.stderr)
+                points.append(point)
     return {"artifact": artifact.name, "backend": arguments.backend}, points
 
 

@@ -100,7 +100,7 @@ def test_figures_of_a_gpu_are_shown_where_there_are_any(records: dict[str, Recor
     records["latency-gpu"] = _record("latency", {"network": "blnet"}, [Table(400, 600, 1, (row,), (), (gpu,))])
     page = results.generate(records)["RESULTS.md"]
     assert results._NO_GPU not in page  # pyright: ignore[reportPrivateUsage]
-    assert "|0.125|0.125|0.125|0.015|77|" in page
+    assert "|plan|0.125|0.125|0.125|0.125|0.015|-|-|-|77|" in page
     assert "A GPU ran at 1800 MHz (at most 2500 MHz)" in page
 
 
@@ -188,7 +188,7 @@ def test_bench_runs_what_is_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     (tmp_path / "LOL").mkdir()
     (tmp_path / "LOL" / "pairs.csv").touch()
     monkeypatch.setattr(bench, "data_folder", lambda: tmp_path)
-    commands = [str(step) for step in bench.steps(quick=False)]
+    commands = [str(step) for step in bench.steps()]
     assert [command.split()[1] for command in commands].count("benchmarks/parity.py") == 4
     assert not any("latency.py --engine dsn" in command for command in commands)
     scored = [command for command in commands if "quality.py" in command]
@@ -198,8 +198,7 @@ def test_bench_runs_what_is_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert not any(".plan" in command for command in commands)
     assert commands[-1] == "python benchmarks/report.py"
     monkeypatch.setattr(bench, "gpu_problem", lambda: None)
-    assert any("pdn_fp16.plan" in str(step) for step in bench.steps(quick=False))
-    assert not any("--record" in str(step) or "report" in str(step) for step in bench.steps(quick=True))
+    assert any("pdn_fp16.plan" in str(step) for step in bench.steps())
 
 
 def test_every_page_shows_the_figures_of_the_tracked_records() -> None:

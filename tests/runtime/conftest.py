@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,6 @@ from onnx import TensorProto, helper
 from runtime import Enhancer
 from runtime.artifact import METADATA_KEY, SCHEMA, ArtifactInfo, TensorInfo
 from runtime.artifact.contract import Division
-
-Factory = Callable[..., Path]
 
 
 def make_info(**changes: Any) -> ArtifactInfo:

@@ -32,7 +32,7 @@ def test_the_peak_of_another_program_is_its_own() -> None:
 def test_a_picture_is_measured_in_both_ways(tmp_path: Path) -> None:
     artifact = write_artifact(tmp_path / "double.onnx", make_info())
     for way in ("enhancer", "command"):
-        point = sizes.measure(artifact, "onnxruntime", (64, 96), way, None, tmp_path)
+        point = sizes.measure(artifact, "onnxruntime", (64, 96), way, tmp_path)
         assert (point.height, point.width, point.way) == (64, 96, way)
         assert 20 < point.peak_mb < 500
     assert pictures.read(tmp_path / "in.jpg").rgb.shape == pictures.read(tmp_path / "out.jpg").rgb.shape == (64, 96, 3)
