@@ -182,6 +182,9 @@ def test_what_is_read_but_not_written_becomes_png(tmp_path: Path) -> None:
         (["enhance", "a.png", "-o", "out", "--backend", "abacus"], "unknown backend 'abacus'; known: auto"),
         (["enhance", "a.png", "-o", "out", "--network", "nonesuch"], "retinexrt export nonesuch"),
         (["enhance", "a.png", "-o", "out", "--engine", "no.plan"], "no.plan does not exist"),
+        (["enhance", "a.png", "-o", "out", "--device", "cuda"], "invalid int value: 'cuda'; see: retinexrt enhance --help"),
+        (["enhanec"], "invalid choice: 'enhanec'"),
+        (["web"], "required: -o/--out; see: retinexrt web --help"),
     ],
 )
 def test_usage_errors_are_one_line_and_2(argv: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
