@@ -220,6 +220,19 @@ def test_an_abort_after_the_end_is_not_told(page: Any) -> None:
     assert run(page, script) == ["enhance"]
 
 
+def test_the_documentation_states_the_sizes(page_folder: Path) -> None:
+    sizes = {path.relative_to(page_folder / "photos").as_posix(): path.stat().st_size for path in page_folder.rglob("*.*")}
+    with_dawn = {name: size for name, size in sizes.items() if not name.startswith("networks/msr")}
+    every, wasm, webgpu = (
+        round(sum(size for name, size in with_dawn.items() if f"/{other}." not in name) / 1e6)
+        for other in ("nothing", "webgpu", "wasm")
+    )
+    text = (Path(__file__).resolve().parents[3] / "docs" / "web.md").read_text(encoding="utf-8")
+    assert f"{every} MB with `dawn`, of which a browser loads about {wasm} (WebAssembly) or {webgpu} (WebGPU)" in text
+    large = {name for name, size in sizes.items() if size > 25 * 2**20}
+    assert large == {"onnxruntime/webgpu.wasm"}, "what the page can do without"
+
+
 def test_networks_that_are_no_longer_used_are_released(page: Any) -> None:
     """In a worker of its own, which counts sessions."""
     script = """
