@@ -176,6 +176,9 @@ def test_what_is_read_but_not_written_becomes_png(tmp_path: Path) -> None:
     [
         (["enhance"], "nothing to enhance"),
         (["enhance", "a.png"], "where to"),
+        (["enhance", "", "-o", "out"], "an INPUT or OUT is empty"),
+        (["enhance", "a.png", "-o", ""], "an INPUT or OUT is empty"),
+        (["enhance", "a.png", "b.png", "-o", "one.jpg", "--ray"], "2 inputs go into a folder"),
         (["enhance", "a.png", "-", "-o", "out"], "cannot be mixed"),
         (["enhance", "a.png", "--raw", "4x4"], "--raw reads from stdin"),
         (["enhance", "-", "--raw", "4by4"], "--raw takes WxH"),
