@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+import sys
+from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import runtime
 
 if TYPE_CHECKING:
     from runtime import *  # noqa: F403
+
+
+def _beside() -> Any:
+    """The package `runtime` beside this one, whatever else of that name lies in the working folder."""
+    folder = Path(__file__).parents[1]
+    found = sys.modules.get("runtime")
+    if found is None:
+        sys.path.insert(0, str(folder))
+        try:
+            return import_module("runtime")
+        finally:
+            sys.path.remove(str(folder))
+    if not hasattr(found, "RetinexError"):
+        raise ImportError(f"{found} was imported before retinexrt, which has a package of that name; rename it")
+    return found
+
+
+runtime = _beside()
 
 __all__ = list(runtime.__all__)  # pyright: ignore[reportUnsupportedDunderAll]
 

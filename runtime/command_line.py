@@ -9,11 +9,19 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
+from typing import NoReturn
 
 from runtime.artifact import remedies
-from runtime.errors import RetinexError
+from runtime.errors import InputError, RetinexError
 
 OK, SOME_FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+class Parser(ArgumentParser):
+    """Refuses what it cannot parse in one line: the usage is what --help is for. To be run in `guarded`."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see: {self.prog} --help")
 
 
 def run(

@@ -17,6 +17,8 @@ from runtime.images import Images
 #: The longer side of what is shown: a notebook keeps its pictures in its file.
 _LONGEST = 1024
 
+_SEVERAL = "one picture is shown, found several or none; compare them one by one"
+
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
@@ -53,6 +55,8 @@ def compare(before: Any, after: Any, caption: str = "") -> Comparison:
 
 def _pixels(image: Any) -> Images:
     """The picture that a network would be given."""
+    if isinstance(image, list | tuple):
+        raise InputError(_SEVERAL)
     seen: list[Images] = []
 
     def look(one: Any) -> Any:
@@ -62,8 +66,10 @@ def _pixels(image: Any) -> Images:
         return one
 
     look(image)
-    if len(seen[0].shape) != 3 or isinstance(image, list | tuple):
-        raise InputError("one picture is shown, found several; compare them one by one")
+    if len(seen[0].shape) != 3:
+        raise InputError(_SEVERAL)
+    if seen[0].size == 0:
+        raise InputError(f"the picture is empty: shape {seen[0].shape}")
     return seen[0]
 
 

@@ -19,7 +19,7 @@ from runtime.backends.session import Session
 from runtime.cuda.protocol import Gpu
 from runtime.errors import ClosedError, InputError
 from runtime.images import DeviceImages, Images
-from runtime.options import CallOptions, Color, OpenOptions, Tile
+from runtime.options import DEFAULT_NETWORK, CallOptions, Color, OpenOptions, Tile
 
 
 class Enhancer:
@@ -41,7 +41,7 @@ class Enhancer:
 
     def __init__(
         self,
-        source: str | os.PathLike[str],
+        source: str | os.PathLike[str] = DEFAULT_NETWORK,
         *,
         backend: str = "auto",
         device: int = 0,

@@ -18,6 +18,9 @@ Tile = Literal["auto", "off"]
 DEFAULT_NETWORK, FILM_NETWORK = "dawn", "dawn-live"
 
 
+_DEVICE = 'device is the number of a GPU, from 0 up (a CPU is chosen by its backend, as backend="openvino")'
+
+
 class _Options:
     """What both kinds of options share."""
 
@@ -45,7 +48,7 @@ class OpenOptions(_Options):
     def __post_init__(self) -> None:
         if not isinstance(self.backend, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InputError(f'backend is "auto" or the name of a backend, found {self.backend!r}')
-        _set(self, device=_whole("device is the number of a GPU, from 0 up", self.device, 0))
+        _set(self, device=_whole(_DEVICE, self.device, 0))
         _one_of("color", self.color, ("rgb", "bgr"))
         if self.threads is not None:
             _set(self, threads=_whole("threads is at least 1", self.threads, 1))

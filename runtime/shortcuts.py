@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from typing import Any
 
@@ -32,7 +33,9 @@ def enhance(
     `progress` is called after each tile of a large picture with how many of how many are done.
     The network is opened once and stays open. For a backend, a device or a number of threads, make an `Enhancer`.
     """
-    return _opened(network)(image, strength=strength, gate=gate, tile=tile, progress=progress)
+    known = isinstance(network, str | os.PathLike)  # pyright: ignore[reportUnnecessaryIsInstance]
+    enhancer = _opened(network) if known else Enhancer(network)  # which says what else may stand there
+    return enhancer(image, strength=strength, gate=gate, tile=tile, progress=progress)
 
 
 @cache

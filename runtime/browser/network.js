@@ -15,6 +15,11 @@ export class Network {
     Object.assign(this, { about, ort, sessions });
   }
 
+  // Give its memory back; it can't be used any more.
+  async release() {
+    for (const session of this.sessions) await session.release();
+  }
+
   // `progress(done, total)` is awaited after each tile; it ends the work by throwing.
   async enhance(image, progress = async () => {}) {
     const { smallest, most, parts, halo } = this.about;

@@ -1,10 +1,10 @@
-// The thread that enhances: networks are opened once each, pictures are done one after the other.
+// The thread that enhances: one network is open at a time, pictures are done one after the other.
 
 import { blend, exposure, gate } from "./exposure.js";
 import { Network } from "./network.js";
 
 const COLORS = { colorSpace: "srgb" };
-const opened = new Map(); // name of a network -> promise of a Network
+let opened; // the Network in use
 let listed, runtime; // promises: the networks by name; ONNX Runtime Web and what it runs on
 let last = {}; // the last picture and what networks made of it: another strength needs no second run
 let queue = Promise.resolve();
@@ -82,16 +82,17 @@ async function encode(image, type) {
   return canvas.convertToBlob(type === "image/jpeg" ? { type, quality: 0.95 } : { type: "image/png" });
 }
 
-function open(name) {
-  if (!opened.has(name)) {
-    const network = openNow(name);
-    network.catch(() => { // the next picture tries again
-      opened.delete(name);
-      listed = runtime = undefined;
-    });
-    opened.set(name, network);
+async function open(name) {
+  if (opened?.about.name === name) return opened;
+  const before = opened;
+  opened = undefined;
+  try {
+    await before?.release();
+    return opened = await openNow(name);
+  } catch (error) { // the next picture tries again
+    listed = runtime = undefined;
+    throw error;
   }
-  return opened.get(name);
 }
 
 async function openNow(name) {
@@ -100,12 +101,15 @@ async function openNow(name) {
   if (!about) throw new Error(`there is no network ${name} here`);
   const { ort, where } = await (runtime ??= load());
   if (where === "wasm") return Network.open(about, ort, "wasm");
+  const tried = [];
   try {
-    const network = await Network.open(about, ort, "webgpu");
-    if (await agrees(network, await Network.open(about, ort, "wasm"))) return network;
+    for (const one of ["webgpu", "wasm"]) tried.push(await Network.open(about, ort, one));
+    if (await agrees(...tried)) return tried.shift();
     console.warn(`WebGPU is not used: it makes another picture of ${name} than WebAssembly`);
   } catch (error) {
     console.warn("WebGPU is not used:", error);
+  } finally {
+    for (const network of tried) await network.release();
   }
   runtime = loadRuntime("wasm");
   return openNow(name);
@@ -119,7 +123,7 @@ async function agrees(network, other) {
 }
 
 async function fetchNetworks() {
-  const answer = await fetch("networks.json");
+  const answer = await fetch(new URL("networks.json", import.meta.url));
   if (!answer.ok) throw new Error(`networks.json: ${answer.status}`);
   return answer.json();
 }

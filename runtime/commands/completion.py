@@ -8,10 +8,11 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+#: How a script is written once: to ask every command for its options takes half a second, too long for each shell's start.
 SHELLS = {
-    "bash": 'eval "$(retinexrt completion bash)"            # in ~/.bashrc',
-    "zsh": 'eval "$(retinexrt completion zsh)"             # in ~/.zshrc, after compinit',
-    "fish": "retinexrt completion fish | source            # in ~/.config/fish/config.fish",
+    "bash": "retinexrt completion bash > ~/.retinexrt.bash    # and in ~/.bashrc: source ~/.retinexrt.bash",
+    "zsh": "retinexrt completion zsh > ~/.retinexrt.zsh      # and in ~/.zshrc, after compinit: source ~/.retinexrt.zsh",
+    "fish": "retinexrt completion fish > ~/.config/fish/completions/retinexrt.fish",
 }
 
 #: What options and words are called that take the name of a network.

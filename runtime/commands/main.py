@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime.artifact import remedies
-from runtime.command_line import OK, USAGE, guarded, parser_of
+from runtime.command_line import OK, USAGE, Parser, guarded, parser_of
 from runtime.commands.completion import SHELLS
 from runtime.errors import RetinexError
 from runtime.media.film_options import add_film_arguments
@@ -44,18 +44,22 @@ def main(argv: Sequence[str]) -> int:
     """Run one command. 0: done; 1: some inputs failed; 2: the command could not run; 130: interrupted."""
     if argv and argv[0] in _SCRIPTS:
         return guarded(lambda: _script(argv[0], argv[1:]), "dev")
-    arguments, unknown = _parser().parse_known_args([_as_path(word) for word in argv])
+    return guarded(lambda: _command([_as_path(word) for word in argv]), "cpu")
+
+
+def _command(words: Sequence[str]) -> int:
+    """Parse and run a subcommand of this module's own."""
+    arguments, unknown = _parser().parse_known_args(words)
     if unknown:
         command = f"retinexrt {arguments.command}" if arguments.command else "retinexrt"
-        sys.stderr.write(f"retinexrt: {command} knows no {unknown[0]}; see: {command} --help\n")
-        return USAGE
+        raise RetinexError(f"{command} knows no {unknown[0]}; see: {command} --help")
     if arguments.cmake_dir:
         sys.stdout.write(f"{Path(__file__).resolve().parents[1] / 'cpp' / 'cmake'}\n")
         return OK
     if arguments.command is None:
         _parser().print_help()
         return USAGE
-    return guarded(lambda: arguments.run(arguments), "cpu")
+    return int(arguments.run(arguments))
 
 
 def _script(name: str, argv: Sequence[str]) -> int:
@@ -78,7 +82,7 @@ def _as_path(word: str) -> str:
 def _parser() -> argparse.ArgumentParser:
     from runtime import __version__
 
-    parser = argparse.ArgumentParser(prog="retinexrt", description="Bright and clean pictures from dark ones.")
+    parser = Parser(prog="retinexrt", description="Bright and clean pictures from dark ones.")
     parser.add_argument("--version", action="version", version=f"retinexrt {__version__}")
     parser.add_argument("--cmake-dir", action="store_true", help="print the folder of the CMake package for C++, and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
@@ -94,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
         "completion",
         help="a script for tab completion in bash, zsh or fish",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="to use it always:\n" + "\n".join(f"  {line}" for line in SHELLS.values()),
+        epilog="to use it always, once, and again for new networks:\n" + "\n".join(f"  {line}" for line in SHELLS.values()),
     )
     completion.add_argument("shell", choices=tuple(SHELLS), help="whose syntax it is in")
     completion.set_defaults(run=_completion)

@@ -23,7 +23,7 @@ _PORT = 8000
 
 def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     """Entry point; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="serve.py", description=__doc__)
+    parser = command_line.Parser(prog="serve.py", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at; 0.0.0.0 is all (default: %(default)s)")
     parser.add_argument("--port", type=int, default=_PORT, help="0 is any that is free (default: %(default)s)")
     parser.add_argument(

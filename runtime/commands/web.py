@@ -14,7 +14,7 @@ from runtime.options import DEFAULT_NETWORK
 
 def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     """Run the command line; return the exit code."""
-    parser = argparse.ArgumentParser(description="Write a static page that enhances pictures inside the browser.")
+    parser = command_line.Parser(description="Write a static page that enhances pictures inside the browser.")
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="FOLDER", help="where the page is written")
     parser.add_argument(
         "--network",

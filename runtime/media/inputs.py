@@ -7,7 +7,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime.errors import OutputError
+from runtime.errors import InputError, OutputError
 from runtime.media import formats
 
 #: Endings that films share with other files (TypeScript), and where in such a film two packets in a row begin, each with
@@ -54,8 +54,11 @@ class Work:
 def check_target(named: list[str], out: str) -> None:
     """Refuse an `out` that is named like a file where a folder is needed, or like a file of a kind that is not written.
 
-    An existing folder, and a name with a slash at its end, are folders whatever they are called.
+    An existing folder, and a name with a slash at its end, are folders whatever they are called. An empty name, as of a
+    shell's variable that is not set, is none.
     """
+    if not out or not all(named):
+        raise InputError("an INPUT or OUT is empty; the folder here is .")
     target = Path(out)
     if _stands_for_folder(out) or not target.suffix:
         return

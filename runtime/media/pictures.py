@@ -292,4 +292,6 @@ def _is_cut_off(data: bytes) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    return str(getattr(error, "err", None) or error or type(error).__name__).strip().splitlines()[0]
+    given = error.args[0] if error.args else None  # rawpy's are bytes
+    said = given.decode(errors="replace") if isinstance(given, bytes) else str(getattr(error, "err", None) or error)
+    return (said or type(error).__name__).strip().splitlines()[0]

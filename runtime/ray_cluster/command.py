@@ -12,6 +12,7 @@ from typing import TextIO
 
 from runtime.errors import InputError
 from runtime.media.film_options import FilmOptions
+from runtime.media.inputs import check_target
 from runtime.options import CallOptions, OpenOptions
 from runtime.ray_cluster import connection
 from runtime.ray_cluster.run import Report, enhance
@@ -27,6 +28,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError("nothing to enhance: name pictures, videos or folders")
     if arguments.out is None:
         raise InputError("where to? name a folder or a file with -o")
+    if not any("://" in name for name in (*inputs, arguments.out)):
+        check_target(inputs, arguments.out)
     if arguments.device:
         raise InputError("--device has no meaning with --ray, which gives each worker its GPUs: --gpus-per-worker")
     engine = str(Path(arguments.engine).absolute()) if arguments.engine else None

@@ -273,7 +273,7 @@ def _holds(version: Path, artifacts: Sequence[Artifact]) -> bool:
 
 def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     """`retinexrt triton`; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="retinexrt triton", description="Write a model repository for Triton.")
+    parser = command_line.Parser(prog="retinexrt triton", description="Write a model repository for Triton.")
     parser.add_argument("sources", nargs="+", metavar="NAME|FILE", help="networks, .onnx files, plans of tensorrt")
     parser.add_argument("--repository", required=True, type=Path, metavar="DIR", help="the repository; made where absent")
     parser.add_argument("--size", metavar="HxW", help="every picture has this size: requests are then batched")

@@ -63,9 +63,12 @@ def test_whatever_an_enhancer_takes(tmp_path: Path) -> None:
 def test_what_cannot_be_compared() -> None:
     with pytest.raises(InputError, match=r"\(200, 300, 3\) and \(100, 300, 3\)"):
         runtime.compare(_flat(DARK), _flat(DARK, 100))
-    for several in ([_flat(DARK)], np.stack([_flat(DARK)] * 2)):
+    for several in ([_flat(DARK)], np.stack([_flat(DARK)] * 2), [], [[]]):
         with pytest.raises(InputError, match="one picture is shown, found several"):
             runtime.compare(several, several)
+    for empty in (_flat(DARK, 0), _flat(DARK, width=0)):
+        with pytest.raises(InputError, match="the picture is empty"):
+            runtime.compare(empty, empty)
 
 
 @pytest.mark.slow

@@ -22,7 +22,15 @@ def test_numbers_of_numpy_become_plain_ones() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"strength": True}, {"strength": None}, {"strength": 1.5}, {"gate": 2}, {"gate": None}, {"tile": None}],
+    [
+        {"strength": True},
+        {"strength": None},
+        {"strength": 1.5},
+        {"strength": "0.5"},
+        {"gate": 2},
+        {"gate": None},
+        {"tile": None},
+    ],
 )
 def test_wrong_call_options_are_input_errors(options: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=f"{next(iter(options))} .*, found"):
@@ -31,7 +39,17 @@ def test_wrong_call_options_are_input_errors(options: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"device": None}, {"device": True}, {"device": 0.0}, {"threads": "2"}, {"precision": 16}, {"color": None}, {"backend": 1}],
+    [
+        {"device": None},
+        {"device": True},
+        {"device": 0.0},
+        {"device": "cpu"},
+        {"device": "cuda"},
+        {"threads": "2"},
+        {"precision": 16},
+        {"color": None},
+        {"backend": 1},
+    ],
 )
 def test_wrong_open_options_are_input_errors(options: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=f"{next(iter(options))} .*, found"):

@@ -220,6 +220,54 @@ def test_an_abort_after_the_end_is_not_told(page: Any) -> None:
     assert run(page, script) == ["enhance"]
 
 
+def test_the_documentation_states_the_sizes(page_folder: Path) -> None:
+    sizes = {path.relative_to(page_folder / "photos").as_posix(): path.stat().st_size for path in page_folder.rglob("*.*")}
+    with_dawn = {name: size for name, size in sizes.items() if not name.startswith("networks/msr")}
+    every, wasm, webgpu = (
+        round(sum(size for name, size in with_dawn.items() if f"/{other}." not in name) / 1e6)
+        for other in ("nothing", "webgpu", "wasm")
+    )
+    text = (Path(__file__).resolve().parents[3] / "docs" / "web.md").read_text(encoding="utf-8")
+    assert f"{every} MB with `dawn`, of which a browser loads about {wasm} (WebAssembly) or {webgpu} (WebGPU)" in text
+    large = {name for name, size in sizes.items() if size > 25 * 2**20}
+    assert large == {"onnxruntime/webgpu.wasm"}, "what the page can do without"
+
+
+def test_networks_that_are_no_longer_used_are_released(page: Any) -> None:
+    """In a worker of its own, which counts sessions."""
+    script = """
+    const at = (name) => JSON.stringify(new URL(name, location).href);
+    const source = `
+      let open = 0;
+      const { InferenceSession } = await import(${at("onnxruntime/wasm.js")});
+      const create = InferenceSession.create, post = self.postMessage.bind(self);
+      InferenceSession.create = async (...words) => {
+        const session = await create.apply(InferenceSession, words), release = session.release.bind(session);
+        session.release = async () => { await release(); open -= 1; };
+        open += 1;
+        return session;
+      };
+      self.postMessage = (message) => post({ ...message, open });
+      await import(${at("worker.js")});
+      post({});
+    `;
+    const worker = new Worker(URL.createObjectURL(new Blob([source], { type: "text/javascript" })), { type: "module" });
+    const answer = () => new Promise((resolve, reject) => {
+      worker.onmessage = ({ data }) => data.error ? reject(new Error(data.error)) : resolve(data.open);
+      worker.onerror = ({ message }) => reject(new Error(message));
+    });
+    await answer();
+    const counts = [];
+    for (const network of ["msrnet", "dawn", "dawn", "msr", "msrnet"]) {
+      worker.postMessage({ id: 1, network });
+      counts.push(await answer());
+    }
+    worker.terminate();
+    return counts;
+    """
+    assert run(page, script) == [1, 2, 2, 1, 1]
+
+
 def test_tiles_are_cut_as_in_python(page: Any) -> None:
     choose = random.Random(0)
     cases = [[choose.randint(16, 9000), choose.randint(0, 130), choose.choice([1, 4, 8, 24, 56])] for _ in range(200)]

@@ -176,12 +176,18 @@ def test_what_is_read_but_not_written_becomes_png(tmp_path: Path) -> None:
     [
         (["enhance"], "nothing to enhance"),
         (["enhance", "a.png"], "where to"),
+        (["enhance", "", "-o", "out"], "an INPUT or OUT is empty"),
+        (["enhance", "a.png", "-o", ""], "an INPUT or OUT is empty"),
+        (["enhance", "a.png", "b.png", "-o", "one.jpg", "--ray"], "2 inputs go into a folder"),
         (["enhance", "a.png", "-", "-o", "out"], "cannot be mixed"),
         (["enhance", "a.png", "--raw", "4x4"], "--raw reads from stdin"),
         (["enhance", "-", "--raw", "4by4"], "--raw takes WxH"),
         (["enhance", "a.png", "-o", "out", "--backend", "abacus"], "unknown backend 'abacus'; known: auto"),
         (["enhance", "a.png", "-o", "out", "--network", "nonesuch"], "retinexrt export nonesuch"),
         (["enhance", "a.png", "-o", "out", "--engine", "no.plan"], "no.plan does not exist"),
+        (["enhance", "a.png", "-o", "out", "--device", "cuda"], "invalid int value: 'cuda'; see: retinexrt enhance --help"),
+        (["enhanec"], "invalid choice: 'enhanec'"),
+        (["web"], "required: -o/--out; see: retinexrt web --help"),
     ],
 )
 def test_usage_errors_are_one_line_and_2(argv: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,25 +11,39 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.films import packets, shown, write_film
+from tests.support.films import STEADY, packets, shown, write_film
 
 ROOT = Path(__file__).resolve().parents[4]
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="FFmpeg's programs are not installed")
-def test_ffmpeg_before_and_behind(artifacts: Path, tmp_path: Path) -> None:
-    command = tmp_path / "retinexrt"
+def _through_ffmpeg(folder: Path, source: Path, target: Path, engine: Path) -> int:
+    """The exit code of examples/ffmpeg_pipe.sh, with a `retinexrt` in a folder."""
+    command = folder / "retinexrt"
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m runtime "$@"\n')
     command.chmod(0o755)
-    path = os.pathsep.join([str(tmp_path), os.environ["PATH"]])
-    source, target = write_film(tmp_path / "in.mp4", sound=True), tmp_path / "out.mp4"
-    engine = ["--engine", str(artifacts / "double.onnx"), "--backend", "onnxruntime", "--calm", "0"]
-    words = ["sh", "examples/ffmpeg_pipe.sh", str(source), str(target), *engine]
-    subprocess.run(words, cwd=ROOT, env={**os.environ, "PATH": path}, check=True, timeout=120)
+    path = os.pathsep.join([str(folder), os.environ["PATH"]])
+    options = ["--engine", str(engine), "--backend", "onnxruntime", "--calm", "0"]
+    words = ["bash", "examples/ffmpeg_pipe.sh", str(source), str(target), *options]
+    return subprocess.run(words, cwd=ROOT, env={**os.environ, "PATH": path}, timeout=120).returncode
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="FFmpeg's programs are not installed")
+@pytest.mark.parametrize("rotation", [0, 90, 180, -90])
+def test_ffmpeg_before_and_behind(artifacts: Path, tmp_path: Path, rotation: int) -> None:
+    source, target = write_film(tmp_path / "in.mp4", sound=True, rotation=rotation), tmp_path / "out.mp4"
+    assert _through_ffmpeg(tmp_path, source, target, artifacts / "double.onnx") == 0
     found = shown(target).frames
     assert len(found) == 30 and abs(float(found[10].mean()) - 60) < 4
+    assert found[0].shape == ((64, 48, 3) if rotation in (90, -90) else (48, 64, 3))
     assert packets(target, "audio")[0] == packets(source, "audio")[0]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="FFmpeg's programs are not installed")
+def test_ffmpeg_fails_with_what_is_between(tmp_path: Path) -> None:
+    source = write_film(tmp_path / "in.mp4", times=STEADY[:2])
+    assert _through_ffmpeg(tmp_path, source, tmp_path / "out.mp4", tmp_path / "absent.onnx") == 2
 
 
 @pytest.mark.slow
