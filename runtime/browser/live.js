@@ -85,6 +85,12 @@ async function fromFile(video, file) {
   return () => URL.revokeObjectURL(url);
 }
 
+// The network for films that goes with the chosen one, where the page has it: dawn-live with dawn.
+function filming() {
+  const { value, options } = part("network"), film = `${value}-live`;
+  return [...options].some((option) => option.value === film) ? film : value;
+}
+
 // Enhance one frame after the other: whichever is there when the one before is done.
 async function follow(video, running) {
   for (let size = 2; running(); ) {
@@ -93,7 +99,7 @@ async function follow(video, running) {
     if (!frame) continue; // a film that begins anew has none for a moment
     const shown = await createImageBitmap(frame);
     const began = performance.now();
-    const options = { network: part("network").value, strength: Number(part("strength").value), gate: part("gate").checked };
+    const options = { network: filming(), strength: Number(part("strength").value), gate: part("gate").checked };
     const enhanced = await enhanceFrame(frame, options);
     if (!running()) return;
     draw(".before", shown);

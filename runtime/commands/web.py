@@ -9,7 +9,7 @@ from pathlib import Path
 
 from runtime import command_line
 from runtime.browser import onnxruntime_web, site
-from runtime.options import DEFAULT_NETWORK
+from runtime.options import DEFAULT_NETWORK, FILM_NETWORK
 
 
 def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
         "--network",
         action="append",
         metavar="NAME",
-        help=f"a network of the page, or an .onnx file; may be repeated (default: {DEFAULT_NETWORK})",
+        help=f"a network of the page, or an .onnx file; may be repeated (default: {DEFAULT_NETWORK} and {FILM_NETWORK})",
     )
     parser.add_argument(
         "--runtime",
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    names = arguments.network or [DEFAULT_NETWORK]
+    names = arguments.network or [DEFAULT_NETWORK, FILM_NETWORK]
     size = site.build(arguments.out, names, arguments.runtime)
     sys.stdout.write(
         f"{arguments.out}: {', '.join(names)}, {size / 1e6:.0f} MB; any web server can serve it: "

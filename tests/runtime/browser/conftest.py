@@ -9,8 +9,8 @@ import pytest
 from runtime.browser import site
 from runtime.errors import RetinexError
 
-#: One of each kind: in parts under one light, in tiles, as a whole.
-NETWORKS = ("dawn", "msrnet", "msr")
+#: Of each kind: in parts under one light, in tiles, as a whole.
+NETWORKS = ("dawn", "dawn-live", "msrnet", "msr")
 
 
 @pytest.fixture(scope="session")

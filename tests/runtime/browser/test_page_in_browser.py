@@ -222,13 +222,18 @@ def test_an_abort_after_the_end_is_not_told(page: Any) -> None:
 
 def test_the_documentation_states_the_sizes(page_folder: Path) -> None:
     sizes = {path.relative_to(page_folder / "photos").as_posix(): path.stat().st_size for path in page_folder.rglob("*.*")}
-    with_dawn = {name: size for name, size in sizes.items() if not name.startswith("networks/msr")}
+
+    def megabytes(*others: str) -> int:
+        """Of all but these."""
+        return round(sum(size for name, size in sizes.items() if not any(other in name for other in others)) / 1e6)
+
     every, wasm, webgpu = (
-        round(sum(size for name, size in with_dawn.items() if f"/{other}." not in name) / 1e6)
-        for other in ("nothing", "webgpu", "wasm")
+        megabytes("/msr"),
+        megabytes("/msr", "/dawn-live", "/webgpu."),
+        megabytes("/msr", "/dawn-live", "/wasm."),
     )
     text = (Path(__file__).resolve().parents[3] / "docs" / "web.md").read_text(encoding="utf-8")
-    assert f"{every} MB with `dawn`, of which a browser loads about {wasm} (WebAssembly) or {webgpu} (WebGPU)" in text
+    assert f"{every} MB with both; for photographs a browser loads about {wasm} (WebAssembly) or {webgpu} (WebGPU)" in text
     large = {name for name, size in sizes.items() if size > 25 * 2**20}
     assert large == {"onnxruntime/webgpu.wasm"}, "what the page can do without"
 
@@ -275,11 +280,11 @@ def test_tiles_are_cut_as_in_python(page: Any) -> None:
     script = """
     const { spans, squareSide } = await import("./tiles.js");
     const cut = args[0].map((each) => spans(...each, 16).map((s) => [s.start, s.stop, s.coreStart, s.coreStop]));
-    return [cut, args[0].map(([height, width]) => squareSide(height, width, 250))];
+    return [cut, args[0].map(([height, width]) => squareSide(height, width, 300))];
     """
     cut, sides = run(page, script, cases)
     assert cut == expected
-    assert sides == [tiling.square_side(height, width, 250) for height, width, _ in cases]
+    assert sides == [tiling.square_side(height, width, 300) for height, width, _ in cases]
 
 
 def test_it_works_offline_and_isolated_once_loaded(page_folder: Path, photograph: Images, tmp_path: Path) -> None:
@@ -322,7 +327,7 @@ def test_a_camera_and_a_film_live(page_folder: Path, photograph: Images, tmp_pat
             frame = np.ascontiguousarray(photograph[:96, number : 160 + number])
             film.mux(stream.encode(av.VideoFrame.from_ndarray(frame)))
         film.mux(stream.encode())
-    enhancer = Enhancer("dawn", backend="onnxruntime")
+    enhancer = Enhancer("dawn-live", backend="onnxruntime")
     camera = ("--use-fake-device-for-media-stream=fps=2", "--use-fake-ui-for-media-stream")
     with chromium(tmp_path, *camera) as browser, served(page_folder) as address:
         browser.set_script_timeout(PATIENCE)
@@ -330,11 +335,11 @@ def test_a_camera_and_a_film_live(page_folder: Path, photograph: Images, tmp_pat
         browser.get(f"{address}photos/")
         button = wait_for(browser, "#camera")
         assert browser.find_elements(By.CSS_SELECTOR, "#network option"), "the camera needs a network"
-        run(browser, 'await (await import("./enhance.js")).prepare("dawn")')
+        run(browser, 'await (await import("./enhance.js")).prepare("dawn-live")')
         button.click()
         before, after = _live_pair(browser)
         state = browser.find_element(By.ID, "live-state")
-        assert state.text.startswith("dawn, ")
+        assert state.text.startswith("dawn-live, ")
         assert before.mean() > 20 and apart(enhancer(before), after) <= 1
         browser.find_element(By.ID, "stop").click()
         assert not browser.find_element(By.ID, "live").is_displayed()

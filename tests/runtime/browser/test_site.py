@@ -117,7 +117,7 @@ def test_the_command_says_what_it_wrote(tmp_path: Path, dist: Path, capsys: pyte
     said = capsys.readouterr().out
     assert "dawn" in said and "http.server" in said
     names = [entry["name"] for entry in json.loads((tmp_path / "site" / "networks.json").read_text())["networks"]]
-    assert names == ["dawn"]
+    assert names == ["dawn", "dawn-live"]
 
 
 def test_a_network_named_twice_is_there_once(tmp_path: Path, dist: Path) -> None:
