@@ -126,6 +126,8 @@ class Enhancer:
         """
         session = self._open()
         options = CallOptions(strength, gate, tile)
+        if progress is not None and not callable(progress):
+            raise InputError(f"progress is a function of how many of how many tiles are done, found {progress!r}")
         if not conversions.is_plain(image):
             if _lies_on_gpu(image):
                 if options.strength != 1.0 or options.gate:

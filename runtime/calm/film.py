@@ -28,6 +28,8 @@ class Film:
 
     def __init__(self, enhancer: Enhance, calm: float = 1.0) -> None:
         """`enhancer`: an Enhancer, or what is called as one."""
+        if not callable(enhancer):
+            raise InputError(f"a Film is made of an Enhancer, as Film(Enhancer('dawn-live')), found {enhancer!r}")
         self._calm = check(calm)
         self._steady = SteadyEnhancer(enhancer, self._calm)
         self._average = Average(average.KEEP * self._calm)

@@ -298,6 +298,7 @@ def test_bad_outs_are_refused(artifacts: Path, dark: Picture, case: str) -> None
         ({"gate": "no"}, "gate is True or False, found 'no'"),
         ({"tile": "yes"}, "tile is"),
         ({"tile": ["off"]}, "tile is"),
+        ({"progress": 3}, "progress is a function"),
     ],
 )
 def test_bad_options_are_refused(artifacts: Path, dark: Picture, options: dict[str, Any], message: str) -> None:

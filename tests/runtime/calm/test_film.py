@@ -113,6 +113,11 @@ def test_what_is_not_calm(calm: object) -> None:
         Film(lambda image: image, calm=calm)  # pyright: ignore[reportArgumentType]
 
 
+def test_what_is_no_enhancer() -> None:
+    with pytest.raises(InputError, match=r"as Film\(Enhancer\('dawn-live'\)\), found 'dawn'"):
+        Film("dawn")  # pyright: ignore[reportArgumentType]
+
+
 def test_what_is_no_frame() -> None:
     film = runtime.Film(lambda image: image)
     for wrong in (np.zeros((4, 16, 16, 3), np.uint8), np.zeros((16, 16, 3), np.float32), "film.mp4"):
