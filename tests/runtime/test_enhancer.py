@@ -311,7 +311,10 @@ def test_bad_options_are_refused(artifacts: Path, dark: Picture, options: dict[s
     [
         ({"color": "hsv"}, "color is"),
         ({"device": -1}, "device"),
-        ({"device": "cpu"}, "device is the number of a GPU, from 0 up, found 'cpu'"),
+        (
+            {"device": "cpu"},
+            r"number of a GPU, from 0 up \(a CPU is chosen by its backend, as backend=\"openvino\"\), found 'cpu'",
+        ),
         ({"threads": 0}, "threads is at least 1, found 0"),
         ({"threads": 2.5}, "threads is at least 1, found 2.5"),
         ({"precision": "int8"}, 'precision is "fp32" or "bf16"'),
