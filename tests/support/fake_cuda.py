@@ -97,8 +97,7 @@ class FakeCuda:
         self.calls: list[str] = []
         #: Operations that fail from now on, with CUDA's words.
         self.failing: dict[str, str] = {}
-        #: With CUDA's word for it every operation fails from now on, but for a thread's current context.
-        self.lost: str | None = None
+        self._lost: str | None = None
         self._was_lost = False
         self._process = os.getpid()
         #: Bytes that may be allocated on the device; None: any number.
@@ -107,6 +106,17 @@ class FakeCuda:
         self._application_contexts: set[int] = set()
 
     # What tests ask.
+
+    @property
+    def lost(self) -> str | None:
+        """With CUDA's word for it every operation fails from now on, but for a thread's current context."""
+        return self._lost
+
+    @lost.setter
+    def lost(self, word: str | None) -> None:
+        self._lost = word
+        for stream in (*self._streams.values(), *self._default_streams.values()) if word else ():
+            stream.done = len(stream.queue)  # what was enqueued is never done
 
     def leaks(self) -> dict[str, int]:
         """How much of each kind is still there; what a GPU held that was lost ends with the process."""
@@ -125,6 +135,10 @@ class FakeCuda:
     def held(self) -> int:
         """Bytes on the device and page-locked ones."""
         return sum(array.nbytes for array in (*self._memory.values(), *self._pinned.values()))
+
+    def streams(self) -> list[int]:
+        """Those that were made and not destroyed."""
+        return list(self._streams)
 
     def pending(self, stream: int) -> int:
         """Operations that have not run yet."""

@@ -6,6 +6,7 @@ import gc
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -77,14 +78,20 @@ def test_a_picture_beyond_the_profile_is_what_the_onnx_file_makes_of_it(plan: Pa
     assert told == [(done + 1, 6) for done in range(6)], "no part is larger than what the halves take"
 
 
-def test_a_picture_with_squares_that_the_halves_do_not_take(plan: Path) -> None:
-    with Enhancer(plan) as enhancer:
-        for size, words in (
-            ((3000, 1010), r"too large for .* 4 to 16 pixels wide, not 20; open dawn\.onnx"),
-            ((65, 97), "too small"),
-        ):
-            with pytest.raises(InputError, match=words):
-                enhancer(picture(*size))
+@pytest.mark.parametrize(
+    ("least", "size", "words"),
+    [
+        (4, (3000, 1900), r"too large for .* 4 to 16 pixels wide, not 20; open dawn\.onnx"),
+        (8, (65, 97), "too small"),
+    ],
+)
+def test_a_picture_with_squares_that_the_halves_do_not_take(plan: Path, least: int, size: tuple[int, int], words: str) -> None:
+    info = manifest.read(plan)
+    assert info.plan is not None and info.plan.parts is not None
+    parts = replace(info.plan.parts, smallest_side=least)
+    manifest.write(replace(info, plan=replace(info.plan, parts=parts)), plan)
+    with Enhancer(plan) as enhancer, pytest.raises(InputError, match=words):
+        enhancer(picture(*size))
 
 
 def test_halves_that_are_not_the_plans_are_refused_unseen(plan: Path, cuda: FakeCuda, tensorrt: FakeTensorRT) -> None:
