@@ -184,7 +184,8 @@ class Spread(nn.Module):
         )
 
     def forward(self, cells: Tensor) -> Tensor:
-        return F.conv2d(cells, self.get_buffer("weight"))
+        weight = self.get_buffer("weight")
+        return F.conv2d(cells, weight if weight.dtype == cells.dtype else weight.to(cells.dtype))
 
 
 class Illuminate(nn.Module):
