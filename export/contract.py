@@ -117,12 +117,11 @@ def _check_division(rule: Division, edges: Edges) -> None:
 
 def _check_guided(rule: Division, edges: Edges, clip: onnx.NodeProto) -> None:
     """The clamp is of exp(slope x guide + offset): maps enlarged from a convolution, and the logarithm of the picture."""
-    around = ("Cast", "Reshape", "Slice", "Mul", "Add", "Conv")
     exponential = _operand(edges, clip.input[0], "Exp")
     total = exponential and edges.source(exponential.input[0], through=("Cast", "Reshape", "Transpose"))
     if total is None or total.op_type != "Add":
         raise ContractError(f"division: {clip.name} does not clamp the exponential of slope x guide + offset")
-    maps = [edges.source(name, through=around) for name in total.input]
+    maps = [_enlarged(edges, name) for name in total.input]
     if maps[0] is None or maps[0] is not maps[1] or maps[0].op_type != "Resize":
         raise ContractError(f"division: slope and offset of {total.name} are not enlarged from one map")
     if not any(node.op_type == "Conv" for node in edges.ancestors(maps[0].input[0], stop=("Conv",))):
@@ -133,6 +132,24 @@ def _check_guided(rule: Division, edges: Edges, clip: onnx.NodeProto) -> None:
         raise ContractError(f"division: {total.name} is not guided by the logarithm of the picture")
     _require_fp32(edges, exponential, rule)  # pyright: ignore[reportArgumentType]
     _require_fp32(edges, total, rule)
+
+
+def _enlarged(edges: Edges, name: str) -> onnx.NodeProto | None:
+    """The node that makes a map, before it is scaled, shifted, cut, and interpolated within its cells."""
+    around = ("Cast", "Reshape", "Slice", "Mul", "Add")
+    node = edges.source(name, through=around)
+    while node is not None and node.op_type == "Conv" and _interpolates(edges, node):
+        node = edges.source(node.input[0], through=around)
+    return node
+
+
+def _interpolates(edges: Edges, convolution: onnx.NodeProto) -> bool:
+    """Does each of its filters take a mean, weighed as it may be?"""
+    weights = edges.constant(convolution.input[1])
+    if weights is None or len(convolution.input) > 2:
+        return False
+    filters = weights.reshape(len(weights), -1).astype(float)
+    return bool(filters.min() >= 0 and abs(filters.sum(axis=1) - 1).max() < 1e-5)
 
 
 def _is_picture(edges: Edges, name: str) -> bool:

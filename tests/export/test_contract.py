@@ -102,6 +102,13 @@ def _divide_a_weighted_picture(graph: onnx.GraphProto) -> None:
     divide.input[0] = "weighted"
 
 
+def _weigh_the_interpolation(graph: onnx.GraphProto) -> None:
+    """A convolution that does more to the light than interpolate it."""
+    name = _node(graph, "Conv", "spread").input[1]
+    weights = next(tensor for tensor in graph.initializer if tensor.name == name)
+    weights.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weights) * np.float32(1.1), name))
+
+
 def _leave_the_subtractions_unused(graph: onnx.GraphProto) -> None:
     clean, noisy = _node(graph, "Sub", "fine_subtract").output[0], _node(graph, "Div", "fine_divide").output[0]
     for node in graph.node:
@@ -147,6 +154,10 @@ BREAKS: list[tuple[str, str, Break, str]] = [
     ("pdn", "a numerator that is no picture", _divide_what_a_relu_made, "does not divide the picture"),
     ("pdn", "a numerator that is weighted", _divide_a_weighted_picture, "does not divide the picture"),
     ("pdn", "subtractions that nothing uses", _leave_the_subtractions_unused, "expected 2 Sub"),
+    ("dawn", "an interpolation that weighs", _weigh_the_interpolation, "not enlarged from one map"),
+    ("dawn", "no logarithm of the picture", _drop("Log", "guide"), "not guided by the logarithm"),
+    ("dawn", "the exponential dropped", _drop("Exp", "exponential"), "does not clamp the exponential"),
+    ("dawn-live", "noise of no convolution", _drop("Conv", "noise_tail"), "does not subtract the output of a convolution"),
     ("msr", "a blur clamped at nothing", _clamp_blur_at_nothing, "expected 3 Sub"),
     ("dsn", "an exponential of the whole", _whole_instead_of_half, "expected 8 Div"),
     ("sri", "the division dropped", _drop_division, "expected 1 Div"),

@@ -18,6 +18,7 @@ What lies between the two, `Light`, is all that a part of a picture needs to kno
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -199,9 +200,8 @@ class Illuminate(nn.Module):
         anchored = guide + -torch.log(torch.exp(level) + SOFT)
         slopes, offsets = curve[:, :pixels_of_a_cell], curve[:, pixels_of_a_cell:]
         pixels = (slopes * anchored).reshape(count, 1, pixels_of_a_cell, height, width)
-        return (pixels + (offsets + (level + -math.log(BRIGHT))).reshape(count, 3, pixels_of_a_cell, height, width)).flatten(
-            1, 2
-        )
+        channels = (offsets + (level + -math.log(BRIGHT))).reshape(count, 3, pixels_of_a_cell, height, width)
+        return (pixels + channels).flatten(1, 2)
 
 
 class Exponential(nn.Module):
@@ -209,7 +209,7 @@ class Exponential(nn.Module):
         return torch.exp(x)
 
 
-class Brightener(nn.Module):
+class Brightener(nn.Module, ABC):
     """All but the noise stage, which is a subclass's: decides on light, and divides by it in cells of `cell` pixels."""
 
     def __init__(self, cell: int, light_widths: Sequence[int], light_blocks: Sequence[int]) -> None:
@@ -257,9 +257,9 @@ class Brightener(nn.Module):
         logarithm = self.illuminate(curve, self.guide(cells), level)
         return logarithm, self.divide(cells, self.clamp(self.exponential(logarithm)))
 
+    @abstractmethod
     def clean(self, bright: Bright) -> Tensor:
         """The quotient without its noise, in cells."""
-        raise NotImplementedError
 
     def divide_overview(self, grid: Tensor, light: Light) -> Tensor:
         """An overview divided by its illumination: each point as a cell of equal pixels."""
@@ -305,22 +305,6 @@ def _zeroed(convolution: nn.Conv2d) -> nn.Conv2d:
     return convolution
 
 
-#: What stays in FP32 in a typed FP16 graph.
-ISLANDS = (
-    "overview",
-    "level",
-    "normalise",
-    "curve",
-    "frame_*",
-    "spread",
-    "guide",
-    "illuminate",
-    "exponential",
-    "clamp",
-    "divide",
-    "subtract",
-)
-
 SPEC = NetworkSpec(
     name="dawn",
     title="Dawn: illumination from an overview, noise from the pixels around",
@@ -329,7 +313,20 @@ SPEC = NetworkSpec(
     paper=PaperFigures(source="ours"),
     multiple=MULTIPLE,
     halo=None,
-    islands=ISLANDS,
+    islands=(
+        "overview",
+        "level",
+        "normalise",
+        "curve",
+        "frame_*",
+        "spread",
+        "guide",
+        "illuminate",
+        "exponential",
+        "clamp",
+        "divide",
+        "subtract",
+    ),
     contract=(
         Division(count=1, guided=True),
         NoiseSubtraction(count=1),

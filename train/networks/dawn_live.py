@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from runtime.artifact.contract import Division, NoiseSubtraction
-from train.networks.dawn import CONTEXT, CURVE, ISLANDS, LIGHT_BLOCKS, LIGHT_WIDTHS, Block, Bright, Brightener
-from train.networks.overview import POINTS
-from train.networks.registry import NetworkSpec, PaperFigures, PartsSpec
+from train.networks import dawn
+from train.networks.dawn import CONTEXT, CURVE, LIGHT_BLOCKS, LIGHT_WIDTHS, Block, Bright, Brightener
 
-#: Side of a cell, in pixels, and of the squares that a picture's sides must be multiples of.
-CELL, MULTIPLE = 4, 8
+#: Side of a cell, in pixels.
+CELL = 4
 #: Pixels of context that the noise stage looks at, to each side.
 HALO = 47
 
@@ -93,19 +92,14 @@ def _cosines(side: int) -> Tensor:
     return torch.kron(one, one).float()
 
 
-SPEC = NetworkSpec(
+assert dawn.SPEC.parts is not None
+SPEC = replace(
+    dawn.SPEC,
     name="dawn-live",
     title="Dawn for films: the same light, noise gated in cells of 4 x 4",
     build=DawnLive,
     parameters=902_812,
-    paper=PaperFigures(source="ours"),
-    multiple=MULTIPLE,
-    halo=None,
-    islands=(*ISLANDS, "limit"),
-    contract=(
-        Division(count=1, guided=True),
-        NoiseSubtraction(count=1),
-    ),
-    parts=PartsSpec(overview="overview", light=("frame_curve", "frame_context", "level"), points=POINTS, halo=HALO),
+    islands=(*dawn.SPEC.islands, "limit"),
+    parts=replace(dawn.SPEC.parts, halo=HALO),
     weights="dawn-live",
 )
