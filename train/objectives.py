@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -136,7 +136,7 @@ def _dawn(network: Any, batch: tuple[Group, ...], autocast: Autocast) -> Terms:
 
 def _dawn_light(network: Any, batch: tuple[Group, ...], autocast: Autocast) -> Terms:
     """The light alone, on whole overviews: a fraction of the work."""
-    return _mean_over_groups([_overview_terms(network, group, _decide(network, group, autocast)) for group in batch], batch)
+    return _mean_over_groups([_overview_terms(network, group, autocast) for group in batch], batch)
 
 
 def _mean_over_groups(parts: Sequence[Terms], batch: tuple[Group, ...]) -> Terms:
@@ -150,14 +150,14 @@ def _mean_over_groups(parts: Sequence[Terms], batch: tuple[Group, ...]) -> Terms
     return {name: mean(name) for name in parts[0]}
 
 
-def _decide(network: Any, group: Group, autocast: Autocast) -> Any:
+def _decide(network: Any, overview: Tensor, autocast: Autocast) -> Any:
     with autocast():
-        light = network.decide(group.dark_overview)
+        light = network.decide(overview)
     return type(light)(*(each.float() for each in light))
 
 
 def _dawn_group(network: Any, group: Group, autocast: Autocast) -> Terms:
-    light = _decide(network, group, autocast)
+    light = _decide(network, group.overviews[0].dark, autocast)
     squares = group.low.shape[2] // group.side
     part = type(light)(*(_crops(each, group.corners, squares) if each.shape[2] > 1 else each for each in light))
     bright = network.brighten(group.low, part, group.side)
@@ -172,16 +172,38 @@ def _dawn_group(network: Any, group: Group, autocast: Autocast) -> Terms:
         "chroma": lambda: losses.chroma(enhanced, group.high),
         # Brightness is the light's to decide: noise has no mean.
         "noise_mean": lambda: nn.functional.avg_pool2d(bright.reflectance - clean, 8).abs().mean(),
-        **_overview_terms(network, group, light),
+        **_overview_terms(network, group, autocast, light),
     }
 
 
-def _overview_terms(network: Any, group: Group, light: Any) -> Terms:
-    seen = losses.displayed(network.divide_overview(group.dark_overview, light), slope=0.5)
+def _overview_terms(network: Any, group: Group, autocast: Autocast, light: Any = None) -> Terms:
+    """What the light makes of whole scenes. `light` is that of the first overviews, where it is known."""
+
+    @cache
+    def seen() -> list[tuple[Tensor, Tensor]]:
+        """Each overview divided by its illumination, and its truth."""
+        lights = [_decide(network, group.overviews[0].dark, autocast) if light is None else light]
+        lights += [_decide(network, each.dark, autocast) for each in group.overviews[1:]]
+        return [
+            (losses.displayed(network.divide_overview(each.dark, decided), slope=0.5), each.bright)
+            for each, decided in zip(group.overviews, lights, strict=True)
+        ]
+
+    def mean(loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[], Tensor]:
+        return lambda: torch.stack([loss(*pair) for pair in seen()]).mean()
+
+    def agreement() -> Tensor:
+        """How far apart the scenes are at two sizes of squares: a picture should look the same at any size."""
+        if len(group.overviews) < 2:
+            raise RecipeError("the term 'agreement' compares overviews of two sides; give the recipe's sides two values")
+        coarse, fine = sorted((bright for bright, _ in seen()), key=lambda each: each.shape[2])
+        return losses.l1(nn.functional.adaptive_avg_pool2d(fine, (coarse.shape[2], coarse.shape[3])), coarse)
+
     return {
-        "overview": lambda: losses.l1(seen, group.bright_overview),
-        "overview_mean": lambda: losses.mean_colour(seen, group.bright_overview),
-        "overview_chroma": lambda: losses.chroma(seen, group.bright_overview),
+        "overview": mean(losses.l1),
+        "overview_mean": mean(losses.mean_colour),
+        "overview_chroma": mean(losses.chroma),
+        "agreement": agreement,
     }
 
 

@@ -51,6 +51,8 @@ class Recipe:
     photographs: int = 0
     #: In batches of scenes: the sides of an overview's squares to draw from, in pixels.
     sides: tuple[int, ...] = (4,)
+    #: In batches of scenes: the share whose photographs are enlarged by a half, as if they were of more pixels.
+    enlarged: float = 0.0
     #: Keywords of the network's build function.
     build: Mapping[str, Any] = field(default_factory=dict[str, Any])
     zoom: tuple[float, float] = (1.0, 1.0)

@@ -8,8 +8,10 @@ and the step alone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -24,6 +26,8 @@ from train.pairs import PairStore, Picture
 
 #: Height and width of a part of a scene, or the other way round. Few sizes: a CPU's convolutions are compiled for each.
 WINDOW = (320, 480)
+#: By this much some batches of photographs are enlarged, as if they were of more pixels: more points, less detail in each.
+ENLARGEMENT = 1.5
 
 
 @dataclass(frozen=True)
@@ -39,16 +43,25 @@ class SceneCut:
     exposure: tuple[float, float] = (1.0, 1.0)
     #: The side of an overview's squares, in pixels, is drawn from these: larger squares are a smaller picture's overview.
     sides: tuple[int, ...] = (4,)
+    #: The share of batches whose photographs are enlarged.
+    enlarged: float = 0.0
+
+
+class Overviews(NamedTuple):
+    """Scenes averaged over squares, N x 3 x h x w."""
+
+    dark: Tensor
+    bright: Tensor
 
 
 @dataclass(frozen=True)
 class Group:
-    """Scenes of one size: overviews N x 3 x h x w, crops N x 3 x H x W at `corners` (row, column of the overview)."""
+    """Scenes of one size: their overviews, and crops N x 3 x H x W at `corners` (row, column of the first overview)."""
 
-    #: Of the overview's squares, in pixels.
+    #: Of the first overview's squares, in pixels.
     side: int
-    dark_overview: Tensor
-    bright_overview: Tensor
+    #: Over squares of `side`, and of another of the cut's sides where it has several.
+    overviews: tuple[Overviews, ...]
     low: Tensor
     high: Tensor
     corners: tuple[tuple[int, int], ...]
@@ -65,6 +78,11 @@ class SceneBatches:
     def __init__(self, pairs: PairStore, photographs: PairStore | None, cut: SceneCut, seed: int, device: torch.device) -> None:
         if cut.photographs and photographs is None:
             raise DataError("the recipe wants photographs to darken; pass --photographs FOLDER")
+        for side in cut.sides:
+            if cut.crop % side:
+                raise DataError(
+                    f"a crop of {cut.crop} pixels is not made of whole squares of {side}; choose a multiple of each of sides"
+                )
         self._pairs, self._photographs, self._cut, self._seed, self._device = pairs, photographs, cut, seed, device
 
     def iterate(self, start: int) -> Generator[tuple[Group, ...], None, None]:
@@ -104,25 +122,25 @@ class SceneBatches:
         """Photographs of one orientation, darkened."""
         assert self._photographs is not None
         store, window = self._photographs, WINDOW if random.random() < 0.7 else WINDOW[::-1]
+        scale = ENLARGEMENT if random.random() < self._cut.enlarged else 1.0
         drawn: list[Picture] = []
         for index in random.permutation(len(store)):
             picture = store[int(index)][1]
             if picture.shape[0] >= window[0] and picture.shape[1] >= window[1]:
                 drawn.append(picture)
             if len(drawn) == self._cut.photographs:
-                return _windows([make_night(picture, random) for picture in drawn], random, window)
+                parts = [_enlarge(_window(picture, random, window), scale) for picture in drawn]
+                return [make_night(part, random) for part in parts]
         raise DataError(f"fewer than {self._cut.photographs} photographs are {window[1]}x{window[0]} or larger")
 
     def _cut_group(self, scenes: list[Scene], random: np.random.Generator) -> _Raw:
         crop, (height, width) = self._cut.crop, scenes[0][0].shape[:2]
         if min(height, width) < crop:
             raise DataError(f"a scene is {width}x{height}, smaller than the crop of {crop}; choose a smaller crop")
-        side = int(random.choice(self._cut.sides))
-        if crop % side:
-            raise DataError(
-                f"a crop of {crop} pixels is not made of whole squares of {side}; choose a multiple of each of sides"
-            )
-        whole = (slice(height // side * side), slice(width // side * side))
+        drawn = [int(each) for each in random.permutation(self._cut.sides)]
+        side, sides = drawn[0], list(dict.fromkeys(drawn))[:2]
+        unit = math.lcm(*self._cut.sides)
+        whole = (slice(height // unit * unit), slice(width // unit * unit))
         scenes = [(low[whole], high[whole]) for low, high in scenes]
         overviews: list[list[Linear]] = []
         crops: list[list[Linear]] = []
@@ -135,17 +153,18 @@ class SceneBatches:
             rows, columns = (int(random.integers(0, (extent - crop) // side + 1)) for extent in pair[0].shape[:2])
             corners.append((rows, columns))
             inside = (slice(side * rows, side * rows + crop), slice(side * columns, side * columns + crop))
-            overviews.append([_average(picture, side) for picture in pair])
+            overviews.append([_average(picture, each) for each in sides for picture in pair])
             crops.append([picture[inside].astype(np.float32) for picture in pair])
         parts = [np.stack(part) * np.float32(1 / 255) for part in (*zip(*overviews, strict=True), *zip(*crops, strict=True))]
         return side, parts, tuple(corners)
 
     def _to_device(self, raw: _Raw) -> Group:
-        side, parts, corners = raw
-        dark, bright, low, high = (
-            torch.from_numpy(part).to(self._device, non_blocking=True).permute(0, 3, 1, 2) for part in parts
+        side, pictures, corners = raw
+        *overviews, low, high = (
+            torch.from_numpy(part).to(self._device, non_blocking=True).permute(0, 3, 1, 2) for part in pictures
         )
-        return Group(side, dark, bright, low, high, corners)
+        pairs = zip(overviews[::2], overviews[1::2], strict=True)
+        return Group(side, tuple(Overviews(*pair) for pair in pairs), low, high, corners)
 
 
 def _average(picture: Picture, side: int) -> Linear:
@@ -156,12 +175,24 @@ def _average(picture: Picture, side: int) -> Linear:
 
 def _windows(scenes: list[Scene], random: np.random.Generator, size: tuple[int, ...]) -> list[Scene]:
     """Equally large windows, of this height and width."""
-    height, width = size
     result: list[Scene] = []
     for low, high in scenes:
-        top, left = (
-            int(random.integers(0, extent - part + 1)) for extent, part in zip(low.shape, (height, width), strict=False)
-        )
-        inside = (slice(top, top + height), slice(left, left + width))
+        inside = _place(low, random, size)
         result.append((low[inside], high[inside]))
     return result
+
+
+def _window(picture: Picture, random: np.random.Generator, size: tuple[int, ...]) -> Picture:
+    """A window of this height and width."""
+    return picture[_place(picture, random, size)]
+
+
+def _place(picture: Picture, random: np.random.Generator, size: tuple[int, ...]) -> tuple[slice, slice]:
+    top, left = (int(random.integers(0, extent - part + 1)) for extent, part in zip(picture.shape, size, strict=False))
+    return slice(top, top + size[0]), slice(left, left + size[1])
+
+
+def _enlarge(picture: Picture, scale: float) -> Picture:
+    if scale == 1.0:
+        return picture
+    return np.asarray(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC), np.uint8)

@@ -96,7 +96,7 @@ def test_a_batch_of_scenes_is_a_function_of_seed_and_step(pairs_folder: Path, ph
     stream = batches(5).iterate(7)
     for step in (7, 8):
         for one, other in zip(next(stream), batches(5).batch(step), strict=True):
-            assert torch.equal(one.low, other.low) and torch.equal(one.bright_overview, other.bright_overview)
+            assert torch.equal(one.low, other.low) and torch.equal(one.overviews[0].bright, other.overviews[0].bright)
             assert one.corners == other.corners
     assert not torch.equal(batches(5).batch(7)[1].low, batches(6).batch(7)[1].low)
 
@@ -107,16 +107,35 @@ def test_a_crop_is_the_part_of_the_overview_that_its_corner_says(pairs_folder: P
         cut = SceneCut(3, 2, 48, sides=(side,))
         for group in SceneBatches(*stores, cut, 0, torch.device("cpu")).batch(0):
             reduced, squares = torch.nn.functional.avg_pool2d(group.high, side), 48 // side
-            for one, whole, (row, column) in zip(reduced, group.bright_overview, group.corners, strict=True):
+            for one, whole, (row, column) in zip(reduced, group.overviews[0].bright, group.corners, strict=True):
                 assert torch.allclose(one, whole[:, row : row + squares, column : column + squares], atol=1e-5)
 
 
 def test_the_side_of_squares_is_drawn_and_fits_the_crop(pairs_folder: Path, photographs: Path) -> None:
     stores = PairStore(find_pairs(pairs_folder, "train")), PairStore(find_photographs(photographs, "train"))
     drawn = SceneBatches(*stores, SceneCut(3, 2, 48, sides=(4, 6)), 0, torch.device("cpu"))
-    assert {group.side for step in range(8) for group in drawn.batch(step)} == {4, 6}
+    groups = [group for step in range(8) for group in drawn.batch(step)]
+    assert {group.side for group in groups} == {4, 6}
+    for group in groups:
+        heights = [each.dark.shape[2] * side for each, side in zip(group.overviews, (group.side, 10 - group.side), strict=True)]
+        assert heights[0] == heights[1] and heights[0] % 12 == 0  # both of the whole scene
     with pytest.raises(DataError, match="whole squares of 5"):
         SceneBatches(*stores, SceneCut(3, 2, 48, sides=(5,)), 0, torch.device("cpu")).batch(0)
+
+
+def test_some_photographs_are_enlarged(pairs_folder: Path, photographs: Path) -> None:
+    stores = PairStore(find_pairs(pairs_folder, "train")), PairStore(find_photographs(photographs, "train"))
+    sizes = {
+        share: {
+            SceneBatches(*stores, SceneCut(1, 1, 48, enlarged=share), 0, torch.device("cpu"))
+            .batch(step)[1]
+            .overviews[0]
+            .dark.shape[2:]
+            for step in range(6)
+        }
+        for share in (0.0, 1.0)
+    }
+    assert sizes == {0.0: {(80, 120), (120, 80)}, 1.0: {(120, 180), (180, 120)}}
 
 
 def test_photographs_that_are_missing_or_small_are_named(pairs_folder: Path, photographs: Path) -> None:

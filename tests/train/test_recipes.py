@@ -17,7 +17,7 @@ from train.errors import RecipeError
 from train.loop import select_parameters
 from train.networks import get_spec
 from train.recipes import FOLDER, load_recipe
-from train.scenes import Group
+from train.scenes import Group, Overviews
 
 ALL = [(path.stem, table) for path in sorted(FOLDER.glob("*.toml")) for table in tomllib.loads(path.read_text())]
 OURS = ("dawn", "dawn-live")  # there is no paper
@@ -50,8 +50,8 @@ def test_every_stage_gives_every_parameter_a_gradient(name: str, table: str, mon
     side = 176 if any("structure" in s.loss or "removal" in s.loss for s in recipe.stages) and table == "paper" else 32
     torch.manual_seed(0)
     batch = Batch(torch.rand(2, 3, side, side) * 0.2, torch.rand(2, 3, side, side))
-    overviews = torch.rand(2, 3, 20, 24) * 0.2, torch.rand(2, 3, 20, 24)
-    scenes = (Group(4, *overviews, batch.low, batch.high, ((0, 1), (5, 9))),)
+    overviews = tuple(Overviews(torch.rand(2, 3, *size) * 0.2, torch.rand(2, 3, *size)) for size in ((20, 24), (10, 12)))
+    scenes = (Group(4, overviews, batch.low, batch.high, ((0, 1), (5, 9))),)
     network = get_spec(name).build()
     network.train()
     with torch.no_grad():
@@ -181,3 +181,11 @@ def test_perceptual_features(data: Path) -> None:
     assert features.vgg(x).shape == (1, 256, 8, 8)
     assert features.perceptual(x, x).item() == 0
     assert features.perceptual(x, 1 - x).item() > features.perceptual(x, (x + 0.02).clamp(max=1)).item() > 0
+
+
+def test_agreement_needs_overviews_of_two_sides() -> None:
+    overview = Overviews(torch.rand(1, 3, 20, 24) * 0.2, torch.rand(1, 3, 20, 24))
+    scenes = (Group(4, (overview,), torch.rand(1, 3, 32, 32), torch.rand(1, 3, 32, 32), ((0, 0),)),)
+    terms = objectives.find("dawn-light")(get_spec("dawn").build(), scenes, lambda: torch.autocast("cpu", enabled=False))
+    with pytest.raises(RecipeError, match="two sides"):
+        terms["agreement"]()
