@@ -20,7 +20,7 @@ op: Any = opset20
 
 def translations() -> Mapping[Callable[..., Any], Callable[..., Any]]:
     """What `torch.onnx.export` is told about the operators."""
-    assert definitions.POINTS > 0  # the module registers the operators
+    assert definitions.UNIT > 0  # the module registers the operators
     return {
         torch.ops.retinexrt.overview.default: _overview,
         torch.ops.retinexrt.enlarge.default: _enlarge,
@@ -51,11 +51,11 @@ def _at_least(value: Any, bound: int) -> Any:
     return op.Sub(_ints(1), op.Div(_ints(1), op.Add(_ints(1), op.Div(value, _ints(bound)))))
 
 
-def _overview(image: Any) -> tuple[Any, Any]:
+def _overview(image: Any, points: int) -> tuple[Any, Any]:
     """Pad to whole squares by repeating the edge, then average over the rows and columns of each square."""
     sides = _part(op.Shape(image), 2, 4)
     total = op.ReduceSum(sides, _ints(0), keepdims=1)
-    least = op.Mul(_divide_up(total, _ints(definitions.UNIT * definitions.POINTS)), _ints(definitions.UNIT))
+    least = op.Mul(_divide_up(total, _ints(definitions.UNIT * points)), _ints(definitions.UNIT))
     unit = op.Mul(op.Add(_at_least(least, 34), _ints(1)), _ints(definitions.UNIT))
     side = op.Mul(_divide_up(least, unit), unit)
     counts = _divide_up(sides, side)

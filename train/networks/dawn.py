@@ -4,11 +4,11 @@ A dark picture is brightened in two Retinex steps, both at full resolution: it i
 [1/255, 1], and noise is subtracted from the quotient.
 
 - The illumination is decided on the overview: the picture averaged over squares of pixels, whose side follows the
-  picture's size so that the overview has about 100 x 150 points whatever the picture's. So a picture gets the same light
-  at 0.2 and at 100 megapixels. A U-Net gives each point a slope and, for each channel, an offset; both are enlarged
-  bilinearly. The logarithm of the illumination is slope x guide + offset, where the guide is the logarithm of the pixel's
-  own luma. Where the slope is 0 the illumination is smooth; where it is 1 it follows the picture, edges and all; a slope
-  of 0.55 everywhere is a gamma curve.
+  picture's size so that the overview has about 100 x 150 points whatever the picture's size (in dawn-live 70 x 105). So a
+  picture gets the same light at 0.2 and at 100 megapixels. A U-Net gives each point a slope and, for each channel, an
+  offset; both are enlarged bilinearly. The logarithm of the illumination is slope x guide + offset, where the guide is the
+  logarithm of the pixel's own luma. Where the slope is 0 the illumination is smooth; where it is 1 it follows the picture,
+  edges and all; a slope of 0.55 everywhere is a gamma curve.
 - The noise is estimated in cells of 2 x 2 pixels, by a second U-Net that sees the quotient, the illumination, which says
   how much the noise was amplified, and some features of the first. It looks at a bounded neighbourhood (`HALO`).
 
@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from runtime.artifact.contract import Division, NoiseSubtraction
-from train.networks.overview import POINTS, cut_like, enlarge, frame, overview, pad_to
+from train.networks.overview import cut_like, enlarge, frame, overview, pad_to
 from train.networks.registry import NetworkSpec, PaperFigures, PartsSpec
 from train.networks.retinex import Clamp, Divide, Subtract
 
@@ -36,6 +36,8 @@ from train.networks.retinex import Clamp, Divide, Subtract
 CELL, MULTIPLE = 2, 8
 #: Pixels of context that the noise stage looks at, to each side.
 HALO = 75
+#: Height and width of an overview together are at most this.
+POINTS = 300
 #: Channels of the light: one slope and three offsets; and what else the noise stage is told of the overview.
 CURVE, CONTEXT = 4, 8
 #: The mean level at which the illumination U-Net sees every picture, and the level it is brought to before training.
@@ -119,10 +121,14 @@ class UNet(nn.Module):
 
 
 class Overview(nn.Module):
-    """N x 3 x H x W averaged over squares, and the side of a square."""
+    """N x 3 x H x W averaged over squares, and the side of a square; height and width are at most `points` together."""
+
+    def __init__(self, points: int) -> None:
+        super().__init__()
+        self.points = points
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        return overview(image)
+        return overview(image, self.points)
 
 
 class Frame(nn.Module):
@@ -212,10 +218,10 @@ class Exponential(nn.Module):
 class Brightener(nn.Module, ABC):
     """All but the noise stage, which is a subclass's: decides on light, and divides by it in cells of `cell` pixels."""
 
-    def __init__(self, cell: int, light_widths: Sequence[int], light_blocks: Sequence[int]) -> None:
+    def __init__(self, cell: int, points: int, light_widths: Sequence[int], light_blocks: Sequence[int]) -> None:
         super().__init__()
         self.cell = cell
-        self.overview = Overview()
+        self.overview = Overview(points)
         self.level = Level()
         self.normalise = Normalise()
         self.light = UNet(7, light_widths, light_blocks, Modulate(light_widths[-1]))
@@ -282,7 +288,7 @@ class Dawn(Brightener):
         noise_widths: Sequence[int] = (24, 40, 64),
         noise_blocks: Sequence[int] = (1, 2, 2),
     ) -> None:
-        super().__init__(CELL, light_widths, light_blocks)
+        super().__init__(CELL, POINTS, light_widths, light_blocks)
         self.noise = UNet(3 * CELL**2 + 3 + CONTEXT, noise_widths, noise_blocks, nn.Identity())
         self.noise_tail = _zeroed(_conv(noise_widths[0], 3 * CELL**2))
 

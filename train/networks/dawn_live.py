@@ -20,6 +20,9 @@ from train.networks.dawn import CONTEXT, CURVE, LIGHT_BLOCKS, LIGHT_WIDTHS, Bloc
 
 #: Side of a cell, in pixels.
 CELL = 4
+#: Height and width of an overview together are at most this. At 480x640, dawn's overview has four times as many points, and
+#: deciding on them takes as long as all the rest.
+POINTS = 210
 #: Pixels of context that the noise stage looks at, to each side.
 HALO = 47
 
@@ -67,7 +70,7 @@ class DawnLive(Brightener):
         noise_widths: Sequence[int] = (24, 40),
         noise_blocks: int = 2,
     ) -> None:
-        super().__init__(CELL, light_widths, light_blocks)
+        super().__init__(CELL, POINTS, light_widths, light_blocks)
         self.limit = Limit()
         self.gates = Gates(noise_widths, noise_blocks)
         self.to_patterns = nn.Conv2d(3 * CELL**2, 3 * CELL**2, 1, bias=False)
@@ -100,6 +103,6 @@ SPEC = replace(
     build=DawnLive,
     parameters=902_812,
     islands=(*dawn.SPEC.islands, "limit"),
-    parts=replace(dawn.SPEC.parts, halo=HALO),
+    parts=replace(dawn.SPEC.parts, points=POINTS, halo=HALO),
     weights="dawn-live",
 )

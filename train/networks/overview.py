@@ -1,8 +1,8 @@
 """The overview of a picture and back: means over squares of pixels, and bilinear enlargement.
 
-The side of a square follows the picture's size: 4 x ceil((H + W) / 1200) pixels, so that the overview of a picture has
-between 150 and 300 points along height and width together, fewer only where height and width are less than 600 pixels.
-Sides over 32 are multiples of 8, so that large pictures can be cut into parts of whole squares. What depends on the
+The side of a square follows the picture's size: 4 x ceil((H + W) / (4 x points)) pixels, so that the overview of a picture
+has at most so many points along height and width together, and half as many or more where these are not less than 2 x points
+pixels. Sides over 32 are multiples of 8, so that large pictures can be cut into parts of whole squares. What depends on the
 picture's size here is an operator of its own, whose ONNX form `export.operators` writes.
 """
 
@@ -12,15 +12,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-#: Height and width of an overview together are at most this.
-POINTS = 300
 #: The side of a square is a multiple of this.
 UNIT = 4
 
 
-def square_side(height: int, width: int) -> int:
+def square_side(height: int, width: int, points: int) -> int:
     """The side of the squares that a picture of this size is averaged over, in pixels; a multiple of 4."""
-    side = UNIT * ((height + width + UNIT * POINTS - 1) // (UNIT * POINTS))
+    side = UNIT * ((height + width + UNIT * points - 1) // (UNIT * points))
     # Written without comparisons, which would make the exporter take the side for a constant.
     unit = UNIT * (1 + _at_least(side, 34))
     return (side + unit - 1) // unit * unit
@@ -32,14 +30,14 @@ def _at_least(value: int, bound: int) -> int:
 
 
 @torch.library.custom_op("retinexrt::overview", mutates_args=())
-def _overview(image: Tensor) -> tuple[Tensor, Tensor]:
-    side = square_side(image.shape[2], image.shape[3])
+def _overview(image: Tensor, points: int) -> tuple[Tensor, Tensor]:
+    side = square_side(image.shape[2], image.shape[3], points)
     return F.avg_pool2d(_padded(image, side), side).contiguous(), torch.tensor([side], device=image.device)
 
 
 @_overview.register_fake
-def _(image: Tensor) -> tuple[Tensor, Tensor]:
-    side = square_side(image.shape[2], image.shape[3])
+def _(image: Tensor, points: int) -> tuple[Tensor, Tensor]:
+    side = square_side(image.shape[2], image.shape[3], points)
     rows, columns = ((extent + side - 1) // side for extent in image.shape[2:])
     return image.new_empty(image.shape[0], 3, rows, columns), torch.empty(1, dtype=torch.int64)
 
@@ -90,9 +88,12 @@ def cut_like(x: Tensor, like: Tensor) -> Tensor:
     return _cut_like(x, like) if torch.compiler.is_exporting() else x[:, :, : like.shape[2], : like.shape[3]]
 
 
-def overview(image: Tensor) -> tuple[Tensor, Tensor]:
-    """N x 3 x H x W to its overview and the side of its squares, one number. The last squares repeat the picture's edge."""
-    return _overview(image)
+def overview(image: Tensor, points: int) -> tuple[Tensor, Tensor]:
+    """N x 3 x H x W to its overview and the side of its squares, one number. The last squares repeat the picture's edge.
+
+    `points` bounds the overview's height and width together.
+    """
+    return _overview(image, points)
 
 
 def frame(grid: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from tests.support.weights import randomise
 from train.networks import dawn, dawn_live
 from train.networks.dawn import Bright, Dawn
 from train.networks.dawn_live import DawnLive
-from train.networks.overview import POINTS, enlarge, frame, overview, square_side
+from train.networks.overview import enlarge, frame, overview, square_side
 
 Exported = Callable[[str], Path]
 
@@ -27,19 +27,20 @@ def network() -> Dawn:
     return made
 
 
+@pytest.mark.parametrize("most", [dawn.POINTS, dawn_live.POINTS])
 @pytest.mark.parametrize("size", [(16, 16), (400, 600), (97, 131), (1088, 1920), (3000, 4000), (8736, 11648)])
-def test_the_overview_has_about_the_same_number_of_points_at_any_size(size: tuple[int, int]) -> None:
-    side = square_side(*size)
+def test_the_overview_has_about_the_same_number_of_points_at_any_size(size: tuple[int, int], most: int) -> None:
+    side = square_side(*size, most)
     points = sum(-(-extent // side) for extent in size)
-    assert side == tiling.square_side(*size, points=POINTS)
-    assert side % 4 == 0 and points <= POINTS + 2
-    assert points >= min(8, sum(size) / 250 * 100)
+    assert side == tiling.square_side(*size, points=most)
+    assert side % 4 == 0 and points <= most + 2
+    assert points >= min(8, most / 2)
     assert np.lcm(side, 8) <= 2 * max(side, 28)
 
 
 def test_the_runtimes_overview_is_the_networks() -> None:
     image = np.random.default_rng(0).integers(0, 90, (408, 616, 3), dtype=np.uint8)
-    expected, side = overview(torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255)
+    expected, side = overview(torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255, dawn.POINTS)
     found = tiling.overview(image[:403, :611], int(side), 408, 616)
     assert found.shape == expected.shape
     inner = np.s_[:, :, :-2, :-2]  # the last squares repeat an edge of another place
