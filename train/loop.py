@@ -196,7 +196,15 @@ class Trainer:
         stage = self._enter_stage().stage
         recipe = self.recipe.of(stage)
         if stage.data == "scenes":
-            scenes = SceneCut(recipe.batch, recipe.photographs, recipe.crop, recipe.exposure, recipe.sides, recipe.enlarged)
+            scenes = SceneCut(
+                recipe.batch,
+                recipe.photographs,
+                recipe.crop,
+                recipe.exposure,
+                recipe.sides,
+                recipe.enlarged,
+                recipe.halved,
+            )
             return SceneBatches(self.train_store, self.photographs, scenes, recipe.seed, self.device)
         cut = Cut(recipe.batch, recipe.crop, recipe.zoom, recipe.exposure, recipe.flips, recipe.level)
         store = self.train_store

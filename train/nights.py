@@ -40,8 +40,13 @@ class Shares:
     jpeg: float = 0.3
 
 
-def make_night(photograph: Picture, random: np.random.Generator, shares: Shares = Shares()) -> tuple[Picture, Picture]:
-    """A dark picture and its truth, both of the photograph's size, as 8-bit codes."""
+def make_night(
+    photograph: Picture, random: np.random.Generator, shares: Shares = Shares(), averaged: int = 1
+) -> tuple[Picture, Picture]:
+    """A dark picture and its truth, both of the photograph's size, as 8-bit codes.
+
+    `averaged`: how many of the sensor's pixels one of the photograph's stands for; they have as much less noise.
+    """
     if random.random() < shares.plain:
         return _jpeg(photograph, random) if random.random() < shares.jpeg else photograph, photograph
     gamma = random.uniform(2.0, 2.4)
@@ -60,7 +65,7 @@ def make_night(photograph: Picture, random: np.random.Generator, shares: Shares 
         lamps = _lamps(scene.shape[:2], random)
         dark, scene = dark + lamps, np.maximum(scene, lamps)
     grain = random.random() < shares.coarse_noise
-    codes = _encode(_expose_sensor(dark, random, coarse=grain), gamma)
+    codes = _encode(_expose_sensor(dark, random, grain, averaged), gamma)
     if random.random() < shares.jpeg:
         codes = _jpeg(codes, random)
     return codes, _encode(scene, gamma)
@@ -141,7 +146,7 @@ def _lamps(shape: tuple[int, int], random: np.random.Generator) -> Linear:
     return np.minimum(light, 1.0)
 
 
-def _expose_sensor(light: Linear, random: np.random.Generator, coarse: bool) -> Linear:
+def _expose_sensor(light: Linear, random: np.random.Generator, coarse: bool, averaged: int) -> Linear:
     """Shot and read noise; `coarse`: in grains, as demosaicing and small sensors leave it."""
     read, shot = (math.exp(random.uniform(*np.log(limits))) for limits in (READ, SHOT))
     noise = random.standard_normal(light.shape, dtype=np.float32)
@@ -150,7 +155,7 @@ def _expose_sensor(light: Linear, random: np.random.Generator, coarse: bool) -> 
         noise = cv2.GaussianBlur(noise, (0, 0), sigma)
         # A blur takes away most of the noise's strength; grains are as strong as single pixels.
         noise *= np.float32(1 / max(float(noise[::3, ::3].std()), 1e-3)) * np.float32(random.uniform(0.5, 1.0))
-    return light + noise * np.sqrt(light * np.float32(shot) + np.float32(read**2))
+    return light + noise * np.sqrt((light * np.float32(shot) + np.float32(read**2)) / np.float32(averaged))
 
 
 def _jpeg(codes: Picture, random: np.random.Generator) -> Picture:

@@ -34,6 +34,9 @@ class Stage:
     crop: int | None = None
     zoom: tuple[float, float] | None = None
     learning_rate: float | None = None
+    sides: tuple[int, ...] | None = None
+    enlarged: float | None = None
+    halved: bool | None = None
     #: Only the first so many of the network's blocks are computed. The others have to be identities, as DSN's are until
     #: they are trained: a network that grows from stage to stage costs a fraction of the whole one.
     blocks: int | None = None
@@ -53,6 +56,8 @@ class Recipe:
     sides: tuple[int, ...] = (4,)
     #: In batches of scenes: the share whose photographs are enlarged by a half, as if they were of more pixels.
     enlarged: float = 0.0
+    #: In batches of scenes: pictures are made half as large first; `sides` are counted after that.
+    halved: bool = False
     #: Keywords of the network's build function.
     build: Mapping[str, Any] = field(default_factory=dict[str, Any])
     zoom: tuple[float, float] = (1.0, 1.0)
@@ -91,7 +96,8 @@ class Recipe:
 
     def of(self, stage: Stage) -> Recipe:
         """The recipe as it is in one of its stages."""
-        own = {name: getattr(stage, name) for name in ("batch", "photographs", "crop", "zoom", "learning_rate")}
+        names = ("batch", "photographs", "crop", "zoom", "learning_rate", "sides", "enlarged", "halved")
+        own = {name: getattr(stage, name) for name in names}
         return replace(self, **{name: value for name, value in own.items() if value is not None})
 
     def says(self, document: Mapping[str, Any]) -> bool:

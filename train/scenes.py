@@ -45,6 +45,8 @@ class SceneCut:
     sides: tuple[int, ...] = (4,)
     #: The share of batches whose photographs are enlarged.
     enlarged: float = 0.0
+    #: Pictures are made half as large before anything else: a quarter of the work where overviews are all that counts.
+    halved: bool = False
 
 
 class Overviews(NamedTuple):
@@ -115,8 +117,10 @@ class SceneBatches:
             scenes.append((low, high))
         whole = scenes[0][0].shape[:2]
         if min(whole) < min(WINDOW) or random.random() < 0.5:  # As in use.
-            return _windows(scenes, random, min(low.shape[:2] for low, _ in scenes))
-        return _windows(scenes, random, WINDOW if whole[1] >= whole[0] else WINDOW[::-1])
+            scenes = _windows(scenes, random, min(low.shape[:2] for low, _ in scenes))
+        else:
+            scenes = _windows(scenes, random, WINDOW if whole[1] >= whole[0] else WINDOW[::-1])
+        return [(_resize(low, 0.5), _resize(high, 0.5)) for low, high in scenes] if self._cut.halved else scenes
 
     def _draw_nights(self, random: np.random.Generator) -> list[Scene]:
         """Photographs of one orientation, darkened."""
@@ -129,8 +133,10 @@ class SceneBatches:
             if picture.shape[0] >= window[0] and picture.shape[1] >= window[1]:
                 drawn.append(picture)
             if len(drawn) == self._cut.photographs:
-                parts = [_enlarge(_window(picture, random, window), scale) for picture in drawn]
-                return [make_night(part, random) for part in parts]
+                parts = [_resize(_window(picture, random, window), scale) for picture in drawn]
+                if not self._cut.halved:
+                    return [make_night(part, random) for part in parts]
+                return [make_night(_resize(part, 0.5), random, averaged=4) for part in parts]
         raise DataError(f"fewer than {self._cut.photographs} photographs are {window[1]}x{window[0]} or larger")
 
     def _cut_group(self, scenes: list[Scene], random: np.random.Generator) -> _Raw:
@@ -192,7 +198,8 @@ def _place(picture: Picture, random: np.random.Generator, size: tuple[int, ...])
     return slice(top, top + size[0]), slice(left, left + size[1])
 
 
-def _enlarge(picture: Picture, scale: float) -> Picture:
+def _resize(picture: Picture, scale: float) -> Picture:
     if scale == 1.0:
         return picture
-    return np.asarray(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC), np.uint8)
+    kind = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
+    return np.asarray(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=kind), np.uint8)

@@ -66,7 +66,7 @@ def test_grains_are_correlated_and_single_pixels_are_not() -> None:
     light = np.full((200, 200, 3), 0.1, np.float32)
     neighbours = [
         float(np.corrcoef(noise[:, :-1, 0].ravel(), noise[:, 1:, 0].ravel())[0, 1])
-        for noise in (nights._expose_sensor(light, np.random.default_rng(2), coarse) for coarse in (False, True))  # pyright: ignore[reportPrivateUsage]
+        for noise in (nights._expose_sensor(light, np.random.default_rng(2), coarse, 1) for coarse in (False, True))  # pyright: ignore[reportPrivateUsage]
     ]
     assert abs(neighbours[0]) < 0.05 < 0.15 < neighbours[1]
 
@@ -136,6 +136,24 @@ def test_some_photographs_are_enlarged(pairs_folder: Path, photographs: Path) ->
         for share in (0.0, 1.0)
     }
     assert sizes == {0.0: {(80, 120), (120, 80)}, 1.0: {(120, 180), (180, 120)}}
+
+
+def test_halved_scenes_are_the_same_overviews_with_noise_as_if_they_were_whole(pairs_folder: Path, photographs: Path) -> None:
+    stores = PairStore(find_pairs(pairs_folder, "train")), PairStore(find_photographs(photographs, "train"))
+    whole, halved = (
+        SceneBatches(*stores, SceneCut(2, 3, 12, sides=(side,), halved=side == 3), 0, torch.device("cpu")).batch(0)
+        for side in (6, 3)
+    )
+    for one, other in zip(whole, halved, strict=True):
+        assert one.overviews[0].bright.shape == other.overviews[0].bright.shape
+    levels = [batch[0].overviews[0].bright.mean((1, 2, 3)) for batch in (whole, halved)]  # which flips leave as they are
+    assert torch.allclose(*levels, atol=0.01)
+
+    flat, noisy = np.full((64, 64, 3), 120, np.uint8), Shares(0, 0, 0, 0, 0, 0, 0)
+    single, averaged = (
+        float(make_night(flat, np.random.default_rng(3), noisy, averaged)[0].astype(float).std()) for averaged in (1, 16)
+    )
+    assert single > 2 * averaged > 0
 
 
 def test_photographs_that_are_missing_or_small_are_named(pairs_folder: Path, photographs: Path) -> None:
