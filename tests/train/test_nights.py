@@ -147,7 +147,7 @@ def test_halved_scenes_are_the_same_overviews_with_noise_as_if_they_were_whole(p
     for one, other in zip(whole, halved, strict=True):
         assert one.overviews[0].bright.shape == other.overviews[0].bright.shape
     levels = [batch[0].overviews[0].bright.mean((1, 2, 3)) for batch in (whole, halved)]  # which flips leave as they are
-    assert torch.allclose(*levels, atol=0.01)
+    assert torch.allclose(levels[0], levels[1], atol=0.01)
 
     flat, noisy = np.full((64, 64, 3), 120, np.uint8), Shares(0, 0, 0, 0, 0, 0, 0)
     single, averaged = (
