@@ -180,7 +180,7 @@ def _measure(arguments: argparse.Namespace) -> tuple[Mapping[str, Any], Sequence
                 measured.append(point)
     if earlier is None:
         return how, measured
-    how["earlier"] = [*earlier.configuration.get("earlier", []), earlier.command]
+    how["earlier"] = list(dict.fromkeys([*earlier.configuration.get("earlier", []), earlier.command]))
     return how, add(measured, earlier, artifact.name, arguments.backend)
 
 
