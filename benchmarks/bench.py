@@ -18,9 +18,11 @@ from pathlib import Path
 from benchmarks.harness import record
 from benchmarks.harness.contenders import KINDS, gpu_problem
 from benchmarks.pictures.parity_set import COSTLY, data_folder
+from runtime import command_line
 from runtime.artifact import locate, remedies
 from runtime.artifact.onnx_metadata import read_info
-from train.networks.registry import NETWORKS
+from runtime.errors import ArtifactError
+from train.networks.registry import NETWORKS, get_spec
 
 #: Alternatives to the Enhancer; those that are installed take part.
 _OTHERS = ("torch", "torch-compile", "onnxruntime", "openvino")
@@ -105,23 +107,23 @@ def run(step: Step) -> tuple[bool, float]:
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = command_line.Parser(
         prog="python -m benchmarks.bench", description="Measure what this machine can and write RESULTS.md."
     )
     parser.add_argument("networks", nargs="*", metavar="NAME", help="only these (default: every network that was exported)")
     parser.add_argument("--dry-run", action="store_true", help="print the commands and run none")
-    arguments = parser.parse_args(argv)
-    unknown = sorted(set(arguments.networks) - set(NETWORKS))
-    if unknown:
-        print(f"unknown network {unknown[0]!r}; known: {', '.join(NETWORKS)}", file=sys.stderr)
-        return 2
+    return command_line.run(_run, parser, argv, "dev")
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    for name in arguments.networks:
+        get_spec(name)
     planned = steps(arguments.networks or None)
     if not planned:
-        print(f"nothing to measure: no network was exported; begin with: {remedies.export('pdn')}", file=sys.stderr)
-        return 2
+        raise ArtifactError(f"nothing to measure: no network was exported; begin with: {remedies.export('pdn')}")
     if arguments.dry_run:
         print("\n".join(map(str, planned)))
-        return 0
+        return command_line.OK
     if (load := record.load()) is not None and load > 0.5 * (os.cpu_count() or 1):
         print("this machine is busy: times will be upper bounds, and the records say so", file=sys.stderr)
     failed: list[Step] = []
@@ -132,7 +134,7 @@ def main(argv: list[str] | None = None) -> int:
         failed += [] if succeeded else [step]
     for step in failed:
         print(f"failed: {step}", file=sys.stderr)
-    return 1 if failed else 0
+    return command_line.SOME_FAILED if failed else command_line.OK
 
 
 if __name__ == "__main__":

@@ -220,8 +220,10 @@ def _headline(outcome: Outcome) -> str:
     return f": {row['computing']['p50']:.3f} ms on the GPU, {row['total']['p50']:.3f} ms with transfers (medians)"
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gpu.py", description="Everything that needs an NVIDIA GPU, in one record.")
+def _parser() -> command_line.Parser:
+    parser = command_line.Parser(
+        prog="python benchmarks/gpu.py", description="Everything that needs an NVIDIA GPU, in one record."
+    )
     parser.add_argument("--minutes", type=float, default=30.0, metavar="M", help="budget for all steps (default: 30)")
     parser.add_argument("--networks", default=",".join(NETWORKS), metavar="LIST", help="comma-separated (default: all)")
     parser.add_argument("--size", type=command.parse_size, default=(400, 600), metavar="HxW", help="timed (default: 400x600)")

@@ -133,7 +133,7 @@ def words(artifact: Path) -> dict[str, Any]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu_step", description="One step of benchmarks/gpu.py.")
+    parser = command_line.Parser(prog="python -m benchmarks.gpu_step", description="One step of benchmarks/gpu.py.")
     parser.add_argument("step", choices=("reference", "measure", "words"))
     parser.add_argument("--result", type=Path, required=True, metavar="FILE")
     parser.add_argument("--network", default="")

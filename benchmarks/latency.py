@@ -299,8 +299,10 @@ def to_text(table: Table) -> str:
     return "\n".join(lines)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="latency.py", description="Time artifacts beside what people would use instead.")
+def _parser() -> command_line.Parser:
+    parser = command_line.Parser(
+        prog="python benchmarks/latency.py", description="Time artifacts beside what people would use instead."
+    )
     parser.add_argument(
         "--engine", type=Path, action="append", required=True, metavar="FILE", help=".onnx or .plan, as given or in engines/"
     )

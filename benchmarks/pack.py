@@ -158,8 +158,10 @@ def _copy(source: IO[bytes], target: IO[bytes], most: int) -> None:
         most -= len(data)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="pack.py", description="Pack the project for a machine without internet.")
+def _parser() -> command_line.Parser:
+    parser = command_line.Parser(
+        prog="python benchmarks/pack.py", description="Pack the project for a machine without internet."
+    )
     parser.add_argument("--out", type=Path, default=Path("retinexrt-offline.tar"), metavar="FILE", help="default: %(default)s")
     parser.add_argument("--extras", default="gpu,export", metavar="LIST", help="of the project (default: %(default)s)")
     parser.add_argument("--also", default="", metavar="LIST", help="more packages, e.g. pytest,filelock for the tests")

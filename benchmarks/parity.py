@@ -320,9 +320,9 @@ def results(name: str, measurements: Sequence[Measurement]) -> dict[str, Any]:
     return {"network": name, "reference": REFERENCE, "pooled": pooled, "each": each, "broken": judge(name, measurements)}
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="parity.py",
+def _parser() -> command_line.Parser:
+    parser = command_line.Parser(
+        prog="python benchmarks/parity.py",
         description="Compare every artifact of a network with the network in torch, in codes of 8 bits. "
         "The exit code is 1 where a limit is broken.",
         epilog=f"networks: {', '.join(NETWORKS)}",

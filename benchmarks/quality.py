@@ -204,8 +204,8 @@ def _chosen(wanted: list[str] | None) -> list[str]:
     return list(MEASURES)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="quality.py", description="Score the pictures that an artifact makes.")
+def _parser() -> command_line.Parser:
+    parser = command_line.Parser(prog="python benchmarks/quality.py", description="Score the pictures that an artifact makes.")
     parser.add_argument("source", help=f"network, .onnx or .plan file, or a method: {', '.join(METHODS)}")
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--data", type=Path, help="folder with low/ and high/, with pairs.csv, or LOL's")

@@ -69,8 +69,9 @@ def of_other_weights(records: Mapping[str, Record], weights: Path | None = None)
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="report.py", description="Write benchmarks/RESULTS.md, and every figure of a record in other pages, anew."
+    parser = command_line.Parser(
+        prog="python benchmarks/report.py",
+        description="Write benchmarks/RESULTS.md, and every figure of a record in other pages, anew.",
     )
     parser.add_argument("--check", action="store_true", help="write nothing; the exit code is 1 where something is out of date")
     return command_line.run(_run, parser, argv, "export")

@@ -11,7 +11,7 @@ if __package__ in (None, ""):  # run as a script: its folder is on the path, the
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from runtime import command_line, shapes
-from runtime.artifact import manifest, remedies
+from runtime.artifact import locate, manifest, remedies
 from runtime.errors import ArtifactError, InputError
 from runtime.files import default_folder
 
@@ -19,9 +19,9 @@ _PROJECT = Path(__file__).resolve().parents[1]
 DEFAULT_FOLDER = default_folder()
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="build.py",
+def _parser() -> command_line.Parser:
+    parser = command_line.Parser(
+        prog="python engines/build.py",
         description="Build TensorRT plans from exported networks, each with the manifest that it is loaded by.",
         epilog="A plan is executable code: build plans, or trust those who did. Another machine's plan: engines/trust.py.",
     )
@@ -72,6 +72,8 @@ def find_onnx(source: str, precision: str | None) -> tuple[Path, Path]:
     for folder in (DEFAULT_FOLDER, _PROJECT / "runtime" / "models"):
         if (folder / file_name).is_file():
             return folder / file_name, DEFAULT_FOLDER
+    if locate.resembling(source):
+        raise locate.absent(source)
     raise ArtifactError(f"{DEFAULT_FOLDER / file_name} does not exist; make it with: {remedies.export(source)}")
 
 

@@ -25,9 +25,10 @@ MEANING = (
 )
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="trust.py", description="Write the manifest for a plan that was made elsewhere. The plan is hashed, not loaded."
+def _parser() -> command_line.Parser:
+    parser = command_line.Parser(
+        prog="python engines/trust.py",
+        description="Write the manifest for a plan that was made elsewhere. The plan is hashed, not loaded.",
     )
     parser.add_argument("plan", type=Path, metavar="FILE.plan")
     parser.add_argument(

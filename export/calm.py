@@ -179,7 +179,7 @@ def _limit(graph: _Graph, largest: str, dark: str, bright: str) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = command_line.Parser(
         prog="python -m export.calm", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write into (default: engines/)")

@@ -297,8 +297,8 @@ def _rules(info: ArtifactInfo) -> tuple[Rule, ...]:
 
 
 def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="contract.py", description="Check that an exported ONNX file keeps its Retinex steps."
+    parser = command_line.Parser(
+        prog="python export/contract.py", description="Check that an exported ONNX file keeps its Retinex steps."
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE.onnx")
     return command_line.run(_run, parser, argv, "export", prog)

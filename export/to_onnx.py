@@ -27,9 +27,9 @@ def _size(text: str) -> tuple[int, int]:
     return size[0], size[1]
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="to_onnx.py",
+def _parser() -> command_line.Parser:
+    parser = command_line.Parser(
+        prog="python export/to_onnx.py",
         description="Export networks to ONNX, FP32 and typed FP16, with their Retinex steps kept as graph ops.",
         epilog=f"networks: {', '.join(NETWORKS)}",
     )

@@ -6,10 +6,11 @@ An error is one line on stderr and the exit code 2; so is a package that is not 
 from __future__ import annotations
 
 import sys
-from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Sequence
+from argparse import Action, ArgumentError, ArgumentParser, Namespace
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
-from typing import NoReturn
+from difflib import get_close_matches
+from typing import Any, NoReturn
 
 from runtime.artifact import remedies
 from runtime.errors import InputError, RetinexError
@@ -21,12 +22,34 @@ class Parser(ArgumentParser):
     """Refuses what it cannot parse in one line: the usage is what --help is for. To be run in `guarded`."""
 
     def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message}; see: {self.prog} --help")
+        raise InputError(f"{message}{'' if message.endswith('?') else ';'} see: {self.prog} --help")
+
+    def parse_known_args(self, *arguments: Any, **keywords: Any) -> Any:
+        """As the base's, but refuses what is unknown, so that a subcommand does so in its own name."""
+        found, unknown = super().parse_known_args(*arguments, **keywords)
+        if unknown:
+            word = unknown[0].partition("=")[0] if unknown[0].startswith("-") else unknown[0]
+            self.error(f"{self.prog} knows no {word}" + _meant(word, self._option_string_actions))
+        return found, unknown
+
+    def _check_value(self, action: Action, value: Any) -> None:
+        """As the base's, with what was meant where a choice is spelled much like it."""
+        try:
+            super()._check_value(action, value)
+        except ArgumentError as error:
+            if meant := _meant(str(value), map(str, action.choices or ())):
+                raise ArgumentError(action, f"invalid choice: {value!r}{meant}") from None
+            raise error
+
+
+def _meant(word: str, known: Iterable[str]) -> str:
+    near = get_close_matches(word, known, 1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def run(
     work: Callable[[Namespace], int | None],
-    parser: ArgumentParser,
+    parser: Parser,
     argv: Sequence[str] | None,
     extras: str,
     prog: str | None = None,

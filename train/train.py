@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from train.recipes import Recipe
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="train.py", description="Train a network on pairs of dark and bright pictures.")
+def _parser() -> command_line.Parser:
+    parser = command_line.Parser(
+        prog="python train/train.py", description="Train a network on pairs of dark and bright pictures."
+    )
     parser.add_argument("name", help="network, e.g. pdn (an unknown name lists them all)")
     parser.add_argument("--data", type=Path, help="folder of pairs or of normal photographs; default: $RETINEXRT_DATA/LOL")
     parser.add_argument(

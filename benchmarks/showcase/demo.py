@@ -223,8 +223,8 @@ def run(network: str, images: list[Path], out: Path, say: Callable[[str], None] 
 
 
 def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="demo.py", description="Export a network, enhance photographs, write one page about it."
+    parser = command_line.Parser(
+        prog="python -m benchmarks.showcase.demo", description="Export a network, enhance photographs, write one page about it."
     )
     parser.add_argument("images", nargs="*", type=Path, metavar="IMAGE", help="photographs of yours")
     parser.add_argument("--network", default=DEFAULT_NETWORK, help="default: %(default)s")

@@ -64,7 +64,9 @@ def _photographs(folder: Path | None, count: int) -> list[Images]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="sheet.py", description="Sample photographs side by side, dark and through networks.")
+    parser = command_line.Parser(
+        prog="python -m benchmarks.showcase.sheet", description="Sample photographs side by side, dark and through networks."
+    )
     parser.add_argument("networks", nargs="+", metavar="NAME")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help=".jpg or .png")
     parser.add_argument("--photographs", type=Path, metavar="DIR", help="dark photographs (default: darkened samples)")

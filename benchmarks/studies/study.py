@@ -35,7 +35,7 @@ class Study:
 
     def main(self, argv: Sequence[str] | None = None) -> int:
         """Entry point; returns the exit code."""
-        parser = argparse.ArgumentParser(
+        parser = command_line.Parser(
             prog=f"python -m benchmarks.studies.{self.name}",
             description=self.description,
             formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -79,12 +79,18 @@ def onnx_file(source: str) -> Path:
     return path
 
 
+def resembling(name: str) -> str | None:
+    """The network whose name is spelled much like one that is none."""
+    names = network_names()
+    near = [] if name in names else get_close_matches(name.lower(), names, 1, 0.7)
+    return near[0] if near else None
+
+
 def absent(name: str, ending: str = ".onnx") -> ArtifactError:
     """The error for a network of which no artifact was found that ends so."""
-    names = network_names()
-    known = ", ".join(names) or "none"
-    if name not in names and (near := get_close_matches(name.lower(), names, 1, 0.7)):
-        return ArtifactError(f"there is no network {name!r}; did you mean {near[0]}? (found: {known})")
+    known = ", ".join(network_names()) or "none"
+    if near := resembling(name):
+        return ArtifactError(f"there is no network {name!r}; did you mean {near}? (found: {known})")
     remedy = f"make it with: {remedies.build(name) if ending == '.plan' else remedies.export(name)}"
     if ending == ".plan" and (plans := passed_over(name)):
         remedy = f"a plan in the working folder is used only where its path is given: {plans[0]}"

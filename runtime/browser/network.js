@@ -5,7 +5,7 @@ import { crop, overview, put, spans, squareSide, squares, take } from "./tiles.j
 export class Network {
   // `about` is an entry of networks.json, `ort` is ONNX Runtime Web, `where` is "wasm" or "webgpu".
   static async open(about, ort, where) {
-    const load = (name) => ort.InferenceSession.create(new URL(name, import.meta.url).href, { executionProviders: [where] });
+    const load = (name) => ort.InferenceSession.create(new URL(name, import.meta.url).href, { executionProviders: [where], logSeverityLevel: 3 });
     const sessions = [];
     for (const name of about.files) sessions.push(await load(name)); // one after the other: it can't open two at once
     return new Network(about, ort, sessions);

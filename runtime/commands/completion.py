@@ -50,7 +50,7 @@ def _options(parser: argparse.ArgumentParser) -> Iterator[_Option]:
     known["backend"] = ("auto", *(backend.name for backend in backends.BACKENDS))
     for action in parser._actions:  # pyright: ignore[reportPrivateUsage] # there is no public list
         values = tuple(map(str, action.choices)) if action.choices else known.get(action.dest, ())
-        text = re.sub(r" \(default.*|%+", "", action.help or "").strip()
+        text = re.sub(r" \(default.*", "", (action.help or "") % {**vars(action), "prog": parser.prog})
         yield _Option(tuple(action.option_strings), text, action.nargs != 0, values)
 
 
@@ -67,6 +67,8 @@ def _bash(tree: Tree) -> str:
     return f"""\
 _retinexrt() {{
   local cur=${{COMP_WORDS[COMP_CWORD]}} prev=${{COMP_WORDS[COMP_CWORD-1]}} command=${{COMP_WORDS[1]}} words=
+  # bash cuts --option=value into three words.
+  [[ $cur == "=" ]] && cur= || {{ [[ $prev == "=" ]] && prev=${{COMP_WORDS[COMP_CWORD-2]}}; }}
   if ((COMP_CWORD == 1)); then
     words={shlex.quote(" ".join(tree))}
   elif [[ $cur == -* ]]; then
@@ -117,14 +119,19 @@ _retinexrt() {{
 {_lines(cases)}
   esac
 }}
-compdef _retinexrt retinexrt
+if [[ $funcstack[1] == _retinexrt ]]; then
+  _retinexrt  # loaded from $fpath, as a file called _retinexrt, by the first Tab
+else
+  compdef _retinexrt retinexrt
+fi
 """
 
 
 def _zsh_spec(option: _Option, flag: str) -> str:
     if not option.takes_value:
         return f"{flag}[{_plain(option.help)}]"
-    return f"{flag}[{_plain(option.help)}]:value:" + (f"({' '.join(option.values)})" if option.values else "_files")
+    either = "=" if flag.startswith("--") else ""  # "--option value" and "--option=value"
+    return f"{flag}{either}[{_plain(option.help)}]:value:" + (f"({' '.join(option.values)})" if option.values else "_files")
 
 
 def _plain(text: str) -> str:
@@ -133,7 +140,13 @@ def _plain(text: str) -> str:
 
 
 def _fish(tree: Tree) -> str:
-    lines = ["complete -c retinexrt -e"]
+    lines = [
+        "function __retinexrt_command",
+        "  set -l words (commandline -opc)",
+        '  test "$words[2]" = $argv[1]',
+        "end",
+        "complete -c retinexrt -e",
+    ]
     for name, (text, options) in tree.items():
         lines.append(f"complete -c retinexrt -n __fish_use_subcommand -f -a {name} -d {_fish_quoted(text)}")
         for option in options:
@@ -143,7 +156,7 @@ def _fish(tree: Tree) -> str:
                 continue
             value = (" -x" if option.values else " -r") if flags and option.takes_value else ""
             described = f" -d {_fish_quoted(option.help)}" if flags else ""
-            lines.append(f"complete -c retinexrt -n '__fish_seen_subcommand_from {name}'{flags}{value}{values}{described}")
+            lines.append(f"complete -c retinexrt -n '__retinexrt_command {name}'{flags}{value}{values}{described}")
     return "\n".join(lines) + "\n"
 
 

@@ -49,10 +49,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _command(words: Sequence[str]) -> int:
     """Parse and run a subcommand of this module's own."""
-    arguments, unknown = _parser().parse_known_args(words)
-    if unknown:
-        command = f"retinexrt {arguments.command}" if arguments.command else "retinexrt"
-        raise RetinexError(f"{command} knows no {unknown[0]}; see: {command} --help")
+    arguments = _parser().parse_args(words)
     if arguments.cmake_dir:
         sys.stdout.write(f"{Path(__file__).resolve().parents[1] / 'cpp' / 'cmake'}\n")
         return OK

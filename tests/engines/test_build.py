@@ -442,6 +442,7 @@ def test_the_command_reports_what_it_built(exported: Callable[[str], Path], tmp_
     ("arguments", "words"),
     [
         (["nope"], "nope_fp16.onnx does not exist; make it with: retinexrt export nope"),
+        (["dwan"], "there is no network 'dwan'; did you mean dawn?"),
         (["nope.onnx"], "nope.onnx does not exist"),
         (["a/b"], "neither the name of a network nor an .onnx file"),
         (["pdn", "--size", "1x64x64", "--max", "1x80x80"], "--size fixes all three shapes"),

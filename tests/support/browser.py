@@ -62,10 +62,17 @@ def chromium(folder: Path, *flags: str) -> Iterator[Any]:
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     opened = webdriver.Chrome(options, webdriver.ChromeService(driver))
+    patience(opened, PATIENCE)
     try:
         yield opened
     finally:
         opened.quit()
+
+
+def patience(browser: Any, seconds: float) -> None:
+    """How long a script may take, and Selenium wait for the answer: by itself it gives up after two minutes."""
+    browser.set_script_timeout(seconds)
+    browser.command_executor.client_config.timeout = seconds + 20
 
 
 def complaints(browser: Any) -> list[str]:

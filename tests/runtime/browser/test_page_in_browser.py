@@ -21,7 +21,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from benchmarks.pictures.samples import sample_photographs
 from runtime import Enhancer, tiling
-from tests.support.browser import PATIENCE, chromium, complaints, drop, served, wait_for
+from tests.support.browser import PATIENCE, chromium, complaints, drop, patience, served, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -86,7 +86,6 @@ def apart(one: Images, other: Images) -> int:
 @pytest.fixture(scope="module")
 def page(page_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     with chromium(tmp_path_factory.mktemp("browser")) as browser, served(page_folder) as address:
-        browser.set_script_timeout(PATIENCE)
         browser.get(f"{address}photos/")
         yield browser
         assert not complaints(browser)
@@ -290,7 +289,6 @@ def test_tiles_are_cut_as_in_python(page: Any) -> None:
 def test_it_works_offline_and_isolated_once_loaded(page_folder: Path, photograph: Images, tmp_path: Path) -> None:
     picture = np.ascontiguousarray(photograph[:50, :70])
     with chromium(tmp_path) as browser:
-        browser.set_script_timeout(PATIENCE)
         with served(page_folder) as address:
             browser.get(f"{address}photos/")
             first = enhance(browser, picture, network="dawn")
@@ -330,7 +328,6 @@ def test_a_camera_and_a_film_live(page_folder: Path, photograph: Images, tmp_pat
     enhancer = Enhancer("dawn-live", backend="onnxruntime")
     camera = ("--use-fake-device-for-media-stream=fps=2", "--use-fake-ui-for-media-stream")
     with chromium(tmp_path, *camera) as browser, served(page_folder) as address:
-        browser.set_script_timeout(PATIENCE)
         browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": _LATE})
         browser.get(f"{address}photos/")
         button = wait_for(browser, "#camera")
@@ -383,3 +380,35 @@ def wait_until(happened: Any, seconds: float = PATIENCE) -> None:
     while not happened():
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+#: WebGPU is off where there is no GPU; these flags bring the one that computes on the CPU.
+_SOFTWARE_GPU = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader")
+
+_ADAPTER = "return Boolean(await navigator.gpu?.requestAdapter());"
+
+_PREPARE = """
+const { prepare } = await import("./enhance.js");
+return prepare(args[0]);
+"""
+
+
+@pytest.fixture(scope="module")
+def gpu_page(page_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with chromium(tmp_path_factory.mktemp("browser"), *_SOFTWARE_GPU) as browser, served(page_folder) as address:
+        patience(browser, 4 * PATIENCE)  # a CPU stands in for the GPU
+        browser.get(f"{address}photos/")
+        if not run(browser, _ADAPTER):
+            pytest.skip("this browser has no WebGPU adapter, not even in software")
+        yield browser
+        assert not complaints(browser)
+
+
+@pytest.mark.parametrize("network", ["dawn", "dawn-live", "msr"])
+def test_webgpu_makes_pythons_picture_within_two_codes(gpu_page: Any, photograph: Images, network: str) -> None:
+    assert run(gpu_page, _PREPARE, network) == "webgpu"
+    picture = np.ascontiguousarray(photograph[:64, 40:111])
+    expected = Enhancer(network, backend="onnxruntime")(picture)
+    found = enhance(gpu_page, picture, network=network)
+    assert apart(found, expected) <= 2
+    assert apart(found, picture) > 20

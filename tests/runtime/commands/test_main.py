@@ -186,7 +186,10 @@ def test_what_is_read_but_not_written_becomes_png(tmp_path: Path) -> None:
         (["enhance", "a.png", "-o", "out", "--network", "nonesuch"], "retinexrt export nonesuch"),
         (["enhance", "a.png", "-o", "out", "--engine", "no.plan"], "no.plan does not exist"),
         (["enhance", "a.png", "-o", "out", "--device", "cuda"], "invalid int value: 'cuda'; see: retinexrt enhance --help"),
-        (["enhanec"], "invalid choice: 'enhanec'"),
+        (["enhanec"], "invalid choice: 'enhanec'; did you mean enhance? see: retinexrt --help"),
+        (["enhance", "--strenght=1"], "enhance knows no --strenght; did you mean --strength? see: retinexrt enhance --help"),
+        (["--verson"], "retinexrt knows no --verson; did you mean --version? see: retinexrt --help"),
+        (["train", "dawn", "--stesp", "9"], "train knows no --stesp; did you mean --steps? see: retinexrt train --help"),
         (["web"], "required: -o/--out; see: retinexrt web --help"),
     ],
 )
