@@ -291,10 +291,10 @@ def to_text(table: Table) -> str:
         lines.append(tables.text(*found))
     lines += [f"  {line}" for line in pages.remarks(plain)]
     networks = {row.network for row in table.rows}
-    for claim in claims.claims():
+    for claim in claims.CLAIMS:
         if claim.network in networks:
             lines.append(f"  {claim.method}, claimed: {claim.milliseconds:g} ms; hardware: {claim.hardware}; {claim.note}")
-    shown = [f"{claim.method} {claim.milliseconds:g}" for claim in claims.claims() if claim.network not in networks]
+    shown = [f"{claim.method} {claim.milliseconds:g}" for claim in claims.CLAIMS if claim.network not in networks]
     lines.append(f"  claimed elsewhere, in ms: {', '.join(shown)} ({claims.CAVEAT})")
     return "\n".join(lines)
 

@@ -29,7 +29,7 @@ from torch.nn import functional as F
 
 from runtime.artifact.contract import Division, NoiseSubtraction
 from train.networks.overview import POINTS, cut_like, enlarge, frame, overview, pad_to
-from train.networks.registry import NetworkSpec, PaperFigures, PartsSpec
+from train.networks.registry import NetworkSpec, PartsSpec
 from train.networks.retinex import Clamp, Divide, Subtract
 
 #: Side of a cell of the noise U-Net, in pixels, and of the squares that a picture's sides must be multiples of.
@@ -310,7 +310,6 @@ SPEC = NetworkSpec(
     title="Dawn: illumination from an overview, noise from the pixels around",
     build=Dawn,
     parameters=1_109_600,
-    paper=PaperFigures(source="ours"),
     multiple=MULTIPLE,
     halo=None,
     islands=(
