@@ -15,11 +15,10 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from runtime.backends import BACKENDS
+from runtime.backends import BACKENDS, installed_version, usable_cpus
 from runtime.cuda import open_cuda
 from runtime.errors import ArtifactError, BackendError, OutputError
 from runtime.files import as_typed, write_atomically
@@ -117,20 +116,15 @@ def environment() -> Environment:
     """Look at this machine, now."""
     return Environment(
         cpu=_cpu(),
-        cores=usable_cores(),
+        cores=usable_cpus(),
         cpu_features=_features(),
         memory_gb=_memory_gb(),
         system=f"{platform.system()} {platform.machine()}",
         python=platform.python_version(),
-        packages={name: found for name in _PACKAGES if (found := _version(name))},
+        packages={name: found for name in _PACKAGES if (found := installed_version(name))},
         load=load(),
         gpus=gpus(gpu_in_use()),
     )
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def load(seconds: float = 0.5) -> float | None:
@@ -222,13 +216,6 @@ def plain(value: Any) -> Any:
 
 def _now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def _cpuinfo(key: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from runtime.artifact.contract import Rule
@@ -175,6 +176,12 @@ class ArtifactInfo:
     def has_weights(self) -> bool:
         """False for classical methods, which are a formula."""
         return not self.trained or self.weights_sha256 is not None
+
+    def require_pictures(self, path: Path) -> None:
+        """Raise ArtifactError for a graph of tensors, at `path`: it can be exported, and no backend here runs it."""
+        if not self.image_io:
+            found = self.input.dtype
+            raise ArtifactError(f"{path} takes {found} tensors, not pictures; export it again without --tensor-io")
 
     def document(self) -> dict[str, Any]:
         """All of it as plain values."""

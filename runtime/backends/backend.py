@@ -46,12 +46,7 @@ class Backend:
 
     def version(self) -> str:
         """Version of the distribution installed here; empty: there is none."""
-        for package in self.packages:
-            try:
-                return version(package)
-            except PackageNotFoundError:
-                continue
-        return ""
+        return next(filter(None, map(installed_version, self.packages)), "")
 
 
 #: In the order in which "auto" tries them.
@@ -105,6 +100,14 @@ BACKENDS: tuple[Backend, ...] = (
         device="cpu",
     ),
 )
+
+
+def installed_version(package: str) -> str:
+    """Version of a distribution; empty: it is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
 
 
 def get_backend(name: str) -> Backend:

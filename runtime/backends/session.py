@@ -7,6 +7,7 @@ from typing import Protocol
 
 from runtime.artifact import ArtifactInfo
 from runtime.cuda.protocol import Gpu
+from runtime.errors import InputError
 from runtime.images import DeviceImages, Images
 from runtime.tiling import PartsSession
 
@@ -22,6 +23,12 @@ class Probe:
     reason: str
     #: The command that makes it usable; empty where none can, as without a GPU.
     install: str
+
+
+def require_same_shape(images: tuple[int, ...], out: tuple[int, ...]) -> None:
+    """Refuse an output of another shape than the pictures."""
+    if images != out:
+        raise InputError(f"the result has the shape of the pictures {images}, found an output of {out}")
 
 
 class Session(Protocol):
@@ -52,3 +59,17 @@ class Session(Protocol):
     def close(self) -> None:
         """Free everything; calling it again does nothing."""
         ...
+
+
+class CpuSession:
+    """What sessions on a CPU have in common."""
+
+    device = "cpu"
+    gpu: Gpu | None = None
+
+    def __init__(self, backend: str) -> None:
+        self.backend = backend
+
+    def run_device(self, images: DeviceImages, out: DeviceImages, stream: int) -> None:
+        """Refused: GPU memory is out of a CPU's reach."""
+        raise InputError(f"the backend {self.backend} runs on the CPU and takes no GPU memory; pass a numpy array")

@@ -16,7 +16,7 @@ from typing import Any
 
 from runtime.artifact import remedies
 from runtime.backends import get_backend
-from runtime.errors import BackendError, BackendUnavailableError, InputError
+from runtime.errors import BackendError, BackendUnavailableError, InputError, first_line
 from runtime.ray_cluster.ledger import Ledger, RemoteLedger
 
 INSTALL = remedies.install("ray")
@@ -67,7 +67,7 @@ def joined(address: str, cpus: int | None) -> Generator[Any]:
         if address == "local":
             ray.init(address="local", include_dashboard=False, num_cpus=cpus, **options)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise BackendError(f"no Ray cluster at {address}: {(str(error).splitlines() or [type(error).__name__])[0]}") from error
+        raise BackendError(f"no Ray cluster at {address}: {first_line(error)}") from error
     try:
         yield ray
     finally:

@@ -19,7 +19,7 @@ from typing import Any, TextIO
 from tqdm import tqdm
 
 from runtime.errors import BackendError, InputError, RetinexError
-from runtime.files import TEMPORARY
+from runtime.files import TEMPORARY, make_folder
 from runtime.media.inputs import Failure
 from runtime.ray_cluster import connection, segments, storage
 from runtime.ray_cluster.connection import Allocation
@@ -84,7 +84,7 @@ def enhance(
         folder = _home(found.pairs, out)
         _sweep(pair.target for pair in found.pairs)
         if found.pairs and not storage.is_url(folder):
-            _make(folder)
+            make_folder(Path(folder))
         ledger = connection.open_ledger(ray, folder)
         tasks = _tasks(found.pairs, read_journal(folder), step)
         ready, films_ = _films_to_do(tasks, first.digest, ledger)
@@ -151,13 +151,6 @@ def _home(pairs: Sequence[InputOutput], out: str) -> str:
         return out
     path = Path(out).absolute()
     return str(path.parent if any(pair.target == str(path) for pair in pairs) else path)
-
-
-def _make(folder: str) -> None:
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot write into {folder}: {error.strerror}") from error
 
 
 def _tasks(pairs: Sequence[InputOutput], notes: dict[str, Note], step: int) -> list[Task]:

@@ -95,8 +95,7 @@ def _open(source: str) -> Artifact:
     info = read_info(path)
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", info.network):  # it names a folder
         raise ArtifactError(f"{path} is of a network {info.network!r}, expected a name of letters, digits, - and _")
-    if not info.image_io:
-        raise ArtifactError(f"{path} takes {info.input.dtype} tensors, not pictures; export it again without --tensor-io")
+    info.require_pictures(path)
     if info.plan is not None:
         if info.plan.flavour != "tensorrt":
             raise IncompatiblePlanError(

@@ -45,8 +45,9 @@ class Engine:
     """The TensorRT objects that all contexts of a plan share, and the words for their failures."""
 
     def __init__(
-        self, engine: Any, create_context: Callable[[], Any], words: Callable[[], str], image: str, enhanced: str
+        self, engine: Any, create_context: Callable[[], Any], words: Callable[[], str], image: str = "", enhanced: str = ""
     ) -> None:
+        """`image` and `enhanced` name the tensors of an engine that makes pictures of pictures."""
         self.engine = engine
         self.create_context: Callable[[], Any] | None = create_context
         #: TensorRT's own words since they were last asked for.
