@@ -249,7 +249,7 @@ def make_row(
         label=opened.label,
         kind=contender.kind,
         network=opened.info.network,
-        artifact=describe(contender),
+        artifact=describe(Path(contender.artifact)),
         precision=opened.precision,
         device=opened.device,
         total=total,

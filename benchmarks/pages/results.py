@@ -175,7 +175,8 @@ def _machines(records: Sequence[Record]) -> Iterable[str]:
 def _machine(found: Environment) -> str:
     memory = "" if found.memory_gb is None else f", {found.memory_gb:g} GB"
     features = f" ({', '.join(found.cpu_features)})" if found.cpu_features else ""
-    gpus = "".join(f"; {gpu.name}, driver {gpu.driver}, SM {gpu.sm}, at most {gpu.sm_clock_max}" for gpu in found.gpus)
+    gpu = "; {name}, driver {driver}, SM {sm}, at most {sm_clock_max}"
+    gpus = "".join(gpu.format_map(each) for each in found.gpus)
     packages = ", ".join(f"{name} {version}" for name, version in sorted(found.packages.items()))
     return f"{found.cores} cores of {found.cpu}{features}{memory}{gpus}; {found.system}, Python {found.python}; {packages}"
 
