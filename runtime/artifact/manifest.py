@@ -141,14 +141,10 @@ def verify(plan: Path, find_host: Callable[[], Host]) -> tuple[ArtifactInfo, byt
     `find_host` looks for TensorRT and the GPU; it is called once the plan's bytes have been compared with the manifest.
     """
     info = read(plan)
-    data = _read_plan(plan, info)
+    said = _plan(info, str(plan))
+    data = _read_hashed(plan, info, said.plan_sha256, said.plan_bytes)
     _check_host(plan, info, find_host())
     return info, data
-
-
-def _read_plan(path: Path, info: ArtifactInfo) -> bytes:
-    plan = _plan(info, str(path))
-    return _read_hashed(path, info, plan.plan_sha256, plan.plan_bytes)
 
 
 def half_path(plan: Path, half: Half) -> Path:

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from runtime.errors import InputError
 from runtime.media.inputs import Failure
 from runtime.ray_cluster import storage
 
@@ -237,17 +238,13 @@ def _lines(folder: str) -> Iterator[str]:
         if path.is_file():
             yield from path.read_text(encoding="utf-8", errors="replace").splitlines()
         return
-    for name in _objects(storage.join(folder, JOURNAL)):
-        yield from storage.read(name).decode(errors="replace").splitlines()
-
-
-def _objects(url: str) -> list[str]:
-    from runtime.errors import InputError
-
+    url = storage.join(folder, JOURNAL)
     try:
-        return [storage.join(url, name) for name in storage.names_below(url) or []]
-    except InputError:
-        return []
+        names = storage.names_below(url) or []
+    except InputError:  # there is no such folder
+        return
+    for name in names:
+        yield from storage.read(storage.join(url, name)).decode(errors="replace").splitlines()
 
 
 def _relative(target: str, folder: str) -> str:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
 import av
 import cv2
@@ -27,7 +27,7 @@ from runtime.media.film_options import FilmOptions
 from runtime.media.pictures import Picture
 from runtime.options import CallOptions, OpenOptions
 from runtime.ray_cluster import segments, storage
-from runtime.ray_cluster.ledger import Note, Outcome, State, is_kept
+from runtime.ray_cluster.ledger import Ledger, Note, Outcome, RemoteLedger, is_kept
 from runtime.ray_cluster.tasks import Task
 
 #: How often a task is begun with nothing beside it before it is held to be what kills workers.
@@ -99,17 +99,6 @@ def _open_alike(settings: Settings) -> tuple[Enhancer, str]:
     return enhancer, digest
 
 
-class AnyLedger(Protocol):
-    """The ledger, near or far."""
-
-    def begin(self, worker: str, numbers: Sequence[int]) -> list[State]: ...
-    def alone(self, number: int) -> int: ...
-    def finish(self, worker: str, outcome: Outcome) -> None: ...
-    def spend(self, worker: str, seconds: float) -> None: ...
-    def refuse(self, node: str, why: str) -> None: ...
-    def flush(self) -> None: ...
-
-
 @dataclass(frozen=True)
 class Loaded:
     """A picture that was read; None: its output is there already."""
@@ -121,7 +110,7 @@ class Loaded:
 class Worker:
     """Holds an Enhancer; called with rows of tasks. Ray Data makes one in each of its actors."""
 
-    def __init__(self, settings: Settings, ledger: AnyLedger) -> None:
+    def __init__(self, settings: Settings, ledger: Ledger | RemoteLedger) -> None:
         cv2.setNumThreads(settings.open.threads or 1)
         self._settings = settings
         self._ledger = ledger

@@ -22,6 +22,7 @@ from runtime import command_line, shapes
 from runtime.artifact import ArtifactInfo, locate, read_info, remedies
 from runtime.errors import ArtifactError, IncompatiblePlanError, InputError, ManifestError, OutputError
 from runtime.files import sha256, write_atomically
+from runtime.tiling import limits
 from runtime.triton.pbtxt import Word, to_text
 
 #: Pictures of one batch where nothing else bounds them.
@@ -168,7 +169,8 @@ def configuration(name: str, artifacts: Sequence[Artifact], options: Options) ->
 
 def _bounds(info: ArtifactInfo, options: Options) -> tuple[int, tuple[int, int] | None]:
     """Triton's max_batch_size (0: one picture, and the shape names it), and the one size; None: many."""
-    low, high = _limits(info)
+    shapes_taken = limits(info)
+    low, high = shapes_taken.smallest, shapes_taken.largest
     size = options.size
     if size is None and low[1:] == high[1:] and high[1] is not None and high[2] is not None:
         size = (high[1], high[2])
@@ -185,14 +187,6 @@ def _bounds(info: ArtifactInfo, options: Options) -> tuple[int, tuple[int, int] 
     if options.batch is not None and high[0] is not None and options.batch > high[0]:
         raise InputError(f"--batch: {info.network} takes at most {high[0]} pictures, found {options.batch}")
     return options.batch or min(high[0] or MOST, MOST), size
-
-
-def _limits(info: ArtifactInfo) -> tuple[tuple[int, int, int], tuple[int | None, int | None, int | None]]:
-    """Smallest and largest N, H and W; None: any."""
-    from runtime.tiling import limits
-
-    found = limits(info)
-    return found.smallest, found.largest
 
 
 def _example(info: ArtifactInfo) -> tuple[int, int]:
