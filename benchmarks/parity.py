@@ -306,7 +306,7 @@ def _histogram(difference: differences.Difference) -> str:
 
 
 def results(name: str, measurements: Sequence[Measurement]) -> dict[str, Any]:
-    """What a record holds of one network; "subject" is its word for a contender."""
+    """The results of one network for a record, whose word for a contender is "subject"."""
     pooled: dict[str, dict[str, Any]] = {one.subject: {} for one in measurements}
     kinds: tuple[Kind, ...] = ("photograph", "hard")
     for kind in kinds:

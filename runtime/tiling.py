@@ -94,7 +94,7 @@ def whole_pixels(info: ArtifactInfo) -> int:
 
 
 def limits(info: ArtifactInfo) -> Limits:
-    """What shapes an artifact takes: any from 16 x 16 up, unless its shape is fixed or its plan has a profile."""
+    """The shapes that an artifact takes: any from 16 x 16 up, unless its shape is fixed or its plan has a profile."""
     if info.plan is not None:
         low, high = info.plan.profile.min, info.plan.profile.max
         return Limits((low[0], low[1], low[2]), (high[0], high[1], high[2]))

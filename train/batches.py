@@ -99,7 +99,7 @@ class Batches:
 
 
 def compose_ahead(compose: Callable[[int], T], start: int, workers: int, ahead: int) -> Generator[T, None, None]:
-    """What `compose` makes of `start`, `start` + 1 and so on, made in threads a few steps ahead."""
+    """The results of `compose` for `start`, `start` + 1 and so on, made in threads a few steps ahead."""
     with ThreadPoolExecutor(workers, thread_name_prefix="batches") as pool:
         waiting: deque[Future[T]] = deque(pool.submit(compose, start + i) for i in range(ahead))
         try:

@@ -32,12 +32,12 @@ class Scores:
     plain: float | None = None
 
     def values(self) -> dict[str, float]:
-        """What was looked at, by name."""
+        """The scores that were taken, by name."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     @property
     def quality(self) -> float:
-        """What the best network is chosen by: 0.01 of SSIM counts as much as 0.1 dB."""
+        """The score by which the best network is chosen: 0.01 of SSIM counts as much as 0.1 dB."""
         return self.psnr + 10 * self.ssim + (self.nights or 0.0)
 
 

@@ -19,7 +19,7 @@ class Claim:
     source: str = "BLNet's table, arXiv 2106.15953"
     #: Name of the network here; None: it is not one of ours.
     network: str | None = None
-    #: What else a reader must know.
+    #: A doubt about the figure, for the reader.
     note: str = ""
 
 

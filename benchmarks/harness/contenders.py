@@ -38,7 +38,7 @@ class Contender:
     backend: str = "auto"
 
     def precision(self, info: ArtifactInfo) -> str:
-        """What it computes in: "fp32", "fp16" or "bf16"."""
+        """The precision that it computes in: "fp32", "fp16" or "bf16"."""
         if self.kind.startswith("torch") and self.device == "cpu":
             return "fp32"
         if self.kind == "retinexrt" and info.cpu_precision == "bf16" and info.plan is None:
@@ -68,7 +68,7 @@ class OpenContender:
 
 @dataclass(frozen=True)
 class Kind:
-    """What contenders of one kind have in common."""
+    """The facts that contenders of one kind share."""
 
     #: Its function `open_contender` opens one.
     module: str

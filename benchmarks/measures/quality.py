@@ -41,7 +41,7 @@ class Described:
 
 
 def checked(enhance: Callable[[Picture], Any], picture: Picture) -> Picture:
-    """What a network makes of a picture, which must be one of the same size."""
+    """A network's output for a picture, which must be a picture of the same size."""
     output = np.asarray(enhance(picture))
     if output.shape != picture.shape or output.dtype != np.uint8:
         raise InputError(f"the network returned {output.dtype} {output.shape}, expected uint8 {picture.shape}")

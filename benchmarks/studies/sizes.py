@@ -56,7 +56,7 @@ class Point:
 
     @property
     def limit_mb(self) -> int | None:
-        """What it may need; None: so large a picture may need any."""
+        """The limit for a picture of this size; None: there is none."""
         return next((limit for most, limit in LIMITS.items() if self.height * self.width <= most * 1e6), None)
 
 

@@ -31,7 +31,7 @@ _MOST_CONTEXT = 65536
 
 Precision = Literal["fp32", "fp16"]
 
-#: What convolutions are computed in on a CPU that has the choice.
+#: Precision of convolutions on a CPU that has the choice.
 CpuPrecision = Literal["fp32", "bf16"]
 
 
@@ -74,7 +74,7 @@ class PlanParts:
 
 @dataclass(frozen=True)
 class PlanInfo:
-    """What only a built plan has."""
+    """The facts that only a built plan has."""
 
     flavour: Literal["tensorrt", "tensorrt_rtx"]
     #: Version of the flavour that built it, e.g. "1.7.1.116".
@@ -150,7 +150,7 @@ class ArtifactInfo:
     weights_sha256: str | None
     input: TensorInfo
     output: TensorInfo
-    #: What the bare network needs; an image graph pads and crops by itself.
+    #: Sides of the bare network's pictures are multiples of it; an image graph pads and crops by itself.
     multiple: int
     #: Pixels of context to each side of an output pixel; None: the whole picture, so tiling would change the result.
     halo: int | None

@@ -16,7 +16,7 @@ from runtime.options import OpenOptions
 
 @dataclass(frozen=True)
 class Backend:
-    """What is known of a backend without importing it. Its module has the functions `probe` and `open_session`."""
+    """The facts of a backend that are known without importing it. Its module has the functions `probe` and `open_session`."""
 
     name: str
     title: str
@@ -28,7 +28,7 @@ class Backend:
     #: The command that installs it.
     install: str
     device: Literal["cpu", "cuda"]
-    #: What it can compute convolutions in, where that is a choice.
+    #: Precisions of convolutions, where it has a choice.
     computes_in: tuple[CpuPrecision, ...] = ()
     #: Behind the backends after it on networks without weights.
     slow_without_convolutions: bool = False

@@ -35,7 +35,7 @@ def open_session(backend: Backend, path: Path, options: OpenOptions) -> OrtSessi
 
 
 def clash() -> str | None:
-    """What is wrong when onnxruntime and onnxruntime-gpu are both installed: they are one module, and overwrite it."""
+    """The fault of onnxruntime and onnxruntime-gpu installed together: they are one module, and overwrite it."""
     plain, gpu = installed_version("onnxruntime"), installed_version("onnxruntime-gpu")
     if not plain or not gpu:
         return None
@@ -53,7 +53,7 @@ def _import(backend: Backend) -> Any:
     except ImportError as error:
         reason = clash() or f"onnxruntime cannot be imported ({error}); install it with: {backend.install}"
         raise BackendUnavailableError(reason) from error
-    # What is left after one package was removed from over the other is an empty module.
+    # Removing one package from over the other leaves an empty module.
     if not hasattr(ort, "InferenceSession") or _PROVIDER not in ort.get_available_providers():
         raise BackendUnavailableError(clash() or f"onnxruntime is installed but broken; install it again: {backend.install}")
     return ort

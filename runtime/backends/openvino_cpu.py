@@ -24,7 +24,7 @@ from runtime.images import Images
 from runtime.options import OpenOptions
 from runtime.tiling import Floats, PartsSession
 
-#: What OpenVINO raises; the second where its message holds a name of the file's that is no text.
+#: OpenVINO's exceptions; the second where a message holds a name of the file's that is no text.
 _FAILURES = (RuntimeError, UnicodeDecodeError)
 
 

@@ -19,7 +19,7 @@ class Probe:
     #: The backend's name, e.g. "onnxruntime" or "tensorrt_rtx".
     name: str
     usable: bool
-    #: What was found, or what is in the way.
+    #: The version that was found, or the obstacle.
     reason: str
     #: The command that makes it usable; empty where none can, as without a GPU.
     install: str
@@ -38,7 +38,7 @@ class Session(Protocol):
     backend: str
     #: "cpu" or "cuda:0".
     device: str
-    #: What it works on; None: a CPU.
+    #: The GPU that it works on; None: a CPU.
     gpu: Gpu | None
     #: "bf16" where convolutions are computed in it, else the artifact's own: "fp32" or "fp16".
     precision: str
@@ -62,7 +62,7 @@ class Session(Protocol):
 
 
 class CpuSession:
-    """What sessions on a CPU have in common."""
+    """The members that sessions on a CPU share."""
 
     device = "cpu"
     gpu: Gpu | None = None

@@ -48,7 +48,7 @@ def build(out: Path, networks: Sequence[str], runtime: Path | None) -> int:
 
 
 def _network(path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """What the page must know about an ONNX file, and the files that the browser loads: halves, where it comes apart."""
+    """The page's entry for an ONNX file, and the files that the browser loads: halves, where it comes apart."""
     info = read_info(path)
     info.require_pictures(path)
     if info.parts is None:

@@ -53,7 +53,7 @@ class _DLTensor(ctypes.Structure):
 
 @dataclass(frozen=True)
 class _Array:
-    """What both protocols say about an array; strides count bytes, None: C-contiguous."""
+    """The facts that both protocols give about an array; strides count bytes, None: C-contiguous."""
 
     pointer: int
     shape: tuple[int, ...]

@@ -21,7 +21,7 @@ from runtime.ray_cluster.ledger import Ledger, RemoteLedger
 
 INSTALL = remedies.install("ray")
 
-#: What --ray takes: a cluster's address, "auto" (the one that runs here) or "local" (one of its own).
+#: The values of --ray: a cluster's address, "auto" (the one that runs here) or "local" (one of its own).
 _ADDRESS = re.compile(r"auto|local|[\w.-]+:\d+|\[[0-9a-fA-F:.]+\]:\d+")
 #: Seconds that a cluster has to answer.
 _KNOCK = 5.0

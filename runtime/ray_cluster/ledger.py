@@ -29,7 +29,7 @@ _TOGETHER = 256
 
 @dataclass(frozen=True)
 class Note:
-    """What the journal says of a finished output."""
+    """The journal's entry for a finished output."""
 
     #: Relative to the journal's folder, or a place.
     target: str
@@ -41,7 +41,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a task."""
+    """The end of a task."""
 
     number: int
     kind: str
@@ -56,7 +56,7 @@ class Outcome:
 
 @dataclass
 class Load:
-    """What one worker did."""
+    """The work of one worker."""
 
     pictures: int = 0
     frames: int = 0
@@ -67,7 +67,7 @@ class Load:
 
 @dataclass
 class Account:
-    """What a run came to."""
+    """The sums of a run."""
 
     enhanced: int = 0
     kept: int = 0
@@ -154,7 +154,7 @@ class Ledger:
         return account.enhanced + account.kept + len(account.failures), account.frames
 
     def account(self) -> Account:
-        """What the run came to so far."""
+        """The sums of the run so far."""
         self._journal.flush()
         return self._account
 

@@ -43,7 +43,7 @@ class Settings:
     open: OpenOptions = field(default_factory=OpenOptions)
     call: CallOptions = field(default_factory=CallOptions)
     film: FilmOptions = field(default_factory=FilmOptions)
-    #: What the first worker found; another with another artifact or backend refuses to work. Empty: whatever is found.
+    #: The digest that the first worker found; one with another artifact or backend refuses to work. Empty: whatever is found.
     digest: str = ""
 
     @property
@@ -54,7 +54,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class WorkerProbe:
-    """What the settings come to on a worker's node."""
+    """The artifact and the backend that the settings mean on a worker's node."""
 
     path: str
     backend: str
@@ -88,7 +88,7 @@ def _digest(enhancer: Enhancer, settings: Settings) -> str:
 
 
 def _open_alike(settings: Settings) -> tuple[Enhancer, str]:
-    """What the settings name, and its digest, which is the one that they name."""
+    """The enhancer that the settings name, and its digest, which must be the one that they name."""
     enhancer = _open(settings)
     digest = _digest(enhancer, settings)
     if settings.digest not in ("", digest):

@@ -41,7 +41,7 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Options:
-    """What the files do not say."""
+    """Settings of a model that its files do not say."""
 
     #: Height and width of every picture; None: as the artifact allows.
     size: tuple[int, int] | None = None
@@ -139,7 +139,7 @@ def _ordered(name: str, artifacts: list[Artifact]) -> list[Artifact]:
 
 
 def configuration(name: str, artifacts: Sequence[Artifact], options: Options) -> dict[str, Any]:
-    """What config.pbtxt says."""
+    """The content of config.pbtxt."""
     info = artifacts[0].info
     most, size = _bounds(info, options)
     dims = [size[0] if size else -1, size[1] if size else -1, 3]
@@ -211,7 +211,7 @@ def _warm_up(info: ArtifactInfo, size: tuple[int, int], count: int, batched: boo
 
 
 def _origin(artifacts: Sequence[Artifact]) -> dict[str, str]:
-    """What whoever looks at the server should be able to read there."""
+    """The artifact's origin, for whoever looks at the server."""
     info = artifacts[0].info
     origin = {"retinexrt.title": info.title, "retinexrt.trained": str(info.trained).lower()}
     if info.weights_sha256:

@@ -48,7 +48,7 @@ LIGHT_WIDTHS, LIGHT_BLOCKS = (24, 32, 48, 64, 96), (1, 1, 1, 2, 2)
 
 
 class Light(NamedTuple):
-    """What the overview decided; the maps have a point for each square of pixels, and a frame that repeats the edge."""
+    """The decisions on the overview; the maps have a point for each square of pixels, and a frame that repeats the edge."""
 
     #: N x 4 x (h + 2) x (w + 2): a slope and three offsets.
     curve: Tensor

@@ -111,7 +111,7 @@ class _Half:
         self._memory: dict[str, tuple[int, int]] = {}
 
     def run(self, given: Mapping[str, Array], wanted: Mapping[str, Any]) -> list[Any]:
-        """What the engine makes of arrays in the host's memory; `wanted` are the results' names and types."""
+        """The engine's results for arrays in the host's memory; `wanted` are the results' names and types."""
         context, require = self._context, self._shared.require
         arrays = {name: np.ascontiguousarray(array) for name, array in given.items()}
         for name, array in arrays.items():

@@ -236,7 +236,7 @@ class _LoadedPlan:
     def _open(self, path: Path, info: ArtifactInfo, data: bytes, trt: Any) -> ContextPool:
         plan = info.plan
         assert plan is not None
-        self._log.errors()  # What other sessions left says nothing of this one.
+        self._log.errors()  # Errors that other sessions left say nothing of this one.
         self._runtime = trt.Runtime(self._log)
         engine = self._deserialise(path, data)
         manifest.check_name(path, info, engine.name)
@@ -268,7 +268,7 @@ class _LoadedPlan:
     def _contexts(
         self, engine: Any, path: Path, sha256: str, graphs: bool
     ) -> tuple[Callable[[], Any], kernel_cache.Kernels | None]:
-        """What creates contexts; with TensorRT-RTX its own graphs, and the kernels that were kept beside the plan."""
+        """A function that creates contexts, with TensorRT-RTX its own graphs and the kernels that were kept beside the plan."""
         trt, plan = self._trt, self._info.plan
         if plan is None or plan.flavour != "tensorrt_rtx":
             return engine.create_execution_context, None
