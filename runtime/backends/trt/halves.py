@@ -29,6 +29,7 @@ _KEPT_AFTER = (1, 10)
 class HalfEngine:
     """A deserialised half."""
 
+    #: The engine, and its failures in TensorRT's words.
     shared: Engine
     #: TensorRT's name for tensors that lie in the host's memory: those whose values decide on shapes.
     host: Any
