@@ -11,9 +11,7 @@ import shlex
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
 
 from benchmarks.harness import record
 from benchmarks.harness.contenders import KINDS, gpu_problem
@@ -30,36 +28,21 @@ _OTHERS = ("torch", "torch-compile", "onnxruntime", "openvino")
 _COMPARED = ("dawn", "dawn-live", "pdn")
 
 
-@dataclass(frozen=True)
-class Step:
-    """One command, without `python`."""
-
-    words: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return shlex.join(["python", *self.words])
+#: The words of one command, without `python`.
+Step = tuple[str, ...]
 
 
 def steps(only: list[str] | None = None) -> list[Step]:
     """Everything to run, in order."""
     found = [name for name in NETWORKS if locate.find(f"{name}.onnx") and (only is None or name in only)]
-    planned = [*_parity(found), *_latency(found), *_quality(found), *_photographs(found)]
-    return [*planned, Step(("benchmarks/report.py",))] if planned else []
-
-
-def _parity(found: list[str]) -> list[Step]:
-    return [Step(("benchmarks/parity.py", name, "--record")) for name in found]
-
-
-def _pairs() -> Path | None:
-    """The folder of pairs that quality is scored on."""
-    data = data_folder()
-    return data / "LOL" if data is not None and (data / "LOL" / "pairs.csv").is_file() else None
+    parity = [("benchmarks/parity.py", name, "--record") for name in found]
+    planned = [*parity, *_latency(found), *_quality(found), *_photographs(found)]
+    return [*planned, ("benchmarks/report.py",)] if planned else []
 
 
 def _latency(found: list[str]) -> list[Step]:
     def step(engine: str, record: str, *more: str) -> Step:
-        return Step(("benchmarks/latency.py", "--engine", engine, *more, "--record", record))
+        return "benchmarks/latency.py", "--engine", engine, *more, "--record", record
 
     others = ",".join(name for name in _OTHERS if find_spec(KINDS[name].package))
     planned: list[Step] = []
@@ -75,14 +58,14 @@ def _latency(found: list[str]) -> list[Step]:
 
 
 def _quality(found: list[str]) -> list[Step]:
-    data = _pairs()
-    if data is None:
+    data = data_folder()
+    if data is None or not (data / "LOL" / "pairs.csv").is_file():
         return []
     scored = [name for name in found if name not in COSTLY and _trained(name)]
-    how = ("--data", str(data), "--split", "val", "--record")
-    planned = [Step(("benchmarks/quality.py", name, *how)) for name in scored]
+    how = ("--data", str(data / "LOL"), "--split", "val", "--record")
+    planned = [("benchmarks/quality.py", name, *how) for name in scored]
     rounded = [name for name in _COMPARED if name in scored and find_spec("openvino")]
-    return planned + [Step(("benchmarks/quality.py", name, "--precision", "bf16", *how)) for name in rounded]
+    return [*planned, *(("benchmarks/quality.py", name, "--precision", "bf16", *how) for name in rounded)]
 
 
 def _photographs(found: list[str]) -> list[Step]:
@@ -90,7 +73,7 @@ def _photographs(found: list[str]) -> list[Step]:
     if data is None or not (data / "clean").is_dir():
         return []
     scored = ["gamma", "clahe", *(name for name in found if name not in COSTLY and _trained(name))]
-    return [Step(("benchmarks/quality.py", name, "--photographs", str(data / "clean"), "--record")) for name in scored]
+    return [("benchmarks/quality.py", name, "--photographs", str(data / "clean"), "--record") for name in scored]
 
 
 def _trained(name: str) -> bool:
@@ -98,10 +81,15 @@ def _trained(name: str) -> bool:
     return path is not None and read_info(path).trained
 
 
+def typed(step: Step) -> str:
+    """A step as it would be typed."""
+    return shlex.join(["python", *step])
+
+
 def run(step: Step) -> tuple[bool, float]:
     """Run a step, its output going where ours goes; whether it succeeded, and its seconds."""
     started = time.perf_counter()
-    done = subprocess.run([sys.executable, *step.words], cwd=record.ROOT, check=False)
+    done = subprocess.run([sys.executable, *step], cwd=record.ROOT, check=False)
     return done.returncode == 0, time.perf_counter() - started
 
 
@@ -122,18 +110,18 @@ def _run(arguments: argparse.Namespace) -> int:
     if not planned:
         raise ArtifactError(f"nothing to measure: no network was exported; begin with: {remedies.export('pdn')}")
     if arguments.dry_run:
-        print("\n".join(map(str, planned)))
+        print("\n".join(map(typed, planned)))
         return command_line.OK
     if (load := record.load()) is not None and load > 0.5 * (os.cpu_count() or 1):
         print("this machine is busy: times will be upper bounds, and the records say so", file=sys.stderr)
     failed: list[Step] = []
     for number, step in enumerate(planned, 1):
-        print(f"[{number}/{len(planned)}] {step}", flush=True)
+        print(f"[{number}/{len(planned)}] {typed(step)}", flush=True)
         succeeded, seconds = run(step)
         print(f"    {'done' if succeeded else 'FAILED'} in {seconds:.0f} s", flush=True)
         failed += [] if succeeded else [step]
     for step in failed:
-        print(f"failed: {step}", file=sys.stderr)
+        print(f"failed: {typed(step)}", file=sys.stderr)
     return command_line.SOME_FAILED if failed else command_line.OK
 
 

@@ -244,7 +244,7 @@ def _run(arguments: argparse.Namespace) -> int:
         raise BackendUnavailableError("there is no NVIDIA driver here; run this on a machine with an NVIDIA GPU")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # and so through `finally`
     environment = record.environment()
-    gpu = environment.gpus[0].name if environment.gpus else "gpu"
+    gpu = environment.gpus[0]["name"] if environment.gpus else "gpu"
     size = shapes.to_text(arguments.size)
     configuration = {"networks": networks, "size": size, "minutes": arguments.minutes, "gpu": gpu}
 

@@ -24,9 +24,9 @@ from benchmarks.harness.board import open_board
 from benchmarks.harness.contenders import Contender, OpenContender, open_contender
 from benchmarks.harness.record import gpu_in_use
 from benchmarks.harness.timing import prepare_runtime
-from benchmarks.pictures.parity_set import Images
 from runtime import backends, command_line
 from runtime.errors import InputError
+from runtime.images import Images
 
 #: Backends of the Enhancer, and kinds of torch; torch computes in FP16 wherever the network can.
 BACKENDS = tuple(backend.name for backend in backends.BACKENDS if backend.device == "cuda")

@@ -69,11 +69,11 @@ class Method:
 
 @dataclass(frozen=True)
 class OnGpu:
-    """What is known of a contender on a GPU alone."""
+    """The figures that a contender has on a GPU alone."""
 
     #: Copying in, computing and copying out; the host has enqueued them before.
     latency: timing.Spread
-    #: What the host takes to enqueue the network.
+    #: The host's time to enqueue the network.
     enqueue: timing.Spread
     streams: tuple[Throughput, ...] = ()
     #: NVIDIA's own measurement of the plan that it runs; None: not TensorRT, or no trtexec here.
@@ -111,7 +111,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Taken:
-    """What timing one contender gave."""
+    """The samples of one contender."""
 
     warm_up: timing.WarmUp
     #: The samples of each round.
@@ -221,13 +221,13 @@ def take(opened: Sequence[OpenContender], method: Method, progress: Callable[[],
 
 
 def measure_on_gpu(one: OpenContender, taken: Taken, method: Method, board: Board | None) -> OnGpu | None:
-    """What the samples tell of the GPU, its throughput over streams, and what NVIDIA's own tool finds."""
+    """The GPU's share of the samples, its throughput over streams, and the figures of NVIDIA's own tool."""
     latency, enqueue = (_part([getattr(each, part) for each in taken.samples]) for part in ("latency", "enqueue"))
     if latency is None or enqueue is None or one.lanes is None:
         return None
     streams = [throughput(one.lanes.first(count), one.contender.batch, method.streaming, board) for count in method.streams]
     shape = (one.contender.batch, one.contender.height, one.contender.width, 3)
-    # What is compared with a plan names it as its artifact too, and doesn't run it.
+    # Contenders that are compared with a plan name it as their artifact too, and don't run it.
     plan = Path(one.contender.artifact) if one.contender.kind == "retinexrt" else None
     return OnGpu(latency, enqueue, tuple(streams), trtexec.measure(plan, one.info, shape) if plan else None)
 
@@ -249,7 +249,7 @@ def make_row(
         label=opened.label,
         kind=contender.kind,
         network=opened.info.network,
-        artifact=describe(contender),
+        artifact=describe(Path(contender.artifact)),
         precision=opened.precision,
         device=opened.device,
         total=total,
@@ -291,10 +291,10 @@ def to_text(table: Table) -> str:
         lines.append(tables.text(*found))
     lines += [f"  {line}" for line in pages.remarks(plain)]
     networks = {row.network for row in table.rows}
-    for claim in claims.claims():
+    for claim in claims.CLAIMS:
         if claim.network in networks:
             lines.append(f"  {claim.method}, claimed: {claim.milliseconds:g} ms; hardware: {claim.hardware}; {claim.note}")
-    shown = [f"{claim.method} {claim.milliseconds:g}" for claim in claims.claims() if claim.network not in networks]
+    shown = [f"{claim.method} {claim.milliseconds:g}" for claim in claims.CLAIMS if claim.network not in networks]
     lines.append(f"  claimed elsewhere, in ms: {', '.join(shown)} ({claims.CAVEAT})")
     return "\n".join(lines)
 

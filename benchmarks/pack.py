@@ -53,7 +53,7 @@ class Box:
     python: str
     #: "x86_64" or "aarch64"
     machine: str
-    #: What it has: patterns of packages' names, e.g. "torch" and "nvidia-*".
+    #: Packages that are there already: patterns of names, e.g. "torch" and "nvidia-*".
     have: tuple[str, ...] = ()
 
     @property
@@ -69,7 +69,7 @@ class Box:
 
 
 def requirements(project: Path, extras: Sequence[str], also: Sequence[str]) -> list[str]:
-    """What the project needs with these extras, and what building it needs."""
+    """The packages that the project needs with these extras, and those that build it."""
     try:
         document = tomllib.loads((project / "pyproject.toml").read_text())
     except FileNotFoundError:
@@ -182,7 +182,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
 def _run(given: argparse.Namespace, project: Path = ROOT) -> None:
     box = Box(given.python, given.machine, tuple(_words(given.have.lower())))
     asked = requirements(project, _words(given.extras), _words(given.also))
-    # What is there is not looked for: it may be in no index.
+    # Packages that are there already are not looked for: they may be in no index.
     wanted = [each for each in asked if not box.has(re.split(r"[^\w.-]", each, maxsplit=1)[0])]
     for path in (*given.wheel, *([given.data] if given.data else [])):
         if not path.exists():

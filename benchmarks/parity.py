@@ -22,12 +22,13 @@ if __package__ in (None, ""):  # run as a script: its folder is on the path, the
 from benchmarks.harness import command, contenders, record, tables
 from benchmarks.harness.timing import prepare_runtime
 from benchmarks.measures import differences
-from benchmarks.pictures.parity_set import Case, Images, Kind, default_cases
+from benchmarks.pictures.parity_set import Case, Kind, default_cases
 from runtime import command_line, shapes
 from runtime.artifact import ArtifactInfo, CpuPrecision, ParityInfo, locate, read_info, remedies
 from runtime.backends import get_backend
 from runtime.errors import ArtifactError, BackendUnavailableError, InputError
 from runtime.files import sha256
+from runtime.images import Images
 from train.networks.registry import NETWORKS, get_spec
 
 REFERENCE = "torch fp32"
@@ -305,7 +306,7 @@ def _histogram(difference: differences.Difference) -> str:
 
 
 def results(name: str, measurements: Sequence[Measurement]) -> dict[str, Any]:
-    """What a record holds of one network; "subject" is its word for a contender."""
+    """The results of one network for a record, whose word for a contender is "subject"."""
     pooled: dict[str, dict[str, Any]] = {one.subject: {} for one in measurements}
     kinds: tuple[Kind, ...] = ("photograph", "hard")
     for kind in kinds:
@@ -387,7 +388,7 @@ def _configuration(name: str, engines: Sequence[Path], pictures: Sequence[Case],
         "network": name,
         "trained": all(info.trained for info in infos),
         "weights_sha256": next((info.weights_sha256 for info in infos), None),
-        "artifacts": [{"file": path.name, "sha256": sha256(path)} for path in engines],
+        "artifacts": [contenders.describe(path) for path in engines],
         "islands": get_spec(name).islands,
         "pictures": [{"name": case.name, "shape": case.images.shape} for case in pictures],
         "threads": threads,

@@ -30,9 +30,9 @@ if __package__ in (None, ""):  # run as a script: its folder is on the path, the
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks.harness import record, tables
-from benchmarks.measures import photographs
+from benchmarks.measures import lpips, photographs
 from benchmarks.measures.plain_methods import METHODS
-from benchmarks.measures.quality import MEASURES, Picture, checked, lpips_file
+from benchmarks.measures.quality import MEASURES, checked
 from benchmarks.pages import photographs as photographs_page
 from benchmarks.pictures.nights import kept_photographs
 from benchmarks.pictures.pairs import choose_split, find
@@ -40,7 +40,7 @@ from runtime import command_line
 from runtime.artifact import CpuPrecision
 from runtime.errors import InputError
 from train.errors import DataError
-from train.pairs import Pair, read_picture
+from train.pairs import Pair, Picture, read_picture
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,7 @@ def _chosen(wanted: list[str] | None) -> list[str]:
         if unknown:
             raise InputError(f"unknown measure {unknown[0]!r}; known: {', '.join(MEASURES)}")
         return wanted
-    if lpips_file() is None:
+    if lpips.weights_file() is None:
         print("without lpips: its weights, vgg/lpips_alex.npz, are not in the folder of RETINEXRT_DATA", file=sys.stderr)
         return [name for name in MEASURES if name != "lpips"]
     return list(MEASURES)

@@ -28,14 +28,14 @@ from engines.profiles import (
     make_profile,
     overview_range,
 )
-from engines.progress import BuildProgress, make_monitor
+from engines.progress import make_monitor
 from runtime.artifact import ArtifactInfo, PlanInfo, PlanParts, Precision, manifest, remedies
 from runtime.artifact.onnx_metadata import read_info
 from runtime.artifact.onnx_parts import Halves, cut_file
 from runtime.backends.trt import logger
 from runtime.cuda import Cuda, DeviceProperties, open_cuda
 from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, InputError, OutputError
-from runtime.files import sha256, write_atomically
+from runtime.files import make_folder, sha256, write_atomically
 
 GIGABYTE = 1 << 30
 
@@ -102,7 +102,9 @@ class PlanRequest:
 def build(onnx: Path, folder: Path, options: BuildOptions, show_progress: bool | None = None) -> BuiltPlan:
     """Build FOLDER/STEM.plan and STEM.json from an exported ONNX file."""
     request = plan_request(onnx, folder, options)
-    _make_folders(folder, *([request.timing_cache.parent] if request.timing_cache else []))
+    make_folder(folder)
+    if request.timing_cache is not None:
+        make_folder(request.timing_cache.parent)
     with _context(request.cuda, options.device):
         started = time.perf_counter()
         data, checks = build_bytes(request, show_progress)
@@ -246,14 +248,6 @@ def _remove(path: Path) -> None:
         raise OutputError(f"cannot replace {path}: {error.strerror}") from error
 
 
-def _make_folders(*folders: Path) -> None:
-    for folder in folders:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"cannot write into {folder}: {error.strerror}") from error
-
-
 def _load_flavour(facts: FlavourFacts) -> Any:
     """Import TensorRT and Polygraphy for one flavour; a process can build with one of them only."""
     wants_rtx = facts.name == "tensorrt_rtx"
@@ -328,7 +322,7 @@ def _build_bytes(request: PlanRequest, graph: bytes, digest: str, inspect: Inspe
     log = logger.for_module(trt)
     log.errors(everywhere=True)  # Forget what was said before.
     name, onnx = request.facts.name, request.onnx
-    progress = BuildProgress(onnx.stem, show_progress)
+    monitor = make_monitor(trt, onnx.stem, show_progress)
     cache = str(request.timing_cache) if request.timing_cache else None
     # Strongly typed: required below TensorRT 11, accepted from there on.
     try:
@@ -340,16 +334,16 @@ def _build_bytes(request: PlanRequest, graph: bytes, digest: str, inspect: Inspe
                 raise ArtifactError(f"{name}'s parser refuses {onnx}: {words}") from error
             ranges = inspect(network)
             network.name = digest
-            config = _config(request, ranges, trt, make_monitor(trt, progress))
+            config = _config(request, ranges, trt, monitor)
             try:
                 return bytes(EngineBytesFromNetwork((builder, network, parser), config, save_timing_cache=cache)())
             except PolygraphyException as error:
-                if progress.interrupted:
+                if monitor.interrupted:
                     raise KeyboardInterrupt from error
                 words = _words(log) or str(error)
                 raise BackendError(f"{name} can't build {onnx}: {words}") from error
     finally:
-        progress.close()
+        monitor.close()
 
 
 def _config(request: PlanRequest, ranges: Mapping[str, Range], trt: Any, monitor: Any) -> Any:

@@ -81,9 +81,7 @@ def _operand(edges: Edges, name: str, op_type: str) -> onnx.NodeProto | None:
 
 
 def _require_fp32(edges: Edges, node: onnx.NodeProto, rule: Rule) -> None:
-    import onnx
-
-    if any(edges.types.get(name) != onnx.TensorProto.FLOAT for name in node.input if name):
+    if not all(edges.is_fp32(name) for name in node.input if name):
         raise ContractError(f"{rule.name}: {node.name} computes in FP16; it belongs to an FP32 island")
 
 
@@ -196,14 +194,8 @@ def _is_exponential(edges: Edges, name: str) -> bool:
 
 @check_rule.register(Coupling)
 def _check_invertible_block(rule: Coupling, edges: Edges) -> None:
-    if rule.direction == "enhance":
-        _check_couplings(edges, rule, scaled="Div", joined="Sub")
-    else:
-        _check_couplings(edges, rule, scaled="Mul", joined="Add")
-
-
-def _check_couplings(edges: Edges, rule: Rule, scaled: str, joined: str) -> None:
     """Per block: one half is scaled by an exponential, and two halves have the output of a convolution taken off or added."""
+    scaled, joined = ("Div", "Sub") if rule.direction == "enhance" else ("Mul", "Add")
     scalings = [node for node in edges.of_type(scaled) if _is_exponential(edges, node.input[1])]
     _expect(len(scalings), rule, f"{scaled} by an exponential")
     if scaled == "Div" and len(_divisions(edges)) != len(scalings):
@@ -211,7 +203,7 @@ def _check_couplings(edges: Edges, rule: Rule, scaled: str, joined: str) -> None
     updates = [
         node
         for node in edges.of_type(joined)
-        if _operand(edges, node.input[1], "Conv") is not None and edges.types[node.output[0]] == _fp32()
+        if _operand(edges, node.input[1], "Conv") is not None and edges.is_fp32(node.output[0])
     ]
     expected = 2 * rule.count
     if len(updates) != expected:
@@ -223,12 +215,6 @@ def _check_couplings(edges: Edges, rule: Rule, scaled: str, joined: str) -> None
         linked = node.input[0] in update_outputs if joined == "Sub" else node.output[0] in consumed
         if not linked:
             raise ContractError(f"invertible-block: {node.name} is not joined to the {joined} of its block")
-
-
-def _fp32() -> int:
-    import onnx
-
-    return onnx.TensorProto.FLOAT
 
 
 @check_rule.register(Product)
@@ -251,8 +237,7 @@ def _check_logarithm(rule: Logarithm, edges: Edges) -> None:
     _expect(len(nodes), rule, "Log")
     for node in nodes:
         add = _operand(edges, node.input[0], "Add")
-        ones = [edges.constant(name) for name in add.input] if add is not None else []
-        if not any(value is not None and value.size == 1 and float(value.reshape(-1)[0]) == 1.0 for value in ones):
+        if add is None or not any(_is_constant(edges, name, 1.0) for name in add.input):
             raise ContractError(f"logarithm: {node.name} is not the logarithm of one plus something")
         _require_fp32(edges, node, rule)
 

@@ -56,13 +56,14 @@ def export_network(name: str, options: Options = Options()) -> tuple[Export, Exp
     """Export one network and check it; return its FP32 and its typed FP16 graph. Nothing is written."""
     from export.contract import check
     from export.fp16 import to_fp16
+    from export.image_graph import ImageGraph, TensorGraph
     from export.verify import verify
     from train.networks.weights import load
 
     spec = get_spec(name)
     _check_options(spec, options)
     loaded = load(spec, options.weights)
-    module = _module(loaded.network, spec, options)
+    module = (TensorGraph(loaded.network) if options.tensor_io else ImageGraph(loaded.network, spec.multiple)).eval()
     fp32 = _export_graph(module, spec, options)
     exports: list[Export] = []
     graphs: tuple[tuple[Precision, onnx.ModelProto], ...] = (("fp32", fp32), ("fp16", to_fp16(fp32, spec.islands)))
@@ -82,12 +83,6 @@ def _check_options(spec: NetworkSpec, options: Options) -> None:
         raise InputError(f"size {options.size[0]}x{options.size[1]} is below the minimum of {MINIMUM_SIZE}x{MINIMUM_SIZE}")
     if options.tensor_io and any(side % spec.multiple for side in options.size):
         raise InputError(f"{spec.name} takes tensors whose height and width are multiples of {spec.multiple}")
-
-
-def _module(network: nn.Module, spec: NetworkSpec, options: Options) -> nn.Module:
-    from export.image_graph import ImageGraph, TensorGraph
-
-    return (TensorGraph(network) if options.tensor_io else ImageGraph(network, spec.multiple)).eval()
 
 
 def _export_graph(module: nn.Module, spec: NetworkSpec, options: Options) -> onnx.ModelProto:

@@ -63,9 +63,6 @@ class _Converter:
         self.graph.node.extend(self.nodes)
         self.graph.initializer.extend(self.initializers.values())
 
-    def _is_fp32(self, name: str) -> bool:
-        return self.edges.types.get(name) == TensorProto.FLOAT
-
     def _convert(self, node: onnx.NodeProto, wanted: int) -> None:
         for index, name in enumerate(node.input):
             if not name:
@@ -73,7 +70,7 @@ class _Converter:
             kept = index in _ALWAYS_FP32.get(node.op_type, ())
             node.input[index] = self._value(name, TensorProto.FLOAT if kept else wanted)
         for name in node.output:
-            if self._is_fp32(name):
+            if self.edges.is_fp32(name):
                 self.native[name] = wanted
         if wanted == TensorProto.FLOAT16 and node.op_type == "Cast":
             target = next(attribute for attribute in node.attribute if attribute.name == "to")
@@ -85,7 +82,7 @@ class _Converter:
         """The name of a value in the wanted precision; a cast is added where it is needed."""
         if (tensor := self.edges.constants.get(name)) is not None:
             return self._constant(tensor, wanted)
-        if not self._is_fp32(name) or self.native.get(name, TensorProto.FLOAT) == wanted:
+        if not self.edges.is_fp32(name) or self.native.get(name, TensorProto.FLOAT) == wanted:
             return name
         if (name, wanted) not in self.casts:
             cast = f"{name}/to_{'fp16' if wanted == TensorProto.FLOAT16 else 'fp32'}"

@@ -38,6 +38,9 @@ class Edges:
     def is_float(self, name: str) -> bool:
         return self.types.get(name) in (TensorProto.FLOAT, TensorProto.FLOAT16)
 
+    def is_fp32(self, name: str) -> bool:
+        return self.types.get(name) == TensorProto.FLOAT
+
     def of_type(self, op_type: str) -> list[onnx.NodeProto]:
         """All nodes of a type that compute on floating-point values."""
         return [node for node in self.nodes if node.op_type == op_type and self.is_float(node.output[0])]
@@ -52,16 +55,11 @@ class Edges:
         A Cast that rounds is not looked through.
         """
         node = self.producer.get(name)
-        while node is not None and node.op_type in through and not self._rounds(node):
+        while node is not None and node.op_type in through:
+            if node.op_type == "Cast" and self.is_fp32(node.input[0]) and not self.is_fp32(node.output[0]):
+                break
             node = self.producer.get(node.input[0])
         return node
-
-    def _rounds(self, node: onnx.NodeProto) -> bool:
-        return (
-            node.op_type == "Cast"
-            and self.types.get(node.input[0]) == TensorProto.FLOAT
-            and self.types.get(node.output[0]) != TensorProto.FLOAT
-        )
 
     def ancestors(self, name: str, stop: tuple[str, ...] = ()) -> Iterator[onnx.NodeProto]:
         """Every node that a value depends on; not beyond nodes of the types in `stop`, which are included."""

@@ -19,7 +19,7 @@ op: Any = opset20
 
 
 def translations() -> Mapping[Callable[..., Any], Callable[..., Any]]:
-    """What `torch.onnx.export` is told about the operators."""
+    """The ONNX form of each operator, for `torch.onnx.export`."""
     assert definitions.UNIT > 0  # the module registers the operators
     return {
         torch.ops.retinexrt.overview.default: _overview,

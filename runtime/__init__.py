@@ -63,7 +63,7 @@ __all__ = [
 logging.getLogger("retinexrt").addHandler(logging.NullHandler())
 
 
-#: What is imported when it is asked for, and from where.
+#: Names that are imported when they are asked for, and from where.
 _LATER = {
     "ArtifactInfo": "runtime.artifact",
     "Enhancer": "runtime.enhancer",

@@ -63,7 +63,7 @@ class Enhancer:
 
     @property
     def info(self) -> ArtifactInfo:
-        """What the artifact says about itself."""
+        """The artifact's description of itself."""
         return self._info
 
     @property

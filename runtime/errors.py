@@ -56,6 +56,11 @@ class OutputError(RetinexError, OSError):
     """A result could not be written."""
 
 
+def first_line(error: Exception) -> str:
+    """The first line of what another library says went wrong, or what it calls that."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def reason(error: BaseException) -> str:
     """One line for the summary, with what was noted about the error. Only what the project raises speaks for itself."""
     if isinstance(error, RetinexError):

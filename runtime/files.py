@@ -44,6 +44,14 @@ def default_folder() -> Path:
     return (_PROJECT if (_PROJECT / "pyproject.toml").exists() else Path.cwd()) / "engines"
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, unless they are there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot write into {folder}: {error.strerror}") from error
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that it is whole or absent: under a temporary name in the same folder, then renamed."""
     temporary: Path | None = None

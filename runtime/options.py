@@ -14,7 +14,7 @@ from runtime.errors import InputError
 Color = Literal["rgb", "bgr"]
 Tile = Literal["auto", "off"]
 
-#: What is used where no network is named, and by the command line for films alone.
+#: The network used where none is named, and the one that the command line uses for films alone.
 DEFAULT_NETWORK, FILM_NETWORK = "dawn", "dawn-live"
 
 
@@ -22,7 +22,7 @@ _DEVICE = 'device is the number of a GPU, from 0 up (a CPU is chosen by its back
 
 
 class _Options:
-    """What both kinds of options share."""
+    """The members that both kinds of options share."""
 
     @classmethod
     def of(cls, arguments: Namespace) -> Self:

@@ -1,4 +1,4 @@
-"""What is typed first: `runtime.networks()` and `runtime.enhance("night.jpg")`."""
+"""Shortcuts for a first try: `runtime.networks()` and `runtime.enhance("night.jpg")`."""
 
 from __future__ import annotations
 

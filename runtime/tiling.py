@@ -94,7 +94,7 @@ def whole_pixels(info: ArtifactInfo) -> int:
 
 
 def limits(info: ArtifactInfo) -> Limits:
-    """What shapes an artifact takes: any from 16 x 16 up, unless its shape is fixed or its plan has a profile."""
+    """The shapes that an artifact takes: any from 16 x 16 up, unless its shape is fixed or its plan has a profile."""
     if info.plan is not None:
         low, high = info.plan.profile.min, info.plan.profile.max
         return Limits((low[0], low[1], low[2]), (high[0], high[1], high[2]))
@@ -134,7 +134,10 @@ def spans(size: int, halo: int, multiple: int, smallest: int, largest: int | Non
 def run_exact(run: Run, image: Images, out: Images, info: ArtifactInfo, progress: Progress) -> None:
     """Enhance an H x W x 3 picture tile by tile: the same values as in one piece. Needs a network with a finite halo."""
     assert info.halo is not None
-    rows, columns = _grid(image, info.halo, info)
+    taken = limits(info)
+    rows, columns = (
+        spans(image.shape[axis], info.halo, info.multiple, taken.smallest[axis + 1], taken.largest[axis + 1]) for axis in (0, 1)
+    )
     # One shape after the other: a backend may have to prepare for each.
     tiles = sorted(product(rows, columns), key=lambda tile: (tile[0].size, tile[1].size))
     for done, (row, column) in enumerate(tiles):
@@ -243,12 +246,3 @@ def overview(image: Images, side: int, height: int, width: int) -> Floats:
     beyond = (last * np.uint32(side)).repeat(columns - sums.shape[1], axis=1)
     sums = np.concatenate([sums, beyond], axis=1)
     return np.ascontiguousarray((sums / (255 * side * side)).astype(np.float32).transpose(2, 0, 1)[None])
-
-
-def _grid(image: Images, halo: int, info: ArtifactInfo) -> tuple[list[Span], list[Span]]:
-    limit = limits(info)
-    (_, height, width), (_, tallest, widest) = limit.smallest, limit.largest
-    return (
-        spans(image.shape[0], halo, info.multiple, height, tallest),
-        spans(image.shape[1], halo, info.multiple, width, widest),
-    )

@@ -47,13 +47,6 @@ class Batch:
     high: Tensor
 
 
-@dataclass(frozen=True)
-class _RawBatch:
-    low: Tensor
-    high: Tensor
-    level: Tensor
-
-
 class Batches:
     """Composes batches in background threads, a few steps ahead of the network."""
 
@@ -70,14 +63,13 @@ class Batches:
         """The batch of one step."""
         return self._to_device(self._compose(step))
 
-    def _compose(self, step: int) -> _RawBatch:
+    def _compose(self, step: int) -> list[Tensor]:
+        """Dark and bright crops in codes, and the factors on the bright ones."""
         random = np.random.default_rng([self._seed, step])
         size = min(self._cut.batch, len(self._store))
         samples = [self._sample(int(index), random) for index in random.choice(len(self._store), size, replace=False)]
         parts = [torch.from_numpy(np.stack(part)) for part in zip(*samples, strict=True)]
-        if self._device.type == "cuda":
-            parts = [part.pin_memory() for part in parts]
-        return _RawBatch(*parts)
+        return [part.pin_memory() for part in parts] if self._device.type == "cuda" else parts
 
     def _sample(self, index: int, random: np.random.Generator) -> tuple[Picture, Picture, np.float32]:
         """One pair's dark and bright crop, and the factor on the bright picture."""
@@ -99,15 +91,15 @@ class Batches:
         top, left = (int(random.integers(0, extent - side + 1)) for extent in (height, width))
         return slice(top, top + side), slice(left, left + side)
 
-    def _to_device(self, raw: _RawBatch) -> Batch:
-        level = raw.level.to(self._device, non_blocking=True).view(-1, 1, 1, 1)
+    def _to_device(self, raw: list[Tensor]) -> Batch:
+        low, high, level = (part.to(self._device, non_blocking=True) for part in raw)
         # N x H x W x 3 seen as N x 3 x H x W is the channels-last layout that convolutions like best.
-        low, high = (part.to(self._device, non_blocking=True).permute(0, 3, 1, 2) for part in (raw.low, raw.high))
-        return Batch(low.float() / 255, (high.float() * (level / 255)).clamp(max=1.0))
+        low, high = low.permute(0, 3, 1, 2).float(), high.permute(0, 3, 1, 2).float()
+        return Batch(low / 255, (high * (level.view(-1, 1, 1, 1) / 255)).clamp(max=1.0))
 
 
 def compose_ahead(compose: Callable[[int], T], start: int, workers: int, ahead: int) -> Generator[T, None, None]:
-    """What `compose` makes of `start`, `start` + 1 and so on, made in threads a few steps ahead."""
+    """The results of `compose` for `start`, `start` + 1 and so on, made in threads a few steps ahead."""
     with ThreadPoolExecutor(workers, thread_name_prefix="batches") as pool:
         waiting: deque[Future[T]] = deque(pool.submit(compose, start + i) for i in range(ahead))
         try:

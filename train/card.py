@@ -69,7 +69,7 @@ def write_card(trainer: Trainer, table: str, data: Path, command: str) -> Path:
 
 
 def _photographs(trainer: Trainer) -> dict[str, Any]:
-    """What a card says of the photographs that were darkened."""
+    """The entries of a card about the photographs that were darkened."""
     if trainer.photographs is None or trainer.val_photographs is None:
         return {}
     return {

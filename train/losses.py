@@ -28,7 +28,7 @@ def mean_colour(x: Tensor, y: Tensor) -> Tensor:
 
 
 def displayed(x: Tensor, slope: float) -> Tensor:
-    """What a screen shows of an unclipped result: beyond [0, 1] a difference counts for `slope` of itself."""
+    """An unclipped result as a screen shows it: beyond [0, 1] a difference counts for `slope` of itself."""
     return x.clamp(0.0, 1.0) * (1 - slope) + x * slope
 
 

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from runtime.files import write_atomically
 from train.networks import NetworkSpec
+from train.networks.overview import pad_to
 from train.pairs import PairStore
 from train.validation import run_padded, to_tensor, validation_pair
 
@@ -43,8 +44,7 @@ def _strip(network: nn.Module, store: PairStore, index: int, spec: NetworkSpec, 
     image = to_tensor(low, device)
     with torch.inference_mode():
         height, width = image.shape[2:]
-        padded = F.pad(image, (0, -width % spec.multiple, 0, -height % spec.multiple), mode="replicate")
-        light = illumination(network, padded)
+        light = illumination(network, pad_to(image, spec.multiple))
         parts = [image, run_padded(network, image, spec.multiple), to_tensor(high, device)]
         if light is not None:
             parts.insert(1, light[..., :height, :width].expand(-1, 3, -1, -1))

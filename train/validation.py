@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from train.darkening import darken
+from train.networks.overview import pad_to
 from train.nights import darken_plainly
 from train.pairs import PairStore, Picture
 from train.ssim import ssim
@@ -32,12 +32,12 @@ class Scores:
     plain: float | None = None
 
     def values(self) -> dict[str, float]:
-        """What was looked at, by name."""
+        """The scores that were taken, by name."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     @property
     def quality(self) -> float:
-        """What the best network is chosen by: 0.01 of SSIM counts as much as 0.1 dB."""
+        """The score by which the best network is chosen: 0.01 of SSIM counts as much as 0.1 dB."""
         return self.psnr + 10 * self.ssim + (self.nights or 0.0)
 
 
@@ -49,8 +49,7 @@ def to_tensor(image: Picture, device: torch.device) -> Tensor:
 def run_padded(network: nn.Module, image: Tensor, multiple: int) -> Tensor:
     """Pad by repeating the last row and column up to the network's multiple, run, crop, clip and round to 8-bit codes."""
     height, width = image.shape[2:]
-    padded = F.pad(image, (0, -width % multiple, 0, -height % multiple), mode="replicate")
-    output = network(padded)[..., :height, :width].float()
+    output = network(pad_to(image, multiple))[..., :height, :width].float()
     return (output.clamp(0.0, 1.0) * 255).round() / 255
 
 

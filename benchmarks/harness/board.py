@@ -43,7 +43,7 @@ class Board:
         self._library, self._handle = library, handle
 
     def state(self) -> State:
-        """What it says now."""
+        """The state of this moment."""
         reasons = self._ask("nvmlDeviceGetCurrentClocksThrottleReasons", ctypes.c_ulonglong) or 0
         millijoules = self._ask("nvmlDeviceGetTotalEnergyConsumption", ctypes.c_ulonglong)
         return State(

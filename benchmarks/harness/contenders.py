@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.harness.lane import Bind, Lane, Lanes
 from benchmarks.harness.timing import Sample
@@ -17,9 +16,8 @@ from runtime.artifact import ArtifactInfo, locate, read_info, remedies
 from runtime.backends import BACKENDS, Backend
 from runtime.errors import ArtifactError, BackendUnavailableError, InputError
 from runtime.files import sha256
+from runtime.images import Images
 from train.networks.registry import NetworkSpec
-
-Images = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class Contender:
     backend: str = "auto"
 
     def precision(self, info: ArtifactInfo) -> str:
-        """What it computes in: "fp32", "fp16" or "bf16"."""
+        """The precision that it computes in: "fp32", "fp16" or "bf16"."""
         if self.kind.startswith("torch") and self.device == "cpu":
             return "fp32"
         if self.kind == "retinexrt" and info.cpu_precision == "bf16" and info.plan is None:
@@ -70,7 +68,7 @@ class OpenContender:
 
 @dataclass(frozen=True)
 class Kind:
-    """What contenders of one kind have in common."""
+    """The facts that contenders of one kind share."""
 
     #: Its function `open_contender` opens one.
     module: str
@@ -125,15 +123,9 @@ def check_plans(paths: Sequence[Path]) -> None:
     raise BackendUnavailableError(f"{plans[0].name} needs an NVIDIA GPU: {problem}\nwhat runs here: {instead}")
 
 
-def dark_pictures(batch: int, height: int, width: int) -> Images:
-    """Dark noise; what a picture shows does not change how long these networks take."""
-    return np.random.default_rng(5).integers(0, 40, (batch, height, width, 3), dtype=np.uint8)
-
-
-def describe(contender: Contender) -> dict[str, Any]:
-    """The artifact behind a contender, for records."""
-    path = Path(contender.artifact)
-    return {"file": path.name, "sha256": sha256(path)}
+def describe(artifact: Path) -> dict[str, Any]:
+    """An artifact, for records."""
+    return {"file": artifact.name, "sha256": sha256(artifact)}
 
 
 def gpu_problem() -> str | None:
@@ -148,8 +140,9 @@ def gpu_problem() -> str | None:
 
 
 def pictures_of(contender: Contender) -> Images:
-    """What it is timed on."""
-    return dark_pictures(contender.batch, contender.height, contender.width)
+    """Dark noise to time a contender on: what a picture shows does not change how long these networks take."""
+    shape = (contender.batch, contender.height, contender.width, 3)
+    return np.random.default_rng(5).integers(0, 40, shape, dtype=np.uint8)
 
 
 def lanes_of(contender: Contender, bind: Bind, device: int = 0) -> Lanes:

@@ -48,7 +48,7 @@ class Lane:
     def __init__(self, cuda: Cuda, device: int, images: Images, bind: Bind) -> None:
         self._cuda, self._shape, self._count = cuda, images.shape, images.nbytes
         self._pushed = 0
-        with ExitStack() as retained:  # What was made is freed again if the rest can't be.
+        with ExitStack() as retained:  # Resources made so far are freed if the rest can't be made.
             # torch and ONNX Runtime work in the primary context, and so does everything that is compared with them.
             self._context = cuda.open_context(device, primary=True)
             retained.callback(cuda.close_context, self._context)
@@ -62,7 +62,7 @@ class Lane:
                 self._staging.fill(images)
                 bound = bind(self._staging.device_in, self._staging.device_out, self._stream)
                 owned.callback(bound.close)
-                # What runs there ends before its stream and its memory do.
+                # The network ends before its stream and its memory do.
                 owned.callback(setattr, self, "_enqueue", None)
                 owned.callback(cuda.synchronize, self._stream)
                 self._enqueue = bound.enqueue
@@ -184,7 +184,7 @@ class Lanes:
 
 @dataclass(frozen=True)
 class Throughput:
-    """What several lanes at once reach, and what the GPU was doing meanwhile."""
+    """The throughput of several lanes at once, and the GPU's state meanwhile."""
 
     streams: int
     #: Pictures a second.
@@ -194,7 +194,7 @@ class Throughput:
     #: Energy of one picture, in joules.
     joules: float | None = None
     sm_mhz: int | None = None
-    #: What kept the clocks down, in the driver's words.
+    #: The causes that kept the clocks down, in the driver's words.
     held_back: tuple[str, ...] = ()
 
 

@@ -1,4 +1,4 @@
-"""What TensorRT made of a network: its inspector's account of the engine, and the time of every layer."""
+"""The layers of a TensorRT engine: its inspector's description, and the time of every layer."""
 
 from __future__ import annotations
 

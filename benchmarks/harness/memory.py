@@ -34,7 +34,7 @@ class Footprint:
 
     #: Resident memory of the process at its largest: libraries, weights, activations.
     host: float
-    #: What the GPU's used memory grew by; None without a GPU.
+    #: Growth of the GPU's used memory; None without a GPU.
     gpu: float | None = None
 
 
@@ -84,7 +84,7 @@ def peak_of(command: Sequence[str]) -> float:
 
 
 def _peak_in(status: Path) -> float | None:
-    """What the kernel says of a process; None: it has ended."""
+    """The peak that the kernel reports of a process; None: it has ended."""
     # Not getrusage: on Linux that figure survives exec, and would be the parent's.
     try:
         lines = status.read_text().splitlines()

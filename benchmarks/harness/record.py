@@ -15,11 +15,10 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from runtime.backends import BACKENDS
+from runtime.backends import BACKENDS, installed_version, usable_cpus
 from runtime.cuda import open_cuda
 from runtime.errors import ArtifactError, BackendError, OutputError
 from runtime.files import as_typed, write_atomically
@@ -40,7 +39,9 @@ _PACKAGES = (
 )
 #: CPU features that decide how fast a convolution can be.
 _FEATURES = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "sve")
-_GPU_FIELDS = {
+#: What a record holds of an NVIDIA GPU, and what nvidia-smi calls it. Clocks are those of the moment: idle ones are far below
+#: those under load.
+GPU_FIELDS = {
     "name": "name",
     "driver": "driver_version",
     "sm": "compute_cap",
@@ -51,22 +52,8 @@ _GPU_FIELDS = {
     "power_limit": "power.limit",
     "temperature": "temperature.gpu",
 }
-
-
-@dataclass(frozen=True)
-class Gpu:
-    """An NVIDIA GPU as the driver describes it, with units, e.g. "1410 MHz"."""
-
-    name: str
-    driver: str
-    sm: str
-    memory: str
-    #: At the moment of the question; idle clocks are far below those under load.
-    sm_clock: str
-    sm_clock_max: str
-    memory_clock: str
-    power_limit: str
-    temperature: str
+#: Their values, in the driver's words and with units, e.g. "1410 MHz".
+Gpu = Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -117,20 +104,15 @@ def environment() -> Environment:
     """Look at this machine, now."""
     return Environment(
         cpu=_cpu(),
-        cores=usable_cores(),
+        cores=usable_cpus(),
         cpu_features=_features(),
         memory_gb=_memory_gb(),
         system=f"{platform.system()} {platform.machine()}",
         python=platform.python_version(),
-        packages={name: found for name in _PACKAGES if (found := _version(name))},
+        packages={name: found for name in _PACKAGES if (found := installed_version(name))},
         load=load(),
         gpus=gpus(gpu_in_use()),
     )
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def load(seconds: float = 0.5) -> float | None:
@@ -178,7 +160,7 @@ def read(path: Path) -> Record:
         if document["schema"] != SCHEMA:
             raise ArtifactError(f"{path.name} has schema {document['schema']}, expected {SCHEMA}; measure it again")
         machine = dict(document["environment"])
-        machine["gpus"] = tuple(Gpu(**gpu) for gpu in machine["gpus"])
+        machine["gpus"] = tuple(machine["gpus"])
         machine["cpu_features"] = tuple(machine["cpu_features"])
         values: dict[str, Any] = {**document, "environment": Environment(**machine)}
         return Record(**values)
@@ -224,13 +206,6 @@ def _now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
 def _cpuinfo(key: str) -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -261,14 +236,14 @@ def _memory_gb() -> float | None:
 def gpus(first: str = "") -> tuple[Gpu, ...]:
     """Each GPU as nvidia-smi describes it now, the one with the UUID `first` at the head; empty where there is none."""
     # The UUID, which names one machine, stays out of what is found.
-    query = ["nvidia-smi", f"--query-gpu={','.join(_GPU_FIELDS.values())},uuid", "--format=csv,noheader"]
+    query = ["nvidia-smi", f"--query-gpu={','.join(GPU_FIELDS.values())},uuid", "--format=csv,noheader"]
     try:
         answer = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return ()
     rows = [[cell.strip() for cell in line.split(",")] for line in answer.splitlines() if line.strip()]
-    whole = sorted((row for row in rows if len(row) == len(_GPU_FIELDS) + 1), key=lambda row: row[-1] != first)
-    return tuple(Gpu(**dict(zip(_GPU_FIELDS, row[:-1], strict=True))) for row in whole)
+    whole = sorted((row for row in rows if len(row) == len(GPU_FIELDS) + 1), key=lambda row: row[-1] != first)
+    return tuple(dict(zip(GPU_FIELDS, row[:-1], strict=True)) for row in whole)
 
 
 def gpu_in_use() -> str:

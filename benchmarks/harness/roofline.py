@@ -27,7 +27,7 @@ _GPU_MATRIX = 8192
 
 @dataclass(frozen=True)
 class Work:
-    """What one run of a graph takes."""
+    """The arithmetic and the memory traffic of one run of a graph."""
 
     #: Multiply-adds of convolutions and matrix products, in 10**9.
     gmac: float

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.harness.contenders import KINDS, Contender, Images, OpenContender, lanes_of, pictures_of
+from benchmarks.harness.contenders import KINDS, Contender, OpenContender, lanes_of, pictures_of
 from benchmarks.harness.lane import Bound
 from benchmarks.harness.timing import timed
 from runtime import Enhancer
 from runtime.artifact import ArtifactInfo
+from runtime.images import Images
 
 
 def open_contender(contender: Contender, info: ArtifactInfo) -> OpenContender:

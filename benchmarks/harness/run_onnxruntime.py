@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from benchmarks.harness.contenders import Contender, Images, OpenContender, backend_for, lanes_of, onnx_path, pictures_of
+from benchmarks.harness.contenders import Contender, OpenContender, backend_for, lanes_of, onnx_path, pictures_of
 from benchmarks.harness.lane import Bound
 from benchmarks.harness.timing import timed
 from runtime.artifact import ArtifactInfo
 from runtime.backends import onnxruntime_cuda
 from runtime.errors import BackendUnavailableError
+from runtime.images import Images
 
 _CPU = "CPUExecutionProvider"
 _log = logging.getLogger("retinexrt.benchmarks")

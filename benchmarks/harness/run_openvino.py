@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import openvino
 
-from benchmarks.harness.contenders import KINDS, Contender, Images, OpenContender, onnx_path, pictures_of
+from benchmarks.harness.contenders import KINDS, Contender, OpenContender, onnx_path, pictures_of
 from benchmarks.harness.timing import timed
 from runtime.artifact import ArtifactInfo
+from runtime.images import Images
 
 
 def open_contender(contender: Contender, info: ArtifactInfo) -> OpenContender:

@@ -8,12 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.harness.contenders import Contender, Images, OpenContender, in_half, lanes_of, pictures_of
+from benchmarks.harness.contenders import Contender, OpenContender, in_half, lanes_of, pictures_of
 from benchmarks.harness.lane import Bound
 from benchmarks.harness.timing import timed
 from export.image_graph import ImageGraph
 from runtime.artifact import ArtifactInfo
 from runtime.errors import BackendUnavailableError, InputError
+from runtime.images import Images
 from train.networks.registry import get_spec
 from train.networks.weights import load
 

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from benchmarks.harness import tables
 from runtime.errors import ArtifactError, BackendUnavailableError
-
-Images = NDArray[np.uint8]
+from runtime.images import Images
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Images = NDArray[np.uint8]
+from runtime.images import Images
 
 
 def decibels(squared_error: float) -> float:

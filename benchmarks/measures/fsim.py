@@ -19,7 +19,7 @@ SCALES, ORIENTATIONS = 4, 4
 FINEST = 6.0
 #: Bandwidth of a log-Gabor filter, and the spread of its angle in radians.
 BANDWIDTH, ANGLE_SPREAD = 0.55, math.pi / ORIENTATIONS / 1.2
-#: What counts as noise: this many deviations above its mean, as estimated at the finest scale, less an empirical factor.
+#: The threshold of noise: this many deviations above its mean, as estimated at the finest scale, less an empirical factor.
 NOISE_DEVIATIONS, NOISE_FACTOR = 2.0, 1.7
 #: Constants of the similarities of congruency, gradient and the two chroma channels, and the exponent of chroma.
 T_CONGRUENCY, T_GRADIENT, T_CHROMA, CHROMA_EXPONENT = 0.85, 160.0, 200.0, 0.03

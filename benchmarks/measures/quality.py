@@ -13,20 +13,19 @@ Conventions, because published figures differ by them:
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.measures.differences import decibels
+from benchmarks.measures.fsim import feature_similarity
+from benchmarks.measures.lpips import distance
 from runtime.errors import InputError
+from train.pairs import Picture
 
-Picture = NDArray[np.uint8]
 Measure = Callable[[Picture, Picture], float]
 
 
@@ -42,7 +41,7 @@ class Described:
 
 
 def checked(enhance: Callable[[Picture], Any], picture: Picture) -> Picture:
-    """What a network makes of a picture, which must be one of the same size."""
+    """A network's output for a picture, which must be a picture of the same size."""
     output = np.asarray(enhance(picture))
     if output.shape != picture.shape or output.dtype != np.uint8:
         raise InputError(f"the network returned {output.dtype} {output.shape}, expected uint8 {picture.shape}")
@@ -118,57 +117,24 @@ def _unit_colours(picture: Picture) -> NDArray[np.float64]:
 
 def grey_entropy(output: Picture, truth: Picture) -> float:
     """0 to 8 bits, of the output; grey is ITU-R BT.601."""
-    grey = np.rint(output.astype(np.float64) @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
-    return _entropy(grey)
+    from skimage.measure import shannon_entropy
+
+    return float(shannon_entropy(np.rint(output.astype(np.float64) @ np.array([0.299, 0.587, 0.114]))))
 
 
 def colour_entropy(output: Picture, truth: Picture) -> float:
     """0 to 24 bits, of the output: the sum over the channels."""
-    return sum(_entropy(output[..., channel]) for channel in range(3))
+    from skimage.measure import shannon_entropy
 
-
-def _entropy(levels: NDArray[np.uint8]) -> float:
-    share = np.bincount(levels.ravel(), minlength=256) / levels.size
-    share = share[share > 0]
-    return float(-(share * np.log2(share)).sum() + 0.0)
-
-
-def fsim(output: Picture, truth: Picture) -> float:
-    """At most about 1."""
-    from benchmarks.measures.fsim import feature_similarity
-
-    return feature_similarity(output, truth)
-
-
-def lpips(output: Picture, truth: Picture) -> float:
-    """0 for equal pictures; less is more alike."""
-    from benchmarks.measures.lpips import distance
-
-    return distance(output, truth, _lpips_weights())
-
-
-@lru_cache(maxsize=1)
-def _lpips_weights() -> dict[str, NDArray[Any]]:
-    path = lpips_file()
-    if path is None:
-        raise InputError("LPIPS needs vgg/lpips_alex.npz in the folder that RETINEXRT_DATA names")
-    with np.load(path) as arrays:
-        return {name: arrays[name] for name in arrays.files}
-
-
-def lpips_file() -> Path | None:
-    """The weights of LPIPS, if the folder of RETINEXRT_DATA has them."""
-    root = os.environ.get("RETINEXRT_DATA")
-    path = Path(root or "") / "vgg" / "lpips_alex.npz"
-    return path if root and path.is_file() else None
+    return float(sum(shannon_entropy(output[..., channel]) for channel in range(3)))
 
 
 MEASURES: dict[str, Described] = {
     "psnr": Described(psnr, "dB", True, "RGB, uint8, against 255"),
     "ssim": Described(ssim, "", True, "scikit-image, 7x7 uniform window, sample covariance, mean of channels"),
     "ssim_gaussian": Described(ssim_gaussian, "", True, "11x11 Gaussian window, sigma 1.5, mean of channels"),
-    "lpips": Described(lpips, "", False, "v0.1, AlexNet"),
-    "fsim": Described(fsim, "", True, "FSIMc, Zhang et al. 2011"),
+    "lpips": Described(distance, "", False, "v0.1, AlexNet"),
+    "fsim": Described(feature_similarity, "", True, "FSIMc, Zhang et al. 2011"),
     "uqi": Described(uqi, "", True, "8x8 uniform windows, mean of channels"),
     "ciede2000": Described(ciede2000, "", False, "mean over pixels, D65"),
     "angular_error": Described(angular_error, "degrees", False, "mean over pixels"),

@@ -54,7 +54,7 @@ def _gpu_cells(row: Row, counts: Sequence[int]) -> list[str]:
 
 
 def remarks(table: Mapping[str, Any]) -> Iterator[str]:
-    """What a reader must know about a table."""
+    """Remarks under a table: the best alternative, and reasons to doubt figures."""
     rows: list[Row] = table["rows"]
     others = [row for row in rows[1:] if row["kind"] != "retinexrt" and row["precision"] == rows[0]["precision"]]
     if others:

@@ -71,16 +71,16 @@ def _latency(every: Mapping[str, Record], records: Mapping[str, Record], plots: 
                 yield "The network was untrained; that changes its pictures, not its times.\n"
         yield origin(record)
     yield "### What papers claim\n"
-    rows = [[c.method, f"{c.milliseconds:g}", c.hardware, c.resolution, c.source] for c in claims.claims()]
+    rows = [[c.method, f"{c.milliseconds:g}", c.hardware, c.resolution, c.source] for c in claims.CLAIMS]
     yield markdown(["method", "ms", "hardware", "resolution", "source"], rows)
-    notes = dict.fromkeys(f"{claim.method}: {claim.note}" for claim in claims.claims() if claim.note)
+    notes = dict.fromkeys(f"{claim.method}: {claim.note}" for claim in claims.CLAIMS if claim.note)
     yield "".join(f"{line[0].upper()}{line[1:]}.\n" for line in (*notes, claims.CAVEAT))
 
 
 def _latency_bars(record: Record, table: Mapping[str, Any]) -> str:
     found = [charts.Bar(row["label"], row["total"]["p50"]) for row in table["rows"]]
     if (table["height"], table["width"], table["batch"]) == (400, 600, 1):
-        found += [charts.Bar(f"{c.method}, claimed", c.milliseconds, claimed=True) for c in claims.claims()]
+        found += [charts.Bar(f"{c.method}, claimed", c.milliseconds, claimed=True) for c in claims.CLAIMS]
     device = "on a GPU" if any(row["device"].startswith("cuda") for row in table["rows"]) else "on a CPU"
     title = (
         f"{record.configuration['network']} {device}, {table['height']}x{table['width']}: median time; pale: claimed, on GPUs"
@@ -175,7 +175,8 @@ def _machines(records: Sequence[Record]) -> Iterable[str]:
 def _machine(found: Environment) -> str:
     memory = "" if found.memory_gb is None else f", {found.memory_gb:g} GB"
     features = f" ({', '.join(found.cpu_features)})" if found.cpu_features else ""
-    gpus = "".join(f"; {gpu.name}, driver {gpu.driver}, SM {gpu.sm}, at most {gpu.sm_clock_max}" for gpu in found.gpus)
+    gpu = "; {name}, driver {driver}, SM {sm}, at most {sm_clock_max}"
+    gpus = "".join(gpu.format_map(each) for each in found.gpus)
     packages = ", ".join(f"{name} {version}" for name, version in sorted(found.packages.items()))
     return f"{found.cores} cores of {found.cpu}{features}{memory}{gpus}; {found.system}, Python {found.python}; {packages}"
 

@@ -13,12 +13,11 @@ from typing import Literal
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from runtime.errors import InputError
+from runtime.images import Images
 from train.pairs import EXTENSIONS, listed_pairs, read_picture
 
-Images = NDArray[np.uint8]
 Kind = Literal["photograph", "hard"]
 
 #: Height and width that photographs are cropped to: room for every network's padding, and none of its multiples.

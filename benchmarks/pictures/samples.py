@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from runtime.errors import BackendError
+from runtime.images import Images
 from train.darkening import darken
-
-Images = NDArray[np.uint8]
 
 #: Freely licensed photographs that scikit-image carries, and whose they are.
 SAMPLES = {

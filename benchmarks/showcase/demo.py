@@ -6,13 +6,13 @@ import argparse
 import base64
 import html
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
-from benchmarks.harness.timing import spread, timed
+from benchmarks.harness.timing import Spread, spread, timed
 from runtime import command_line
 from runtime import page as shared_page
 from runtime.errors import BackendError, RetinexError
@@ -20,8 +20,8 @@ from runtime.options import DEFAULT_NETWORK
 
 if TYPE_CHECKING:
     from benchmarks.parity import Measurement
-    from benchmarks.pictures.parity_set import Images
     from runtime import Enhancer
+    from runtime.images import Images
 
 _TEMPLATE = Path(__file__).with_name("demo.html")
 _TIMED = (400, 600)
@@ -48,10 +48,11 @@ class Ability:
 
 @dataclass(frozen=True)
 class Timing:
+    """How long an artifact took for a picture of 400x600."""
+
     artifact: str
     backend: str
-    median_ms: float
-    p90_ms: float
+    milliseconds: Spread
 
 
 def own_photograph(path: Path) -> tuple[str, Images]:
@@ -59,15 +60,6 @@ def own_photograph(path: Path) -> tuple[str, Images]:
     from runtime.media.pictures import read, to_8_bits
 
     return path.name, to_8_bits(read(path).rgb)
-
-
-def export_network(name: str) -> list[Path]:
-    """Export a network, verified, and return where its files are."""
-    from export.exporter import export_network as export
-    from export.exporter import write
-    from runtime.files import default_folder
-
-    return write(export(name), default_folder())
 
 
 def build_plan(onnx: Path) -> tuple[Path | None, Ability]:
@@ -104,16 +96,7 @@ def time_enhancer(enhancer: Enhancer, artifact: str, image: Images) -> Timing:
 
     out = np.empty_like(image)
     run = timed(lambda: enhancer(image, out=out))
-    spent = spread([run().total for _ in range(_WARMUP + _ROUNDS)][_WARMUP:])
-    return Timing(artifact, enhancer.backend, spent.p50, spent.p90)
-
-
-def measure_parity(name: str, paths: list[Path], pictures: list[tuple[str, Images]]) -> list[Measurement]:
-    from benchmarks.parity import measure
-    from benchmarks.pictures.parity_set import Case
-
-    cases = [Case(title, "photograph", image[None]) for title, image in pictures]
-    return measure(name, engines=paths, pictures=cases)
+    return Timing(artifact, enhancer.backend, spread([run().total for _ in range(_WARMUP + _ROUNDS)][_WARMUP:]))
 
 
 def _data_uri(image: Images) -> str:
@@ -147,7 +130,8 @@ def page(
         for contender, found in summarise(parity).items()
     )
     rows_latency = "".join(
-        f"<tr><td>{escape(t.artifact)}<td>{escape(t.backend)}<td>{t.median_ms:.1f}<td>{t.p90_ms:.1f}</tr>" for t in timings
+        f"<tr><td>{escape(t.artifact)}<td>{escape(t.backend)}<td>{t.milliseconds.p50:.1f}<td>{t.milliseconds.p90:.1f}</tr>"
+        for t in timings
     )
     rows_abilities = "".join(
         f"<tr><td>{escape(a.what)}<td{'' if a.done else ' class=no'}>{'yes' if a.done else 'no'}<td>{escape(a.words)}</tr>"
@@ -167,28 +151,29 @@ def page(
         abilities=rows_abilities,
         rounds=_ROUNDS,
         warmup=_WARMUP,
-        machine=escape(here.gpus[0].name if here.gpus else f"{here.cpu}, {here.cores} cores"),
+        machine=escape(here.gpus[0]["name"] if here.gpus else f"{here.cpu}, {here.cores} cores"),
     )
 
 
-def _say(what: str) -> None:
-    print(what, flush=True)
-
-
-def run(network: str, images: list[Path], out: Path, say: Callable[[str], None] = _say) -> Path:
+def run(network: str, images: list[Path], out: Path) -> Path:
     """Do everything and return the path of the page."""
     import cv2
     import numpy as np
 
+    from benchmarks.parity import measure
+    from benchmarks.pictures.parity_set import Case
     from benchmarks.pictures.samples import sample_photographs
-    from export.onnx_files import load
-    from runtime.files import write_atomically
+    from export.exporter import export_network, write
+    from runtime.files import default_folder, write_atomically
     from runtime.media import pictures as media
+
+    def say(what: str) -> None:
+        print(what, flush=True)
 
     dark = [*(own_photograph(path) for path in images), *sample_photographs()]
     say(f"Exporting {network} to ONNX, FP32 and typed FP16, and checking both ...")
-    paths = export_network(network)
-    trained = load(paths[0])[1].trained
+    exports = export_network(network)
+    paths = write(exports, default_folder())
     abilities = [Ability("Export and verify", True, ", ".join(path.name for path in paths))]
     say("Building a FP16 plan ...")
     plan, built = build_plan(paths[1])
@@ -211,12 +196,12 @@ def run(network: str, images: list[Path], out: Path, say: Callable[[str], None] 
     if not pictures:
         raise BackendError("nothing here runs the network: pip install 'retinexrt[cpu]'")
     say("Comparing each artifact with PyTorch ...")
-    parity = measure_parity(network, runnable, dark)
+    parity = measure(network, engines=runnable, pictures=[Case(title, "photograph", image[None]) for title, image in dark])
     for number, picture in enumerate(pictures):
         for kind, image in (("dark", picture.dark), ("enhanced", picture.bright)):
             media.write(out / f"{number}_{kind}.png", media.Picture(image))
     written = out / "demo.html"
-    write_atomically(written, page(network, trained, pictures, parity, timings, abilities).encode())
+    write_atomically(written, page(network, exports[0].info.trained, pictures, parity, timings, abilities).encode())
     for ability in abilities:
         say(f"  {'yes' if ability.done else 'no '}  {ability.what}: {ability.words}")
     return written

@@ -11,7 +11,7 @@ from runtime import command_line
 from runtime.errors import InputError
 
 if TYPE_CHECKING:
-    from benchmarks.pictures.samples import Images
+    from runtime.images import Images
 
 _CAPTION, _GAP = 26, 6
 

@@ -20,7 +20,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.harness import memory, record
 from benchmarks.harness.command import parse_size
@@ -29,8 +28,7 @@ from benchmarks.harness.tables import markdown, or_dash
 from benchmarks.studies.study import Study
 from runtime.artifact import locate
 from runtime.errors import BackendUnavailableError, InputError
-
-Image = NDArray[np.uint8]
+from runtime.images import Images
 
 #: Height and width of photographs of 12, 24 and 100 megapixels.
 SIZES = ((3000, 4000), (4000, 6000), (8736, 11648))
@@ -62,7 +60,7 @@ class Point:
 
     @property
     def limit_mb(self) -> int | None:
-        """What it may need; None: so large a picture may need any."""
+        """The limit for a picture of this size; None: there is none."""
         return next((limit for most, limit in LIMITS.items() if self.height * self.width <= most * 1e6), None)
 
 
@@ -102,7 +100,7 @@ def measure(artifact: Path, backend: str, size: tuple[int, int], way: str, folde
     return Point(height, width, way, round(memory.peak_of(command)))
 
 
-def _picture(height: int, width: int) -> Image:
+def _picture(height: int, width: int) -> Images:
     """Dark, smooth and noisy at once."""
     random = np.random.default_rng(0)
     coarse = random.integers(0, 70, (height // 64 + 2, width // 64 + 2, 3), dtype=np.uint8)
@@ -110,7 +108,7 @@ def _picture(height: int, width: int) -> Image:
     return cv2.add(cv2.resize(coarse, (width, height)), noise[:height, :width]).astype(np.uint8)
 
 
-def _held_upright(image: Image) -> bytes:
+def _held_upright(image: Images) -> bytes:
     """A JPEG file whose EXIF data says that it must be turned by a quarter."""
     tag, short, turned = 0x0112, 3, 6
     tags = b"II*\0" + struct.pack("<IHHHIII", 8, 1, tag, short, 1, turned, 0)

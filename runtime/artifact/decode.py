@@ -74,7 +74,7 @@ def decode_fields(kind: Any, value: Any, where: str) -> Any:
     names = [field.name for field in fields(kind)]
     if unknown := sorted(set(value) - set(names)):
         raise ArtifactError(f"{where}: unknown field {unknown[0]!r}; known: {', '.join(names)}")
-    # What has a default may be newer than the document.
+    # A field with a default may be newer than the document.
     required = (field.name for field in fields(kind) if field.default is MISSING and field.default_factory is MISSING)
     if absent := [name for name in required if name not in value]:
         raise ArtifactError(f"{where}: field {absent[0]!r} is missing")

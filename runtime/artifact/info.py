@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from runtime.artifact.contract import Rule
@@ -30,7 +31,7 @@ _MOST_CONTEXT = 65536
 
 Precision = Literal["fp32", "fp16"]
 
-#: What convolutions are computed in on a CPU that has the choice.
+#: Precision of convolutions on a CPU that has the choice.
 CpuPrecision = Literal["fp32", "bf16"]
 
 
@@ -73,7 +74,7 @@ class PlanParts:
 
 @dataclass(frozen=True)
 class PlanInfo:
-    """What only a built plan has."""
+    """The facts that only a built plan has."""
 
     flavour: Literal["tensorrt", "tensorrt_rtx"]
     #: Version of the flavour that built it, e.g. "1.7.1.116".
@@ -149,7 +150,7 @@ class ArtifactInfo:
     weights_sha256: str | None
     input: TensorInfo
     output: TensorInfo
-    #: What the bare network needs; an image graph pads and crops by itself.
+    #: Sides of the bare network's pictures are multiples of it; an image graph pads and crops by itself.
     multiple: int
     #: Pixels of context to each side of an output pixel; None: the whole picture, so tiling would change the result.
     halo: int | None
@@ -175,6 +176,12 @@ class ArtifactInfo:
     def has_weights(self) -> bool:
         """False for classical methods, which are a formula."""
         return not self.trained or self.weights_sha256 is not None
+
+    def require_pictures(self, path: Path) -> None:
+        """Raise ArtifactError for a graph of tensors, at `path`: it can be exported, and no backend here runs it."""
+        if not self.image_io:
+            found = self.input.dtype
+            raise ArtifactError(f"{path} takes {found} tensors, not pictures; export it again without --tensor-io")
 
     def document(self) -> dict[str, Any]:
         """All of it as plain values."""

@@ -35,7 +35,7 @@ RTX_TARGETS = ("7.5", "8.0", "8.6", "8.9", "12.0", "12.1")
 
 @dataclass(frozen=True)
 class Host:
-    """What a plan has to fit: the TensorRT that would load it and the GPU that would run it."""
+    """The host that a plan has to fit: the TensorRT that would load it and the GPU that would run it."""
 
     flavour: Flavour
     version: str
@@ -79,7 +79,7 @@ def manifest_path(plan: Path) -> Path:
 
 
 def digest(info: ArtifactInfo) -> str:
-    """What is known before the build, in 32 hexadecimal digits: the name of the network inside the plan."""
+    """A hash of all that is known before the build, in 32 hexadecimal digits: the name of the network inside the plan."""
     document = replace(info, parity=()).document()
     for later in ("digest", "plan_sha256", "plan_bytes", "build_seconds", "manifest_sha256"):
         del document["plan"][later]
@@ -141,14 +141,10 @@ def verify(plan: Path, find_host: Callable[[], Host]) -> tuple[ArtifactInfo, byt
     `find_host` looks for TensorRT and the GPU; it is called once the plan's bytes have been compared with the manifest.
     """
     info = read(plan)
-    data = _read_plan(plan, info)
+    said = _plan(info, str(plan))
+    data = _read_hashed(plan, info, said.plan_sha256, said.plan_bytes)
     _check_host(plan, info, find_host())
     return info, data
-
-
-def _read_plan(path: Path, info: ArtifactInfo) -> bytes:
-    plan = _plan(info, str(path))
-    return _read_hashed(path, info, plan.plan_sha256, plan.plan_bytes)
 
 
 def half_path(plan: Path, half: Half) -> Path:

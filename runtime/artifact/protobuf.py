@@ -69,7 +69,7 @@ def fields(read: Read, size: int) -> Iterator[Field]:
 
 
 def payloads(message: bytes, number: int) -> list[bytes]:
-    """What the fields of one number hold."""
+    """The payloads of the fields of one number."""
     return [message[field.payload : field.stop] for field in fields(of_bytes(message), len(message)) if field.number == number]
 
 

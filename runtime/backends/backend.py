@@ -16,7 +16,7 @@ from runtime.options import OpenOptions
 
 @dataclass(frozen=True)
 class Backend:
-    """What is known of a backend without importing it. Its module has the functions `probe` and `open_session`."""
+    """The facts of a backend that are known without importing it. Its module has the functions `probe` and `open_session`."""
 
     name: str
     title: str
@@ -28,7 +28,7 @@ class Backend:
     #: The command that installs it.
     install: str
     device: Literal["cpu", "cuda"]
-    #: What it can compute convolutions in, where that is a choice.
+    #: Precisions of convolutions, where it has a choice.
     computes_in: tuple[CpuPrecision, ...] = ()
     #: Behind the backends after it on networks without weights.
     slow_without_convolutions: bool = False
@@ -46,12 +46,7 @@ class Backend:
 
     def version(self) -> str:
         """Version of the distribution installed here; empty: there is none."""
-        for package in self.packages:
-            try:
-                return version(package)
-            except PackageNotFoundError:
-                continue
-        return ""
+        return next(filter(None, map(installed_version, self.packages)), "")
 
 
 #: In the order in which "auto" tries them.
@@ -105,6 +100,14 @@ BACKENDS: tuple[Backend, ...] = (
         device="cpu",
     ),
 )
+
+
+def installed_version(package: str) -> str:
+    """Version of a distribution; empty: it is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
 
 
 def get_backend(name: str) -> Backend:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +9,11 @@ import numpy as np
 
 from runtime.artifact.onnx_metadata import read_info
 from runtime.artifact.onnx_parts import cut_file
-from runtime.backends.backend import Backend
-from runtime.backends.onnxruntime_parts import Parts, first_line
-from runtime.backends.session import Probe
-from runtime.cuda.protocol import Gpu
-from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, ClosedError, InputError
-from runtime.images import DeviceImages, Images
+from runtime.backends.backend import Backend, installed_version
+from runtime.backends.onnxruntime_parts import Parts
+from runtime.backends.session import CpuSession, Probe
+from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, ClosedError, first_line
+from runtime.images import Images
 from runtime.options import OpenOptions
 from runtime.tiling import PartsSession
 
@@ -37,22 +35,15 @@ def open_session(backend: Backend, path: Path, options: OpenOptions) -> OrtSessi
 
 
 def clash() -> str | None:
-    """What is wrong when onnxruntime and onnxruntime-gpu are both installed: they are one module, and overwrite it."""
-    found = [package for package in ("onnxruntime", "onnxruntime-gpu") if _version(package)]
-    if len(found) < 2:
+    """The fault of onnxruntime and onnxruntime-gpu installed together: they are one module, and overwrite it."""
+    plain, gpu = installed_version("onnxruntime"), installed_version("onnxruntime-gpu")
+    if not plain or not gpu:
         return None
     return (
-        f"onnxruntime {_version('onnxruntime')} and onnxruntime-gpu {_version('onnxruntime-gpu')} are both installed and "
+        f"onnxruntime {plain} and onnxruntime-gpu {gpu} are both installed and "
         "overwrite one another; mend it with: pip uninstall -y onnxruntime onnxruntime-gpu && "
         "pip install --no-cache-dir onnxruntime (or onnxruntime-gpu)"
     )
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def _import(backend: Backend) -> Any:
@@ -62,21 +53,19 @@ def _import(backend: Backend) -> Any:
     except ImportError as error:
         reason = clash() or f"onnxruntime cannot be imported ({error}); install it with: {backend.install}"
         raise BackendUnavailableError(reason) from error
-    # What is left after one package was removed from over the other is an empty module.
+    # Removing one package from over the other leaves an empty module.
     if not hasattr(ort, "InferenceSession") or _PROVIDER not in ort.get_available_providers():
         raise BackendUnavailableError(clash() or f"onnxruntime is installed but broken; install it again: {backend.install}")
     return ort
 
 
-class OrtSession:
+class OrtSession(CpuSession):
     """An ONNX file in ONNX Runtime's CPU provider. Runs of several threads overlap."""
 
-    device = "cpu"
-    gpu: Gpu | None = None
-
     def __init__(self, backend: Backend, path: Path, options: OpenOptions) -> None:
-        self.backend = backend.name
+        super().__init__(backend.name)
         self.info = read_info(path)
+        self.info.require_pictures(path)
         self.precision: str = self.info.precision
         self._ort = _import(backend)
         settings = self._ort.SessionOptions()
@@ -99,10 +88,6 @@ class OrtSession:
             session.run_with_iobinding(binding)
         except Exception as error:
             raise BackendError(f"ONNX Runtime failed on {images.shape}: {first_line(error)}") from error
-
-    def run_device(self, images: DeviceImages, out: DeviceImages, stream: int) -> None:
-        """Refused: this session runs on the CPU."""
-        raise InputError(f"the backend {self.backend} runs on the CPU and takes no GPU memory; pass a numpy array")
 
     def open_parts(self) -> PartsSession | None:
         """The artifact's halves; see the protocol."""

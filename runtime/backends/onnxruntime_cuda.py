@@ -16,17 +16,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from runtime.artifact import ArtifactInfo, remedies
+from runtime.artifact import ArtifactInfo
 from runtime.artifact.onnx_metadata import read_info
 from runtime.artifact.onnx_parts import cut_file
 from runtime.backends.backend import Backend
 from runtime.backends.onnxruntime_parts import Parts
-from runtime.backends.session import Probe
+from runtime.backends.session import Probe, require_same_shape
 from runtime.cuda import Cuda, Gpu, driver_found, open_cuda, require_own_context
 from runtime.cuda.capture import require_no_capture, whole_gpu
 from runtime.cuda.fork import guard, require_own_process
 from runtime.cuda.staging import Staging
-from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, ClosedError, InputError
+from runtime.errors import BackendError, BackendUnavailableError, ClosedError
 from runtime.images import DeviceImages, Images
 from runtime.options import OpenOptions
 from runtime.tiling import Floats, PartsSession
@@ -42,10 +42,7 @@ _log = logging.getLogger("retinexrt.onnxruntime")
 def open_session(backend: Backend, path: Path, options: OpenOptions) -> OrtCudaSession:
     """Open an ONNX file on a GPU. `threads` is for CPU backends."""
     info = read_info(path)
-    if not info.image_io:
-        raise ArtifactError(
-            f"{path} takes tensors, not pictures; export the picture graph with: {remedies.export(info.network)}"
-        )
+    info.require_pictures(path)
     ort = _import(backend)
     return OrtCudaSession(backend, path, info, ort, open_cuda(), options.device)
 
@@ -135,12 +132,12 @@ class OrtCudaSession:
 
     def run(self, images: Images, out: Images) -> None:
         """Enhance on the host's memory; see the protocol."""
-        _same_shape(images.shape, out.shape)
+        require_same_shape(images.shape, out.shape)
         self._graph.run(images, out)
 
     def run_device(self, images: DeviceImages, out: DeviceImages, stream: int) -> None:
         """Enhance on the GPU's memory; see the protocol."""
-        _same_shape(images.shape, out.shape)
+        require_same_shape(images.shape, out.shape)
         self._graph.run_device(images, out, stream)
 
     def open_parts(self) -> PartsSession | None:
@@ -150,11 +147,6 @@ class OrtCudaSession:
     def close(self) -> None:
         """Wait for a running call and free everything; calling it again does nothing."""
         self._finalizer()
-
-
-def _same_shape(images: tuple[int, ...], out: tuple[int, ...]) -> None:
-    if images != out:
-        raise InputError(f"the result has the shape of the pictures {images}, found an output of {out}")
 
 
 class _Graph:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from runtime.artifact import ArtifactInfo
-from runtime.errors import BackendError
+from runtime.errors import BackendError, first_line
 from runtime.images import Images
 from runtime.tiling import Floats
 
@@ -38,7 +38,3 @@ def _run(session: Any, wanted: Sequence[str], given: dict[str, Any]) -> list[Any
     except Exception as error:
         shapes = ", ".join(f"{name} {value.shape}" for name, value in given.items())
         raise BackendError(f"ONNX Runtime failed on {shapes}: {first_line(error)}") from error
-
-
-def first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

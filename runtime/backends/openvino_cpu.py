@@ -17,15 +17,14 @@ from runtime.artifact.onnx_metadata import read_info
 from runtime.artifact.onnx_parts import cut_file
 from runtime.backends import specialisation
 from runtime.backends.backend import Backend
-from runtime.backends.session import Probe
+from runtime.backends.session import CpuSession, Probe
 from runtime.backends.specialisation import SpecialisationPolicy
-from runtime.cuda.protocol import Gpu
-from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, ClosedError, InputError
-from runtime.images import DeviceImages, Images
+from runtime.errors import ArtifactError, BackendError, BackendUnavailableError, ClosedError
+from runtime.images import Images
 from runtime.options import OpenOptions
 from runtime.tiling import Floats, PartsSession
 
-#: What OpenVINO raises; the second where its message holds a name of the file's that is no text.
+#: OpenVINO's exceptions; the second where a message holds a name of the file's that is no text.
 _FAILURES = (RuntimeError, UnicodeDecodeError)
 
 
@@ -77,7 +76,7 @@ class _Compiled:
                 self._idle.get_nowait()
 
 
-class OvSession:
+class OvSession(CpuSession):
     """An ONNX file compiled by OpenVINO for the CPU. Threads that call at the same time get a request each.
 
     A model compiled for one shape is faster than one for all shapes. In FP32 it gives identical bytes, unless the graph has
@@ -85,12 +84,10 @@ class OvSession:
     gets one.
     """
 
-    device = "cpu"
-    gpu: Gpu | None = None
-
     def __init__(self, backend: Backend, path: Path, options: OpenOptions) -> None:
-        self.backend = backend.name
+        super().__init__(backend.name)
         self.info = read_info(path)
+        self.info.require_pictures(path)
         self._ov = _import(backend)
         self._core: Any = self._ov.Core()
         self.precision: str = self._choose(options.precision)
@@ -130,10 +127,6 @@ class OvSession:
         model.give_back(request)
         if self._closed:  # meanwhile: a request would keep the model
             model.drop_idle()
-
-    def run_device(self, images: DeviceImages, out: DeviceImages, stream: int) -> None:
-        """Refused: this session runs on the CPU."""
-        raise InputError(f"the backend {self.backend} runs on the CPU and takes no GPU memory; pass a numpy array")
 
     def open_parts(self) -> PartsSession | None:
         """The artifact's halves; see the protocol."""

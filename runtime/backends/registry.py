@@ -25,21 +25,14 @@ class Choice:
     reference: Path | None = None
 
     def open(self, options: OpenOptions) -> Session:
-        """Open it. A name stands for one set of weights: an artifact of others is refused, and so is one of tensors."""
-        if self.reference is not None and self._has_other_weights(self.reference):
+        """Open it. A name stands for one set of weights: an artifact of others is refused."""
+        reference = self.reference
+        if reference not in (None, self.path) and read_info(self.path).weights_sha256 != read_info(reference).weights_sha256:
             raise IncompatiblePlanError(
-                f"{self.path} holds other weights than {self.reference}; make it again with: "
+                f"{self.path} holds other weights than {reference}; make it again with: "
                 f"{remedies.make(self.path)}, or name the file itself"
             )
-        session = self.backend.open(self.path, options)
-        if not session.info.image_io:
-            session.close()
-            found = session.info.input.dtype
-            raise ArtifactError(f"{self.path} takes {found} tensors, not pictures; export it again without --tensor-io")
-        return session
-
-    def _has_other_weights(self, reference: Path) -> bool:
-        return reference != self.path and read_info(self.path).weights_sha256 != read_info(reference).weights_sha256
+        return self.backend.open(self.path, options)
 
 
 def choices(source: str, backend: str = "auto") -> list[Choice]:
@@ -101,9 +94,14 @@ def open_session(source: str, options: OpenOptions) -> tuple[Session, Path]:
     raise BackendUnavailableError(f"nothing here can run {source}. " + ". ".join(obstacles))
 
 
+def usable_cpus() -> int:
+    """The number of CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _within_cpus(options: OpenOptions) -> OpenOptions:
     """No more threads than this process has CPUs: more are slower, and a thousand take minutes to begin."""
-    most = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    most = usable_cpus()
     if options.threads is None or options.threads <= most:
         return options
     logging.getLogger("retinexrt").warning(

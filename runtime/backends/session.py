@@ -7,6 +7,7 @@ from typing import Protocol
 
 from runtime.artifact import ArtifactInfo
 from runtime.cuda.protocol import Gpu
+from runtime.errors import InputError
 from runtime.images import DeviceImages, Images
 from runtime.tiling import PartsSession
 
@@ -18,10 +19,16 @@ class Probe:
     #: The backend's name, e.g. "onnxruntime" or "tensorrt_rtx".
     name: str
     usable: bool
-    #: What was found, or what is in the way.
+    #: The version that was found, or the obstacle.
     reason: str
     #: The command that makes it usable; empty where none can, as without a GPU.
     install: str
+
+
+def require_same_shape(images: tuple[int, ...], out: tuple[int, ...]) -> None:
+    """Refuse an output of another shape than the pictures."""
+    if images != out:
+        raise InputError(f"the result has the shape of the pictures {images}, found an output of {out}")
 
 
 class Session(Protocol):
@@ -31,7 +38,7 @@ class Session(Protocol):
     backend: str
     #: "cpu" or "cuda:0".
     device: str
-    #: What it works on; None: a CPU.
+    #: The GPU that it works on; None: a CPU.
     gpu: Gpu | None
     #: "bf16" where convolutions are computed in it, else the artifact's own: "fp32" or "fp16".
     precision: str
@@ -52,3 +59,17 @@ class Session(Protocol):
     def close(self) -> None:
         """Free everything; calling it again does nothing."""
         ...
+
+
+class CpuSession:
+    """The members that sessions on a CPU share."""
+
+    device = "cpu"
+    gpu: Gpu | None = None
+
+    def __init__(self, backend: str) -> None:
+        self.backend = backend
+
+    def run_device(self, images: DeviceImages, out: DeviceImages, stream: int) -> None:
+        """Refused: GPU memory is out of a CPU's reach."""
+        raise InputError(f"the backend {self.backend} runs on the CPU and takes no GPU memory; pass a numpy array")

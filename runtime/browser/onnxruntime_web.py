@@ -16,7 +16,7 @@ from runtime.files import write_atomically
 VERSION = "1.30.0"
 SHA256 = "d2228df7e4616bc3348bf504ee888f3bec43789a273f0a63f3e68d203ce3bf71"
 
-#: What the files are called in the page's folder, and in the package's folder dist/. Every host knows what .js is.
+#: Names of the files in the page's folder, and in the package's folder dist/. Every host knows what .js is.
 FILES = {
     "wasm.js": "ort.wasm.min.mjs",
     "wasm.threads.js": "ort-wasm-simd-threaded.mjs",

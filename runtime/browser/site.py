@@ -13,7 +13,6 @@ from runtime import exposure, page
 from runtime.artifact import MINIMUM_SIZE, ArtifactInfo, locate, read_info
 from runtime.artifact.onnx_parts import cut_file
 from runtime.browser import onnxruntime_web
-from runtime.errors import ArtifactError
 from runtime.files import write_atomically
 
 _SCRIPTS = ("enhance.js", "exposure.js", "live.js", "network.js", "service-worker.js", "tiles.js", "worker.js")
@@ -49,10 +48,9 @@ def build(out: Path, networks: Sequence[str], runtime: Path | None) -> int:
 
 
 def _network(path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """What the page must know about an ONNX file, and the files that the browser loads: halves, where it comes apart."""
+    """The page's entry for an ONNX file, and the files that the browser loads: halves, where it comes apart."""
     info = read_info(path)
-    if not info.image_io:
-        raise ArtifactError(f"{path} takes {info.input.dtype} tensors, not pictures; export it again without --tensor-io")
+    info.require_pictures(path)
     if info.parts is None:
         models = {f"networks/{path.name}": path.read_bytes()}
     else:

@@ -15,7 +15,7 @@ SHELLS = {
     "fish": "retinexrt completion fish > ~/.config/fish/completions/retinexrt.fish",
 }
 
-#: What options and words are called that take the name of a network.
+#: Names of the options and words that take the name of a network.
 _NETWORK = ("network", "networks", "source", "name", "names")
 
 
@@ -26,7 +26,7 @@ class _Option:
     flags: tuple[str, ...]
     help: str
     takes_value: bool
-    #: What it may be; empty: a file, or anything.
+    #: Its possible values; empty: a file, or anything.
     values: tuple[str, ...]
 
 

@@ -39,7 +39,7 @@ def _weights(info: ArtifactInfo) -> str:
 
 
 def diagnosis(source: str) -> tuple[list[str], bool]:
-    """What was found for `source`, which backend "auto" takes and why, and what would be the next faster one.
+    """The files found for `source`, the backend that "auto" takes and why, and the next faster one.
 
     The second value says whether anything here runs it.
     """

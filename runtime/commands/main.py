@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -138,9 +139,7 @@ def _add_enhance(parser: argparse.ArgumentParser) -> None:
 
 
 def _enhance(arguments: argparse.Namespace) -> int:
-    import os
-
-    # What OpenCV and its ffmpeg find wrong with a file is said once, by the summary.
+    # The summary names a file's fault once; OpenCV and its ffmpeg would print it too.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     if arguments.network is None:
@@ -192,7 +191,7 @@ def _completion(arguments: argparse.Namespace) -> int:
 
 
 def _commands() -> dict[str, tuple[str, argparse.ArgumentParser | None]]:
-    """What each command is for, and its parser; None: it is not installed."""
+    """Each command's purpose and its parser; None: it is not installed."""
     found: dict[str, tuple[str, argparse.ArgumentParser | None]] = {}
     parsers: Any = next(each for each in vars(_parser())["_actions"] if each.dest == "command")
     for each in vars(parsers)["_choices_actions"]:

@@ -17,6 +17,7 @@ current_stream(obj) -> int
 from __future__ import annotations
 
 import ctypes
+import math
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -52,7 +53,7 @@ class _DLTensor(ctypes.Structure):
 
 @dataclass(frozen=True)
 class _Array:
-    """What both protocols say about an array; strides count bytes, None: C-contiguous."""
+    """The facts that both protocols give about an array; strides count bytes, None: C-contiguous."""
 
     pointer: int
     shape: tuple[int, ...]
@@ -98,7 +99,7 @@ def _checked_shape(array: _Array, kind: str) -> tuple[int, int, int, int]:
         raise InputError(f"expected H x W x 3 or N x H x W x 3, found a {kind} of shape {array.shape}{hint}")
     if 0 in array.shape:
         raise InputError(f"the {kind} of shape {array.shape} holds no pixels")
-    expected = _contiguous_strides(array.shape)
+    expected = [math.prod(array.shape[axis + 1 :]) for axis in range(len(array.shape))]
     # The stride of a dimension of one element says nothing.
     if array.strides is not None and any(
         found != wanted and size > 1 for found, wanted, size in zip(array.strides, expected, array.shape, strict=True)
@@ -108,15 +109,6 @@ def _checked_shape(array: _Array, kind: str) -> tuple[int, int, int, int]:
         raise InputError(f"the {kind} has no memory behind it")
     height, width, channels = array.shape[-3:]
     return (array.shape[0] if len(array.shape) == 4 else 1), height, width, channels
-
-
-def _contiguous_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
-    strides: list[int] = []
-    step = 1
-    for size in reversed(shape):
-        strides.append(step)
-        step *= size
-    return tuple(reversed(strides))
 
 
 def _from_dlpack(obj: Any, stream: int, device: int) -> _Array:
@@ -135,15 +127,14 @@ def _from_dlpack(obj: Any, stream: int, device: int) -> _Array:
     get_pointer.restype = ctypes.c_void_p
     get_pointer.argtypes = (ctypes.py_object, ctypes.c_char_p)
     tensor = _DLTensor.from_address(get_pointer(capsule, b"dltensor"))
-    names = {(DL_UINT, 8, 1): "uint8"}
-    code = (tensor.code, tensor.bits, tensor.lanes)
+    plain = (tensor.code, tensor.bits, tensor.lanes) == (DL_UINT, 8, 1)
     itemsize = tensor.bits * tensor.lanes // 8
     strides = tuple(int(tensor.strides[i]) * itemsize for i in range(tensor.ndim)) if tensor.strides else None
     return _Array(
         pointer=int(tensor.data or 0) + int(tensor.byte_offset),
         shape=tuple(int(tensor.shape[i]) for i in range(tensor.ndim)),
         strides=strides,
-        dtype=names.get(code, f"type code {code[0]}, {code[1]} bits"),
+        dtype="uint8" if plain else f"type code {tensor.code}, {tensor.bits} bits",
         owner=capsule,
     )
 

@@ -26,7 +26,7 @@ def uuid_text(data: bytes) -> str:
 
 @dataclass(frozen=True)
 class DeviceProperties:
-    """What a GPU is."""
+    """The properties of a GPU."""
 
     name: str
     #: Compute capability, e.g. "8.9".

@@ -14,7 +14,7 @@ class Staging:
     def __init__(self, cuda: Cuda, count: int) -> None:
         self._cuda = cuda
         self.count = count
-        with ExitStack() as owned:  # What was allocated is freed again if the rest can't be.
+        with ExitStack() as owned:  # Memory allocated so far is freed if the rest can't be allocated.
             self.device_in = self._allocate(owned)
             self.device_out = self._allocate(owned)
             self._host_in = self._allocate_host(owned)

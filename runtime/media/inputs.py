@@ -30,7 +30,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Failure:
-    """What could not be done, and why."""
+    """A file that could not be done, and why."""
 
     name: str
     reason: str

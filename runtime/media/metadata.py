@@ -1,4 +1,4 @@
-"""What a picture file holds besides its pixels: the colour profile, EXIF, XMP, and further pictures."""
+"""Metadata of picture files: the colour profile, EXIF, XMP, and further pictures."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Metadata:
     xmp: bytes | None = None
 
     def kept_in(self, suffix: str, *, grey: bool) -> tuple[Metadata, list[str]]:
-        """What of it a file of a format holds, and what is to be said about the rest."""
+        """The part that a file of a format holds, and remarks about the rest."""
         notes = [_obstacle_to_profile(self.icc, suffix, grey) if self.icc else "", "", ""]
         if self.exif and (suffix not in _WITH_EXIF or (_is_jpeg(suffix) and len(self.exif) > _MOST_IN_JPEG)):
             notes[1] = f"without its EXIF data, which {suffix} does not hold"

@@ -32,7 +32,7 @@ _STRIP = 1 << 20
 #: The kinds of metadata that OpenCV knows, by number.
 _EXIF, _XMP, _ICC = 0, 1, 2
 
-#: What stands before XMP in a JPEG file. OpenCV looks for a zero at its end when it writes a PNG file.
+#: The mark before XMP in a JPEG file. OpenCV looks for a zero at its end when it writes a PNG file.
 _XMP_MARK = b"http://ns.adobe.com/xap/1.0/\0"
 
 #: Brands of HEIC files, beyond those of AVIF, which are alike.

@@ -32,7 +32,7 @@ def pages(data: bytes) -> int:
 
 
 def block(data: bytes, wanted: int) -> bytes | None:
-    """What the tag `wanted` of the first page holds."""
+    """The value of the tag `wanted` of the first page."""
     order = _ORDERS[data[:4]]
     for _, entries in _directories(data):
         for entry in entries:

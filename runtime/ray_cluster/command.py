@@ -82,7 +82,7 @@ def _address(found: str, inputs: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def summary(report: Report) -> list[str]:
-    """What a run came to, line by line; failures apart."""
+    """The result of a run, line by line; failures apart."""
     account = report.account
     kept = f", {account.kept} kept from an earlier run" if account.kept else ""
     others = f", {report.ignored} other files passed over" if report.ignored else ""

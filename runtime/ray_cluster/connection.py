@@ -16,12 +16,12 @@ from typing import Any
 
 from runtime.artifact import remedies
 from runtime.backends import get_backend
-from runtime.errors import BackendError, BackendUnavailableError, InputError
+from runtime.errors import BackendError, BackendUnavailableError, InputError, first_line
 from runtime.ray_cluster.ledger import Ledger, RemoteLedger
 
 INSTALL = remedies.install("ray")
 
-#: What --ray takes: a cluster's address, "auto" (the one that runs here) or "local" (one of its own).
+#: The values of --ray: a cluster's address, "auto" (the one that runs here) or "local" (one of its own).
 _ADDRESS = re.compile(r"auto|local|[\w.-]+:\d+|\[[0-9a-fA-F:.]+\]:\d+")
 #: Seconds that a cluster has to answer.
 _KNOCK = 5.0
@@ -67,7 +67,7 @@ def joined(address: str, cpus: int | None) -> Generator[Any]:
         if address == "local":
             ray.init(address="local", include_dashboard=False, num_cpus=cpus, **options)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise BackendError(f"no Ray cluster at {address}: {(str(error).splitlines() or [type(error).__name__])[0]}") from error
+        raise BackendError(f"no Ray cluster at {address}: {first_line(error)}") from error
     try:
         yield ray
     finally:

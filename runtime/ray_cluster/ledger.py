@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from runtime.errors import InputError
 from runtime.media.inputs import Failure
 from runtime.ray_cluster import storage
 
@@ -28,7 +29,7 @@ _TOGETHER = 256
 
 @dataclass(frozen=True)
 class Note:
-    """What the journal says of a finished output."""
+    """The journal's entry for a finished output."""
 
     #: Relative to the journal's folder, or a place.
     target: str
@@ -40,7 +41,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a task."""
+    """The end of a task."""
 
     number: int
     kind: str
@@ -55,7 +56,7 @@ class Outcome:
 
 @dataclass
 class Load:
-    """What one worker did."""
+    """The work of one worker."""
 
     pictures: int = 0
     frames: int = 0
@@ -66,7 +67,7 @@ class Load:
 
 @dataclass
 class Account:
-    """What a run came to."""
+    """The sums of a run."""
 
     enhanced: int = 0
     kept: int = 0
@@ -153,7 +154,7 @@ class Ledger:
         return account.enhanced + account.kept + len(account.failures), account.frames
 
     def account(self) -> Account:
-        """What the run came to so far."""
+        """The sums of the run so far."""
         self._journal.flush()
         return self._account
 
@@ -237,17 +238,13 @@ def _lines(folder: str) -> Iterator[str]:
         if path.is_file():
             yield from path.read_text(encoding="utf-8", errors="replace").splitlines()
         return
-    for name in _objects(storage.join(folder, JOURNAL)):
-        yield from storage.read(name).decode(errors="replace").splitlines()
-
-
-def _objects(url: str) -> list[str]:
-    from runtime.errors import InputError
-
+    url = storage.join(folder, JOURNAL)
     try:
-        return [storage.join(url, name) for name in storage.names_below(url) or []]
-    except InputError:
-        return []
+        names = storage.names_below(url) or []
+    except InputError:  # there is no such folder
+        return
+    for name in names:
+        yield from storage.read(storage.join(url, name)).decode(errors="replace").splitlines()
 
 
 def _relative(target: str, folder: str) -> str:

@@ -19,7 +19,7 @@ from typing import Any, TextIO
 from tqdm import tqdm
 
 from runtime.errors import BackendError, InputError, RetinexError
-from runtime.files import TEMPORARY
+from runtime.files import TEMPORARY, make_folder
 from runtime.media.inputs import Failure
 from runtime.ray_cluster import connection, segments, storage
 from runtime.ray_cluster.connection import Allocation
@@ -33,13 +33,13 @@ _MOST_TOGETHER, _TURNS = 64, 8
 _BLOCKS = 4096
 #: Workers of nodes that leave while they start, in a row, before the run is given up.
 _LOST_STARTS = 8
-#: What a killed worker leaves: temporary files and folders beside its target.
+#: Temporary files and folders that a killed worker leaves beside its target.
 _LEFTOVER = re.compile(rf"\.(.+)\.[a-z0-9_]{{8}}{re.escape(TEMPORARY)}")
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a run came to."""
+    """The result of a run."""
 
     account: Account
     failures: list[Failure]
@@ -84,7 +84,7 @@ def enhance(
         folder = _home(found.pairs, out)
         _sweep(pair.target for pair in found.pairs)
         if found.pairs and not storage.is_url(folder):
-            _make(folder)
+            make_folder(Path(folder))
         ledger = connection.open_ledger(ray, folder)
         tasks = _tasks(found.pairs, read_journal(folder), step)
         ready, films_ = _films_to_do(tasks, first.digest, ledger)
@@ -121,7 +121,7 @@ def _check(workers: int | None, gpus_per_worker: float | None, step: int) -> Non
 
 
 def _probe(ray: Any, settings: Settings, allocation: Allocation) -> WorkerProbe:
-    """What the settings come to where the workers will be; what is wrong with them is said once, and here."""
+    """The settings, tried where the workers will be; a fault in them is reported once, and here."""
     remote = ray.remote(probe).options(num_cpus=allocation.cpus, num_gpus=allocation.gpus)
     return _asked(ray, lambda: ray.get(remote.remote(settings)))
 
@@ -153,13 +153,6 @@ def _home(pairs: Sequence[InputOutput], out: str) -> str:
     return str(path.parent if any(pair.target == str(path) for pair in pairs) else path)
 
 
-def _make(folder: str) -> None:
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot write into {folder}: {error.strerror}") from error
-
-
 def _tasks(pairs: Sequence[InputOutput], notes: dict[str, Note], step: int) -> list[Task]:
     """Pictures, films, and the segments of films that are longer than one."""
     tasks: list[Task] = []
@@ -183,7 +176,7 @@ def _tasks(pairs: Sequence[InputOutput], notes: dict[str, Note], step: int) -> l
 
 
 def _films_to_do(tasks: Sequence[Task], digest: str, ledger: RemoteLedger) -> tuple[list[Task], list[Task]]:
-    """What can be begun, and the films to put together after it; those an earlier run finished are told to the ledger."""
+    """The tasks to begin with, and the films to put together after them. The ledger is told of films that are done already."""
     done = {
         task.target
         for task in tasks

@@ -128,7 +128,7 @@ def _within(
 
 
 class _Names:
-    """What a frame is known by: the digest of itself and of the frames before it, of so many together."""
+    """The name of a frame: the digest of itself and of the frames before it, of so many together."""
 
     def __init__(self, frames: int) -> None:
         self._digests: deque[str] = deque(maxlen=frames)
@@ -202,7 +202,7 @@ class Replay:
 
 
 def _names(path: Path) -> list[str]:
-    """What a segment holds; nothing, if it is damaged."""
+    """The names of a segment's frames; none, if it is damaged."""
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.namelist()

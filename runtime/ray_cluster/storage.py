@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime.artifact import remedies
-from runtime.errors import InputError, OutputError
+from runtime.errors import InputError, OutputError, first_line
 from runtime.files import write_atomically
 
 #: Keys before the bucket; those of S3 may hold slashes, and its buckets no colon.
@@ -129,4 +129,4 @@ def _arrow(url: str) -> tuple[Any, type[Exception]]:
 
 
 def _reason(error: OSError) -> str:
-    return error.strerror or (str(error).splitlines() or [type(error).__name__])[0]
+    return error.strerror or first_line(error)

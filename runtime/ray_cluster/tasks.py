@@ -33,7 +33,7 @@ class Task:
     last: int = 0
     #: Frames of a film's segments; 0: the film is enhanced in one piece.
     step: int = 0
-    #: What an earlier run noted about the target, as JSON; empty: nothing.
+    #: An earlier run's note about the target, as JSON; empty: there is none.
     noted: str = ""
 
 
@@ -112,7 +112,7 @@ def _of_list(entries: Sequence[str], out: str) -> Found:
     if len({storage.is_url(entry) for entry in entries}) > 1:
         raise InputError("a list holds paths or URLs, not both")
     parts = [storage.path_of(entry).split("/") for entry in entries]
-    # What all folders begin with: their columns as far as each column holds one name.
+    # The beginning that all folders share: their columns as far as each column holds one name.
     columns = zip(*(words[:-1] for words in parts), strict=False)
     shared = len(list(takewhile(lambda column: len(set(column)) == 1, columns)))
     names = ["/".join(words[shared:]) for words in parts]
@@ -128,7 +128,7 @@ def _of_list(entries: Sequence[str], out: str) -> Found:
 
 
 def _below(url: str, out: str) -> Found:
-    """What lies below a URL."""
+    """The pictures below a URL."""
     try:
         names = storage.names_below(url)
     except InputError as error:

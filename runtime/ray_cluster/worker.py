@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
 import av
 import cv2
@@ -27,7 +27,7 @@ from runtime.media.film_options import FilmOptions
 from runtime.media.pictures import Picture
 from runtime.options import CallOptions, OpenOptions
 from runtime.ray_cluster import segments, storage
-from runtime.ray_cluster.ledger import Note, Outcome, State, is_kept
+from runtime.ray_cluster.ledger import Ledger, Note, Outcome, RemoteLedger, is_kept
 from runtime.ray_cluster.tasks import Task
 
 #: How often a task is begun with nothing beside it before it is held to be what kills workers.
@@ -43,7 +43,7 @@ class Settings:
     open: OpenOptions = field(default_factory=OpenOptions)
     call: CallOptions = field(default_factory=CallOptions)
     film: FilmOptions = field(default_factory=FilmOptions)
-    #: What the first worker found; another with another artifact or backend refuses to work. Empty: whatever is found.
+    #: The digest that the first worker found; one with another artifact or backend refuses to work. Empty: whatever is found.
     digest: str = ""
 
     @property
@@ -54,7 +54,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class WorkerProbe:
-    """What the settings come to on a worker's node."""
+    """The artifact and the backend that the settings mean on a worker's node."""
 
     path: str
     backend: str
@@ -88,7 +88,7 @@ def _digest(enhancer: Enhancer, settings: Settings) -> str:
 
 
 def _open_alike(settings: Settings) -> tuple[Enhancer, str]:
-    """What the settings name, and its digest, which is the one that they name."""
+    """The enhancer that the settings name, and its digest, which must be the one that they name."""
     enhancer = _open(settings)
     digest = _digest(enhancer, settings)
     if settings.digest not in ("", digest):
@@ -97,17 +97,6 @@ def _open_alike(settings: Settings) -> tuple[Enhancer, str]:
             "with other versions; every node needs the same"
         )
     return enhancer, digest
-
-
-class AnyLedger(Protocol):
-    """The ledger, near or far."""
-
-    def begin(self, worker: str, numbers: Sequence[int]) -> list[State]: ...
-    def alone(self, number: int) -> int: ...
-    def finish(self, worker: str, outcome: Outcome) -> None: ...
-    def spend(self, worker: str, seconds: float) -> None: ...
-    def refuse(self, node: str, why: str) -> None: ...
-    def flush(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -121,7 +110,7 @@ class Loaded:
 class Worker:
     """Holds an Enhancer; called with rows of tasks. Ray Data makes one in each of its actors."""
 
-    def __init__(self, settings: Settings, ledger: AnyLedger) -> None:
+    def __init__(self, settings: Settings, ledger: Ledger | RemoteLedger) -> None:
         cv2.setNumThreads(settings.open.threads or 1)
         self._settings = settings
         self._ledger = ledger

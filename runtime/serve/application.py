@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _TYPES = {".jpg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
 _TRY_AGAIN = {"retry-after": "1"}
-#: What the page gets behind its first lines where there is a live view.
+#: The link that the page gets below its first lines where there is a live view.
 _ABOUT, _TO_LIVE = '<p id="about"></p>', '\n  <p><a href="live">Live</a></p>'
 
 _log = logging.getLogger("retinexrt.serve")
@@ -129,7 +129,7 @@ async def _refused(_: Request, error: Exception) -> Response:
 class _Answer:
     content: bytes
     suffix: str
-    #: What could not be kept.
+    #: Names what could not be kept of the file.
     note: str
 
 

@@ -29,7 +29,7 @@ class Places:
     """A place is held from before an upload is read until its answer is sent; so what is in memory is bounded."""
 
     def __init__(self, limits: Limits) -> None:
-        self._seconds = limits.seconds
+        self.seconds = limits.seconds
         self._free = limits.jobs + limits.waiting
         self._workers = asyncio.Semaphore(limits.jobs)
         self._pool = ThreadPoolExecutor(limits.jobs, "enhance")
@@ -68,10 +68,6 @@ class Places:
 
     def free(self) -> None:
         self._free += 1
-
-    @property
-    def seconds(self) -> float:
-        return self._seconds
 
 
 class Place:

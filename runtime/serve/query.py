@@ -1,4 +1,4 @@
-"""What a request asks for, besides the picture."""
+"""The parameters of a request, besides the picture."""
 
 from __future__ import annotations
 

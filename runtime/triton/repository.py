@@ -22,6 +22,7 @@ from runtime import command_line, shapes
 from runtime.artifact import ArtifactInfo, locate, read_info, remedies
 from runtime.errors import ArtifactError, IncompatiblePlanError, InputError, ManifestError, OutputError
 from runtime.files import sha256, write_atomically
+from runtime.tiling import limits
 from runtime.triton.pbtxt import Word, to_text
 
 #: Pictures of one batch where nothing else bounds them.
@@ -40,7 +41,7 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Options:
-    """What the files do not say."""
+    """Settings of a model that its files do not say."""
 
     #: Height and width of every picture; None: as the artifact allows.
     size: tuple[int, int] | None = None
@@ -95,8 +96,7 @@ def _open(source: str) -> Artifact:
     info = read_info(path)
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", info.network):  # it names a folder
         raise ArtifactError(f"{path} is of a network {info.network!r}, expected a name of letters, digits, - and _")
-    if not info.image_io:
-        raise ArtifactError(f"{path} takes {info.input.dtype} tensors, not pictures; export it again without --tensor-io")
+    info.require_pictures(path)
     if info.plan is not None:
         if info.plan.flavour != "tensorrt":
             raise IncompatiblePlanError(
@@ -139,7 +139,7 @@ def _ordered(name: str, artifacts: list[Artifact]) -> list[Artifact]:
 
 
 def configuration(name: str, artifacts: Sequence[Artifact], options: Options) -> dict[str, Any]:
-    """What config.pbtxt says."""
+    """The content of config.pbtxt."""
     info = artifacts[0].info
     most, size = _bounds(info, options)
     dims = [size[0] if size else -1, size[1] if size else -1, 3]
@@ -169,7 +169,8 @@ def configuration(name: str, artifacts: Sequence[Artifact], options: Options) ->
 
 def _bounds(info: ArtifactInfo, options: Options) -> tuple[int, tuple[int, int] | None]:
     """Triton's max_batch_size (0: one picture, and the shape names it), and the one size; None: many."""
-    low, high = _limits(info)
+    shapes_taken = limits(info)
+    low, high = shapes_taken.smallest, shapes_taken.largest
     size = options.size
     if size is None and low[1:] == high[1:] and high[1] is not None and high[2] is not None:
         size = (high[1], high[2])
@@ -186,14 +187,6 @@ def _bounds(info: ArtifactInfo, options: Options) -> tuple[int, tuple[int, int] 
     if options.batch is not None and high[0] is not None and options.batch > high[0]:
         raise InputError(f"--batch: {info.network} takes at most {high[0]} pictures, found {options.batch}")
     return options.batch or min(high[0] or MOST, MOST), size
-
-
-def _limits(info: ArtifactInfo) -> tuple[tuple[int, int, int], tuple[int | None, int | None, int | None]]:
-    """Smallest and largest N, H and W; None: any."""
-    from runtime.tiling import limits
-
-    found = limits(info)
-    return found.smallest, found.largest
 
 
 def _example(info: ArtifactInfo) -> tuple[int, int]:
@@ -218,7 +211,7 @@ def _warm_up(info: ArtifactInfo, size: tuple[int, int], count: int, batched: boo
 
 
 def _origin(artifacts: Sequence[Artifact]) -> dict[str, str]:
-    """What whoever looks at the server should be able to read there."""
+    """The artifact's origin, for whoever looks at the server."""
     info = artifacts[0].info
     origin = {"retinexrt.title": info.title, "retinexrt.trained": str(info.trained).lower()}
     if info.weights_sha256:

@@ -52,7 +52,7 @@ def test_every_contender_computes_the_same_pictures(exported: Exported, kind: st
     if kind == "openvino":
         pytest.importorskip("openvino", reason="OpenVINO is not installed")
     path = exported("msr") / "msr.onnx"
-    images = contenders.dark_pictures(2, 32, 48)
+    images = contenders.pictures_of(Contender(kind, str(path), 32, 48, batch=2))
     reference = contenders.open_contender(Contender("onnxruntime", str(path), 32, 48, batch=2)).enhance(images)
     contender = contenders.open_contender(Contender(kind, str(path), 32, 48, batch=2, threads=1))
     found = contender.enhance(images)
@@ -143,7 +143,7 @@ def test_the_estimate_needs_the_precisions_peak() -> None:
 
 
 def test_claims_have_sources() -> None:
-    found = claims.claims()
+    found = list(claims.CLAIMS)
     assert [claim.milliseconds for claim in found] == sorted(claim.milliseconds for claim in found)
     assert {claim.method: claim.milliseconds for claim in found}["BLNet"] == 7.0
     assert all(claim.source and claim.hardware and claim.resolution for claim in found)

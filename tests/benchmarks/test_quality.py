@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks import quality
+from benchmarks.measures import lpips
 from benchmarks.measures import quality as measures
 from benchmarks.measures.fsim import feature_similarity, phase_congruency
 from benchmarks.pictures import pairs as pairs_of
@@ -122,8 +123,6 @@ def test_colour_difference_of_red_and_green() -> None:
 def test_lpips_of_one_layer_by_hand() -> None:
     """The first layer, worked out with loops; the others have no weight."""
     pytest.importorskip("torch")
-    from benchmarks.measures.lpips import distance
-
     random = np.random.default_rng(2)
     widths, sides = (3, 4, 3, 2, 2, 2), (11, 5, 3, 3, 3)
     weights = {f"conv{i + 1}_weight": random.normal(0, 0.1, (widths[i + 1], widths[i], k, k)) for i, k in enumerate(sides)}
@@ -144,7 +143,7 @@ def test_lpips_of_one_layer_by_hand() -> None:
     pairs = zip(*map(features, pictures), strict=True)
     expected = np.mean([((x - y) ** 2 * weights["lpips_lin0"].ravel()).sum() for x, y in pairs])
     assert expected > 0.01
-    assert distance(pictures[0], pictures[1], weights) == pytest.approx(expected, rel=1e-4)
+    assert lpips.distance(pictures[0], pictures[1], weights) == pytest.approx(expected, rel=1e-4)
 
 
 def test_fsim_agrees_with_piq() -> None:
@@ -166,8 +165,8 @@ def test_phase_congruency_finds_an_edge_and_not_a_plain() -> None:
 def test_lpips_grows_with_the_difference(data: Path) -> None:
     x = picture(96, 96)
     slight, strong = (np.clip(x + RANDOM.normal(0, s, x.shape), 0, 255).astype(np.uint8) for s in (5, 50))
-    assert measures.lpips(x, x) == 0
-    assert 0.001 < measures.lpips(slight, x) < measures.lpips(strong, x) < 1.5
+    assert lpips.distance(x, x) == 0
+    assert 0.001 < lpips.distance(slight, x) < lpips.distance(strong, x) < 1.5
 
 
 @pytest.fixture

@@ -96,7 +96,9 @@ def test_figures_of_a_gpu_are_shown_where_there_are_any(records: dict[str, Recor
         gpu_mb=77.0,
         gpu=OnGpu(part, timing.spread([0.015])),
     )
-    gpu = record.Gpu("A GPU", "580.1", "8.9", "24 GiB", "1800 MHz", "2500 MHz", "1 MHz", "300 W", "50")
+    gpu = dict(
+        zip(record.GPU_FIELDS, ("A GPU", "580.1", "8.9", "24 GiB", "1800 MHz", "2500 MHz", "1 MHz", "300 W", "50"), strict=True)
+    )
     records["latency-gpu"] = _record("latency", {"network": "blnet"}, [Table(400, 600, 1, (row,), (), (gpu,))])
     page = results.generate(records)["RESULTS.md"]
     assert results._NO_GPU not in page  # pyright: ignore[reportPrivateUsage]
@@ -116,7 +118,9 @@ def _gpu_record() -> Record:
         gpu.Outcome("pdn: build with tensorrt_rtx", "pdn", "failed", 9.0, words=("one", "SM 9.0 is not supported")),
         gpu.Outcome("pdn: tensorrt_rtx", "pdn", "needs another step", 0.0),
     ]
-    card = record.Gpu("NVIDIA X", "580.1", "9.0", "80 GiB", "1 MHz", "2 MHz", "1 MHz", "1 W", "50")
+    card = dict(
+        zip(record.GPU_FIELDS, ("NVIDIA X", "580.1", "9.0", "80 GiB", "1 MHz", "2 MHz", "1 MHz", "1 W", "50"), strict=True)
+    )
     settings = {"networks": ["pdn"], "size": "400x600", "minutes": 30.0, "gpu": "NVIDIA X"}
     return _record("gpu", settings, [asdict(outcome) for outcome in outcomes], replace(MACHINE, gpus=(card,)))
 
@@ -188,7 +192,7 @@ def test_bench_runs_what_is_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     (tmp_path / "LOL").mkdir()
     (tmp_path / "LOL" / "pairs.csv").touch()
     monkeypatch.setattr(bench, "data_folder", lambda: tmp_path)
-    commands = [str(step) for step in bench.steps()]
+    commands = [bench.typed(step) for step in bench.steps()]
     assert [command.split()[1] for command in commands].count("benchmarks/parity.py") == 4
     assert not any("latency.py --engine dsn" in command for command in commands)
     scored = [command for command in commands if "quality.py" in command]
@@ -198,7 +202,7 @@ def test_bench_runs_what_is_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert not any(".plan" in command for command in commands)
     assert commands[-1] == "python benchmarks/report.py"
     monkeypatch.setattr(bench, "gpu_problem", lambda: None)
-    assert any("pdn_fp16.plan" in str(step) for step in bench.steps())
+    assert any("pdn_fp16.plan" in bench.typed(step) for step in bench.steps())
 
 
 def test_every_page_shows_the_figures_of_the_tracked_records() -> None:

@@ -333,7 +333,7 @@ def test_progress_is_shown_and_ctrl_c_stops_the_build(
     def interrupt(*_: object) -> bool:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(builder.BuildProgress, "step", interrupt)
+    monkeypatch.setattr("tqdm.tqdm.update", interrupt)
     (tmp_path / "msrnet_fp16.plan").unlink()
     with pytest.raises(KeyboardInterrupt):
         build(path, tmp_path, RTX)

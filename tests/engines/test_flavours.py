@@ -8,6 +8,7 @@ import pytest
 
 from engines import flavours
 from engines.flavours import TENSORRT, TENSORRT_RTX, choose, compute_capabilities, target_sms
+from runtime.artifact.manifest import RTX_TARGETS
 from runtime.errors import BackendUnavailableError, InputError
 
 
@@ -70,7 +71,7 @@ def test_rtx_targets_are_those_of_the_package() -> None:
     """The list in the code is the one that TensorRT-RTX itself has."""
     trt = pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
     members = {name.removeprefix("SM") for name in trt.ComputeCapability.__members__ if name.startswith("SM")}
-    assert {f"{name[:-1]}.{name[-1]}" for name in members} == set(TENSORRT_RTX.sms)
+    assert {f"{name[:-1]}.{name[-1]}" for name in members} == set(RTX_TARGETS)
 
 
 def test_pairs_for_the_loader() -> None:

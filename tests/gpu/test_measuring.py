@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.harness.board import open_board
-from benchmarks.harness.contenders import Contender, backend_for, dark_pictures, open_contender
+from benchmarks.harness.contenders import Contender, backend_for, open_contender, pictures_of
 from benchmarks.harness.lane import throughput
 from benchmarks.harness.record import gpu_in_use
 from runtime.errors import BackendUnavailableError
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.gpu, needs_gpu]
 @pytest.mark.parametrize("kind", ["retinexrt", "onnxruntime", "torch", "torch-graph", "torch-compile"])
 def test_every_contender_is_timed_on_what_it_computes(exported: Callable[[str], Path], kind: str) -> None:
     folder = exported("msrnet")
-    images = dark_pictures(1, 96, 128)
+    images = pictures_of(Contender("onnxruntime", "", 96, 128))
     expected = open_contender(Contender("onnxruntime", str(folder / "msrnet.onnx"), 96, 128)).enhance(images)
     backend = backend_for("cuda", ".onnx").name if kind == "retinexrt" else "auto"
     try:

@@ -12,9 +12,9 @@ from typing import Any
 import ray
 
 from runtime.errors import GpuLostError
-from runtime.ray_cluster.ledger import Outcome
+from runtime.ray_cluster.ledger import Ledger, Outcome, RemoteLedger
 from runtime.ray_cluster.tasks import Task
-from runtime.ray_cluster.worker import AnyLedger, Loaded, Settings, Worker
+from runtime.ray_cluster.worker import Loaded, Settings, Worker
 
 
 class SlowWorker(Worker):
@@ -22,7 +22,7 @@ class SlowWorker(Worker):
 
     seconds = 0.05
 
-    def __init__(self, settings: Settings, ledger: AnyLedger) -> None:
+    def __init__(self, settings: Settings, ledger: Ledger | RemoteLedger) -> None:
         super().__init__(settings, ledger)
         self.folder = Path(settings.source).parent / "noted"
         self.folder.mkdir(exist_ok=True)

@@ -29,7 +29,7 @@ from torch.nn import functional as F
 
 from runtime.artifact.contract import Division, NoiseSubtraction
 from train.networks.overview import cut_like, enlarge, frame, overview, pad_to
-from train.networks.registry import NetworkSpec, PaperFigures, PartsSpec
+from train.networks.registry import NetworkSpec, PartsSpec
 from train.networks.retinex import Clamp, Divide, Subtract
 
 #: Side of a cell of the noise U-Net, in pixels, and of the squares that a picture's sides must be multiples of.
@@ -50,7 +50,7 @@ LIGHT_WIDTHS, LIGHT_BLOCKS = (24, 32, 48, 64, 96), (1, 1, 1, 2, 2)
 
 
 class Light(NamedTuple):
-    """What the overview decided; the maps have a point for each square of pixels, and a frame that repeats the edge."""
+    """The decisions on the overview; the maps have a point for each square of pixels, and a frame that repeats the edge."""
 
     #: N x 4 x (h + 2) x (w + 2): a slope and three offsets.
     curve: Tensor
@@ -316,7 +316,6 @@ SPEC = NetworkSpec(
     title="Dawn: illumination from an overview, noise from the pixels around",
     build=Dawn,
     parameters=1_109_600,
-    paper=PaperFigures(source="ours"),
     multiple=MULTIPLE,
     halo=None,
     islands=(

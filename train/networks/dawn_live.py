@@ -28,7 +28,7 @@ HALO = 47
 
 
 class Limit(nn.Module):
-    """What is far beyond white, as lamps are, is no more than 1.5."""
+    """Clamp a reflectance to [0, 1.5]: lamps are far beyond white."""
 
     def forward(self, reflectance: Tensor) -> Tensor:
         return reflectance.clamp(0.0, 1.5)

@@ -1,7 +1,7 @@
 """DSN, the deep symmetric network: frozen VGG features, eight invertible blocks, and the way back.
 
 Zhao, Lu, Chen, Yang, Shamir: "Deep Symmetric Network for Underexposed Image Enhancement with Recurrent Attentional
-Learning", ICCV 2021.
+Learning", ICCV 2021. It reports 21.71 dB and an SSIM of 0.834 on LOL, split into 400 and 100 pairs.
 
 Readings of the paper:
 - encoder and decoder are VGG-16's conv1_1 and conv1_2 and their adjoints, frozen, without bias, ReLU or normalisation;
@@ -28,8 +28,8 @@ from torch.nn import functional as F
 
 from runtime.artifact.contract import Coupling
 from train.errors import WeightsError
-from train.networks.registry import NetworkSpec, PaperFigures
-from train.networks.retinex import Divide, Subtract
+from train.networks.registry import NetworkSpec
+from train.networks.retinex import Divide, Multiply, Subtract
 
 FEATURES = 64
 HALF = FEATURES // 2
@@ -90,11 +90,6 @@ class ExponentialSigmoid(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         return torch.exp(torch.tanh(z * 0.5))
-
-
-class Multiply(nn.Module):
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        return x * y
 
 
 class Join(nn.Module):
@@ -267,7 +262,6 @@ SPEC = NetworkSpec(
     title="Deep symmetric network",
     build=DSN,
     parameters=4_483_176,
-    paper=PaperFigures(source="Zhao et al., ICCV 2021", dataset="LOL (400/100 split)", psnr=21.71, ssim=0.834),
     islands=_ISLANDS,
     contract=(Coupling(BLOCKS, "enhance"),),
     weights="dsn",
@@ -278,7 +272,6 @@ REVERSE = NetworkSpec(
     title="Deep symmetric network, bright to dark",
     build=partial(DSN, direction="darken"),
     parameters=4_483_176,
-    paper=PaperFigures(source="Zhao et al., ICCV 2021, equations 2 and 4"),
     islands=_ISLANDS,
     contract=(Coupling(BLOCKS, "darken"),),
     weights="dsn",

@@ -1,7 +1,8 @@
 """Classical multi-scale Retinex as a graph: no weights, nothing to train.
 
 MSR (Jobson, Rahman, Woodell, 1997) is the mean over three Gaussians of log I - log(G * I); MSRCR multiplies it with a
-colour restoration. Both end in a linear stretch of mean +- k standard deviations to [0, 1].
+colour restoration. Both end in a linear stretch of mean +- k standard deviations to [0, 1]. BLNet's paper reports 13.17 dB and
+an SSIM of 0.462 of MSRCR on LOL.
 
 Readings of the literature:
 - I = 255 x + 1, natural logarithm; scales of 15, 80 and 250 pixels with equal weights; alpha = 125, beta = 1;
@@ -20,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from runtime.artifact.contract import LogDifference
-from train.networks.registry import NetworkSpec, PaperFigures
+from train.networks.registry import NetworkSpec
 
 SIGMAS = (15.0, 80.0, 250.0)
 ALPHA = 125.0
@@ -78,7 +79,6 @@ SPEC = NetworkSpec(
     title="Multi-scale Retinex",
     build=MultiScaleRetinex,
     parameters=0,
-    paper=PaperFigures(source="Jobson, Rahman, Woodell 1997"),
     islands=("*",),
     contract=(LogDifference(len(SIGMAS)),),
 )
@@ -88,9 +88,6 @@ MSRCR = NetworkSpec(
     title="Multi-scale Retinex with colour restoration",
     build=partial(MultiScaleRetinex, color_restoration=True, spread=1.2),
     parameters=0,
-    paper=PaperFigures(
-        source="Jobson, Rahman, Woodell 1997; figures as reported by BLNet", dataset="LOL", psnr=13.1728, ssim=0.4615
-    ),
     islands=("*",),
     contract=(LogDifference(len(SIGMAS)),),
 )

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from runtime.artifact.contract import ConvolutionalDifference, Logarithm
-from train.networks.registry import NetworkSpec, PaperFigures
+from train.networks.registry import NetworkSpec
 from train.networks.retinex import Subtract
 
 SCALES = (1.0, 10.0, 100.0, 300.0)
@@ -64,7 +64,6 @@ SPEC = NetworkSpec(
     title="MSR-net",
     build=MSRNet,
     parameters=86_386,
-    paper=PaperFigures(source="Shen et al., arXiv 1711.02488"),
     halo=11,
     islands=("log", "difference", "restore"),
     contract=(Logarithm(len(SCALES)), ConvolutionalDifference(1)),

@@ -1,7 +1,7 @@
 """PDN, the progressive dual network: illumination estimated twice, noise removed twice.
 
 Huang, Hu, Yang, Li, Wang: "A Low-Exposure Image Enhancement Based on Progressive Dual Network Model",
-Chinese Journal of Computers, 2021.
+Chinese Journal of Computers, 2021. Its scores, on LOL, are charts without digits.
 
 Readings of the paper:
 - coarse frames have six convolutions and fine frames four, in both modules, each with a 3-channel output convolution;
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from runtime.artifact.contract import Division, NoiseSubtraction
-from train.networks.registry import NetworkSpec, PaperFigures
+from train.networks.registry import NetworkSpec
 from train.networks.retinex import Clamp, Divide, Subtract, clip01
 
 
@@ -94,14 +94,6 @@ class PDN(nn.Module):
         self.fine_noise = NoiseFrame(_fine_frame(3))
         self.fine_subtract = Subtract()
 
-    def enhancement_modules(self) -> list[nn.Module]:
-        """The half that brightens, which the paper trains first."""
-        return [self.coarse_light, self.fine_light]
-
-    def denoising_modules(self) -> list[nn.Module]:
-        """The half that removes noise, which the paper trains second."""
-        return [self.coarse_noise, self.fine_noise]
-
     def brighten(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return L1, R1, L2 and R of the enhancement module."""
         coarse_illumination = self.coarse_light(image)
@@ -132,7 +124,6 @@ SPEC = NetworkSpec(
     title="Progressive dual network",
     build=PDN,
     parameters=492_396,
-    paper=PaperFigures(source="Huang et al., Chinese Journal of Computers 2021 (charts only, no digits)", dataset="LOL"),
     multiple=4,
     halo=24,
     islands=("*_light.tail", "*_light.clamp", "*_divide", "*_subtract"),

@@ -30,19 +30,6 @@ NETWORKS: dict[str, str] = {
 
 
 @dataclass(frozen=True)
-class PaperFigures:
-    """Figures that a paper states of its network; None: not stated."""
-
-    source: str
-    parameters: str | None = None
-    dataset: str | None = None
-    psnr: float | None = None
-    ssim: float | None = None
-    milliseconds: float | None = None
-    hardware: str | None = None
-
-
-@dataclass(frozen=True)
 class PartsSpec:
     """Modules at which a network comes apart: what is decided on an overview, and what is done to each part of a picture."""
 
@@ -66,7 +53,6 @@ class NetworkSpec:
     build: Callable[..., nn.Module]
     #: Learned and frozen parameters together.
     parameters: int
-    paper: PaperFigures
     #: Height and width that the bare network takes are multiples of this.
     multiple: int = 1
     #: Pixels of context that one output pixel depends on to each side; None: it depends on the whole picture.

@@ -5,20 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-#: An illumination is clamped to [1/255, 1] before anything is divided by it.
-MINIMUM_ILLUMINATION = 1 / 255
+from runtime.artifact.contract import Division
 
 
 class Clamp(nn.Module):
-    """Clamp an illumination to [minimum, 1]."""
-
-    def __init__(self, minimum: float = MINIMUM_ILLUMINATION) -> None:
-        super().__init__()
-        self.minimum = minimum
+    """Clamp an illumination to [1/255, 1], as the contract says, before anything is divided by it."""
 
     def forward(self, illumination: Tensor) -> Tensor:
         # Both bounds are floats: the exporter refuses a float beside an int.
-        return torch.clamp(illumination, self.minimum, 1.0)
+        return torch.clamp(illumination, Division.minimum, Division.maximum)
 
 
 class Divide(nn.Module):
@@ -26,6 +21,13 @@ class Divide(nn.Module):
 
     def forward(self, image: Tensor, illumination: Tensor) -> Tensor:
         return image / illumination
+
+
+class Multiply(nn.Module):
+    """Image = reflectance x illumination."""
+
+    def forward(self, reflectance: Tensor, illumination: Tensor) -> Tensor:
+        return reflectance * illumination
 
 
 class Subtract(nn.Module):

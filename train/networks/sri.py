@@ -1,6 +1,8 @@
 """SRI: a residual network of 26 convolutions estimates the illumination, trained by synthetic-real interaction.
 
-Readings of the paper, of which we had only slides:
+The paper (ICDH 2020), of which we had only slides, reports 23.20 dB and an SSIM of 0.872 on a dataset that it does not name.
+
+Readings of it:
 - batch normalisation after each of the 25 hidden 3x3 convolutions, a 1x1 output convolution, 64 channels: this
   gives 891,459 parameters, the paper's 0.8915 M;
 - the illumination has three channels, a sigmoid and a clamp to [1/255, 1];
@@ -12,7 +14,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from runtime.artifact.contract import Division
-from train.networks.registry import NetworkSpec, PaperFigures
+from train.networks.registry import NetworkSpec
 from train.networks.retinex import Clamp, Divide, clip01
 
 WIDTH = 64
@@ -66,9 +68,6 @@ SPEC = NetworkSpec(
     title="Synthetic-real interaction",
     build=SRI,
     parameters=891_459,
-    paper=PaperFigures(
-        source="synthetic-real interaction, ICDH 2020", parameters="0.8915 M", dataset="not named", psnr=23.2041, ssim=0.8721
-    ),
     halo=25,
     islands=("tail", "sigmoid", "clamp", "divide"),
     contract=(Division(1),),

@@ -18,7 +18,7 @@ from train.networks.registry import NetworkSpec
 
 #: Where the weights that were trained for the project lie.
 FOLDER = Path(__file__).resolve().parents[1] / "weights"
-#: What ends the name of the scales of weights of 8 bits, and the number of weights from which on a convolution has such.
+#: The ending of the names of the scales of 8-bit weights, and the number of weights from which on a convolution has them.
 _SCALE, _LEAST_CODED = ":scale", 4096
 
 

@@ -25,7 +25,7 @@ from runtime.images import DeviceImages, Images
 
 Shape = tuple[int, ...]
 
-#: What TensorRT asks of addresses. What CUDA allocates has it; a picture within a batch seldom does.
+#: Addresses must be multiples of this for TensorRT. CUDA's allocations are; a picture within a batch seldom is.
 _ALIGNMENT = 256
 #: To record a graph: another thread that waits for the whole GPU spoils a recording.
 _ATTEMPTS = 3
@@ -45,8 +45,9 @@ class Engine:
     """The TensorRT objects that all contexts of a plan share, and the words for their failures."""
 
     def __init__(
-        self, engine: Any, create_context: Callable[[], Any], words: Callable[[], str], image: str, enhanced: str
+        self, engine: Any, create_context: Callable[[], Any], words: Callable[[], str], image: str = "", enhanced: str = ""
     ) -> None:
+        """`image` and `enhanced` name the tensors of an engine that makes pictures of pictures."""
         self.engine = engine
         self.create_context: Callable[[], Any] | None = create_context
         #: TensorRT's own words since they were last asked for.
@@ -76,7 +77,7 @@ class Engine:
 
 @dataclass(frozen=True)
 class _Job:
-    """What a run works on; a graph of one replays only the same."""
+    """The shape and the memory that a run works on; a CUDA graph replays only the same."""
 
     shape: Shape
     #: Where the context reads and writes.
@@ -94,7 +95,7 @@ class ExecutionSlot:
         self._engine = engine
         self._cuda = cuda
         self._staging: Staging | None = None
-        #: What the context is set to.
+        #: The job that the context is set to.
         self._job: _Job | None = None
         #: Of one shape, what has run, least recently used first; each with its graph since it came a second time.
         self._graphs: dict[_Job, int | None] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -29,10 +29,8 @@ _KEPT_AFTER = (1, 10)
 class HalfEngine:
     """A deserialised half."""
 
-    engine: Any
-    create_context: Callable[[], Any]
-    #: TensorRT's own words since they were last asked for.
-    words: Callable[[], str]
+    #: The engine, and its failures in TensorRT's words.
+    shared: Engine
     #: TensorRT's name for tensors that lie in the host's memory: those whose values decide on shapes.
     host: Any
     kernels: Kernels | None
@@ -105,8 +103,8 @@ class _Half:
     def __init__(self, cuda: Cuda, stream: int, half: HalfEngine, owned: ExitStack) -> None:
         self._cuda, self._stream = cuda, stream
         self.kernels: Kernels | None = half.kernels
-        engine = half.engine
-        self._shared = Engine(engine, half.create_context, half.words, "", "")
+        self._shared = half.shared
+        engine: Any = half.shared.engine
         self._context: Any = self._shared.new_context(cuda, stream)
         owned.callback(self._end)
         names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
@@ -114,7 +112,7 @@ class _Half:
         self._memory: dict[str, tuple[int, int]] = {}
 
     def run(self, given: Mapping[str, Array], wanted: Mapping[str, Any]) -> list[Any]:
-        """What the engine makes of arrays in the host's memory; `wanted` are the results' names and types."""
+        """The engine's results for arrays in the host's memory; `wanted` are the results' names and types."""
         context, require = self._context, self._shared.require
         arrays = {name: np.ascontiguousarray(array) for name, array in given.items()}
         for name, array in arrays.items():

@@ -61,7 +61,7 @@ def _make(base: Any) -> Any:
                 _log.debug(_one_line(msg))
 
         def errors(self, everywhere: bool = False) -> list[str]:
-            """What went wrong on this thread since this was last asked; if nothing did, or with `everywhere`, on all."""
+            """Errors on this thread since they were last asked for; if there were none, or with `everywhere`, on all."""
             said: list[tuple[int, str]] = []
             with suppress(IndexError):
                 while True:
@@ -72,7 +72,7 @@ def _make(base: Any) -> Any:
             return list(dict.fromkeys(text for _, text in found))
 
         def words(self) -> str:
-            """What went wrong on this thread, on one line."""
+            """The errors on this thread, on one line."""
             return " / ".join(self.errors())
 
     return Log()

@@ -20,7 +20,7 @@ from runtime import shapes
 from runtime.artifact import ArtifactInfo, manifest, remedies
 from runtime.artifact.manifest import Flavour, Half, Host
 from runtime.backends.backend import Backend, get_backend
-from runtime.backends.session import Probe
+from runtime.backends.session import Probe, require_same_shape
 from runtime.backends.trt import kernel_cache, logger
 from runtime.backends.trt.contexts import ContextPool, Engine, ExecutionSlot
 from runtime.backends.trt.halves import HalfEngine, Halves
@@ -71,8 +71,7 @@ def open_plan(path: Path, flavour: Flavour, device: int, cuda: Cuda | None = Non
 
     info, data = manifest.verify(path, find_host)
     _warn_of_another_gpu(path, info, found[0][1].properties(device))
-    if not info.image_io:
-        raise ArtifactError(f"{path} takes tensors, not pictures; build the picture graph with: {remedies.rebuild(info)}")
+    info.require_pictures(path)
     trt, opened = found[0]
     return TensorRTSession(path, info, data, trt, opened, device)
 
@@ -184,8 +183,7 @@ class TensorRTSession:
         self._finalizer()
 
     def _check_shape(self, shape: tuple[int, ...], out: tuple[int, ...]) -> None:
-        if shape != out:
-            raise InputError(f"the result has the shape of the pictures {shape}, found an output of {out}")
+        require_same_shape(shape, out)
         low, high = self._profile.min, self._profile.max
         if len(shape) == len(low) and all(a <= b <= c for a, b, c in zip(low, shape, high, strict=True)):
             return
@@ -238,7 +236,7 @@ class _LoadedPlan:
     def _open(self, path: Path, info: ArtifactInfo, data: bytes, trt: Any) -> ContextPool:
         plan = info.plan
         assert plan is not None
-        self._log.errors()  # What other sessions left says nothing of this one.
+        self._log.errors()  # Errors that other sessions left say nothing of this one.
         self._runtime = trt.Runtime(self._log)
         engine = self._deserialise(path, data)
         manifest.check_name(path, info, engine.name)
@@ -270,7 +268,7 @@ class _LoadedPlan:
     def _contexts(
         self, engine: Any, path: Path, sha256: str, graphs: bool
     ) -> tuple[Callable[[], Any], kernel_cache.Kernels | None]:
-        """What creates contexts; with TensorRT-RTX its own graphs, and the kernels that were kept beside the plan."""
+        """A function that creates contexts, with TensorRT-RTX its own graphs and the kernels that were kept beside the plan."""
         trt, plan = self._trt, self._info.plan
         if plan is None or plan.flavour != "tensorrt_rtx":
             return engine.create_execution_context, None
@@ -314,7 +312,7 @@ class _LoadedPlan:
         engine, sha256 = self._deserialise(path, data), manifest.half_sha256(self._info, half)
         manifest.check_name(path, self._info, engine.name, half)
         create_context, kernels = self._contexts(engine, path, sha256, graphs=False)  # Its shapes change from part to part.
-        return HalfEngine(engine, create_context, self._log.words, self._trt.TensorLocation.HOST, kernels)
+        return HalfEngine(Engine(engine, create_context, self._log.words), self._trt.TensorLocation.HOST, kernels)
 
     @contextmanager
     def lend(self, shape: tuple[int, ...]) -> Generator[ExecutionSlot]:

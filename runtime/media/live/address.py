@@ -30,13 +30,13 @@ _PROTOCOLS: dict[str, dict[str, str]] = {
 _PROBED = {"analyzeduration": "2000000", "fflags": "+nobuffer+discardcorrupt"}
 _MAY_BE_FILMS = ("http", "https")
 _CAMERA, _DEVICE = re.compile(r"camera:(\d+)"), re.compile(r"/dev/video\d+")
-#: What reads cameras, by platform: FFmpeg's format, and what it calls camera N.
+#: FFmpeg's format for cameras by platform, and its name for camera N.
 _CAMERAS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}")}
 
 
 @dataclass(frozen=True)
 class Address:
-    """What is opened for a source."""
+    """The way to open a source."""
 
     #: As it may be shown: without a password.
     name: str

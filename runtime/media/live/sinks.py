@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import cv2
 
 from runtime.errors import InputError, OutputError
+from runtime.files import make_folder
 from runtime.images import Images
 from runtime.media.film_options import FilmOptions
 from runtime.media.films import encoding
@@ -58,7 +59,7 @@ class Recording:
 
     def write(self, frame: LiveFrame) -> None:
         if self._writer is None:
-            self._make_folder()
+            make_folder(self._target.parent)
             like = self._source.properties
             made = _growing(self._encoding, like)
             self._writer = FilmWriter(
@@ -82,12 +83,6 @@ class Recording:
         except OSError as error:
             raise OutputError(f"cannot write {self._target}: {error.strerror}") from error
         return self._writer.notes
-
-    def _make_folder(self) -> None:
-        try:
-            self._target.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"cannot write {self._target}: {error.strerror}") from error
 
 
 class Broadcast:

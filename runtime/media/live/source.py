@@ -99,7 +99,7 @@ class LiveSource:
 
     @property
     def properties(self) -> Properties:
-        """What a writer must know; known once a frame was read, and the same after a reconnection."""
+        """The facts that a writer needs; known once a frame was read, and the same after a reconnection."""
         assert self._properties is not None
         return self._properties
 

@@ -26,7 +26,7 @@ from tests.support.fake_onnxruntime import FakeOrt
 from tests.support.fake_tensorrt import FakeTensorRT
 from tests.support.plans import write_plan
 
-PICTURES = contenders.dark_pictures(2, 16, 24)
+PICTURES = contenders.pictures_of(contenders.Contender("onnxruntime", "", 16, 24, batch=2))
 
 
 @pytest.fixture

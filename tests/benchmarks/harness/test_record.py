@@ -27,7 +27,7 @@ def _record(**changes: Any) -> record.Record:
 
 
 def test_a_record_comes_back_as_it_was_written(tmp_path: Path) -> None:
-    gpu = record.Gpu("a GPU", "1", "8.9", "1 MiB", "1 MHz", "2 MHz", "3 MHz", "4 W", "40")
+    gpu = dict(zip(record.GPU_FIELDS, ("a GPU", "1", "8.9", "1 MiB", "1 MHz", "2 MHz", "3 MHz", "4 W", "40"), strict=True))
     machine = record.Environment("c", 1, (), None, "s", "3.11", {}, None, (gpu,))
     written = _record(environment=machine)
     path = record.write(written, "one", tmp_path)
@@ -77,11 +77,11 @@ def test_gpus_are_read_from_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(subprocess, "run", run)
     (gpu,) = record.environment().gpus
-    assert (gpu.name, gpu.driver, gpu.sm, gpu.sm_clock) == ("NVIDIA X", "580.1", "8.9", "210 MHz")
+    assert (gpu["name"], gpu["driver"], gpu["sm"], gpu["sm_clock"]) == ("NVIDIA X", "580.1", "8.9", "210 MHz")
     line += line.replace("X", "Y").replace("GPU-1", "GPU-2")
     monkeypatch.setattr(record, "gpu_in_use", lambda: "GPU-2")
     machine = record.environment()
-    assert [gpu.name for gpu in machine.gpus] == ["NVIDIA Y", "NVIDIA X"], "the one in use comes first"
+    assert [gpu["name"] for gpu in machine.gpus] == ["NVIDIA Y", "NVIDIA X"], "the one in use comes first"
     assert "GPU-2" not in record.to_text(_record(environment=machine))
 
 

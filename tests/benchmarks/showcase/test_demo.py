@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from benchmarks.harness.timing import spread
 from benchmarks.pictures.samples import sample_photographs
 from benchmarks.showcase.demo import Ability, Picture, Timing, main, own_photograph, page
 from runtime.errors import InputError
@@ -46,7 +47,7 @@ def test_the_slider_moves_the_border(browser: Any, tmp_path: Path) -> None:
 
     written = tmp_path / "demo.html"
     pictures = [Picture("a <test> & more", _flat(DARK), _flat(BRIGHT))]
-    timings = [Timing("pdn.onnx", "onnxruntime", 12.34, 15.0)]
+    timings = [Timing("pdn.onnx", "onnxruntime", spread([12.34, 12.34]))]
     written.write_text(page("pdn", True, pictures, [], timings, [Ability("Fly", False, "no <wings>")]), encoding="utf-8")
     assert "http" not in written.read_text(encoding="utf-8"), "the page needs no network"
     browser.get(written.as_uri())

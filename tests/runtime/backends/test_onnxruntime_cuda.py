@@ -286,7 +286,7 @@ def test_a_graph_for_tensors_is_refused(ort: FakeOrt, tmp_path: Path) -> None:
     path = write_artifact(tmp_path / "double.onnx", info)
     tensors = info.to_json().replace('"dtype": "uint8"', '"dtype": "fp_32"').encode()
     path.write_bytes(path.read_bytes().replace(info.to_json().encode(), tensors))
-    with pytest.raises(ArtifactError, match="takes tensors, not pictures"):
+    with pytest.raises(ArtifactError, match="takes fp_32 tensors, not pictures"):
         CUDA.open(path)
 
 

@@ -226,9 +226,8 @@ def test_every_backend_answers_a_probe() -> None:
 
 
 def test_two_onnxruntimes_are_explained(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        onnxruntime_cpu, "version", lambda package: {"onnxruntime": "1.31.1", "onnxruntime-gpu": "1.31.0"}[package]
-    )
+    versions = {"onnxruntime": "1.31.1", "onnxruntime-gpu": "1.31.0"}
+    monkeypatch.setattr(onnxruntime_cpu, "installed_version", versions.__getitem__)
     found = onnxruntime_cpu.clash()
     assert found is not None
     assert "onnxruntime 1.31.1 and onnxruntime-gpu 1.31.0 are both installed" in found and "pip uninstall" in found
