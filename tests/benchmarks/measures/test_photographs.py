@@ -165,8 +165,8 @@ def test_the_command_and_its_page(folder: Path, capsys: pytest.CaptureFixture[st
     assert quality.main(command) == 0
     table = capsys.readouterr().out
     assert "CIEDE2000" in table and "well-lit" in table
-    with pytest.raises(SystemExit):
-        quality.main(["gamma"])
+    assert quality.main(["gamma"]) == 2
+    assert "--photographs is required" in capsys.readouterr().err
 
 
 def test_the_page_shows_methods_first_and_nothing_without_records(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
