@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -234,7 +233,7 @@ def overview(image: Images, side: int, height: int, width: int) -> Floats:
     """1 x 3 x h x w in [0, 1]: means over squares of the picture, whose edge is repeated up to a height and width and on."""
     rows, columns = math.ceil(height / side), math.ceil(width / side)
     whole = image.shape[0] // side
-    bands = np.empty((rows, image.shape[1], 3), np.float32)
+    bands = np.empty((rows, image.shape[1], 3), np.uint32)
     # 16 bits hold the sum of 257 codes, and are added several times as fast as 32.
     kind = np.uint16 if side <= np.iinfo(np.uint16).max // 255 else np.uint32
     sums = image[: whole * side].reshape(whole, side, -1).sum(axis=1, dtype=kind)  # of whole lines, which is what is fast
@@ -242,6 +241,9 @@ def overview(image: Images, side: int, height: int, width: int) -> Floats:
     for row in range(whole, rows):
         lines = np.minimum(np.arange(row * side, (row + 1) * side), image.shape[0] - 1)
         bands[row] = image[lines].sum(axis=0, dtype=np.uint32)
-    wide = cv2.copyMakeBorder(bands, 0, 0, 0, columns * side - image.shape[1], cv2.BORDER_REPLICATE)
-    means = np.asarray(cv2.resize(wide, (columns, rows), interpolation=cv2.INTER_AREA), np.float32)
-    return np.ascontiguousarray((means / np.float32(255 * side)).transpose(2, 0, 1)[None])
+    sums = np.add.reduceat(bands, np.arange(0, image.shape[1], side), axis=1)
+    last = bands[:, -1:]  # is repeated in what its square lacks, and in squares beyond
+    sums[:, -1:] += last * np.uint32(sums.shape[1] * side - image.shape[1])
+    beyond = (last * np.uint32(side)).repeat(columns - sums.shape[1], axis=1)
+    sums = np.concatenate([sums, beyond], axis=1)
+    return np.ascontiguousarray((sums / (255 * side * side)).astype(np.float32).transpose(2, 0, 1)[None])

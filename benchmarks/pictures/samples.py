@@ -24,7 +24,7 @@ def sample_photographs() -> list[tuple[str, Images]]:
     try:
         from skimage import data
     except ImportError as error:
-        raise BackendError("the sample photographs come with scikit-image: pip install scikit-image") from error
+        raise BackendError("the sample photographs come with scikit-image: pip install 'retinexrt[quality]'") from error
     found: list[tuple[str, Images]] = []
     for seed, (name, credit) in enumerate(SAMPLES.items()):
         photograph = np.ascontiguousarray(getattr(data, name)()[..., :3])

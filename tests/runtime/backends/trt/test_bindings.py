@@ -16,14 +16,14 @@ PROJECT = Path(__file__).resolve().parents[4]
 
 SCRIPT = """
 import tensorrt_bindings as trt
-from engines.progress import BuildProgress, make_monitor
+from engines.progress import make_monitor
 from runtime.backends.trt import logger
 
 log = logger.for_module(trt)
 assert isinstance(log, trt.ILogger)
 log.log(trt.ILogger.Severity.ERROR, "a word")
 assert log.words() == "a word"
-assert isinstance(make_monitor(trt, BuildProgress("pdn", False)), trt.IProgressMonitor)
+assert isinstance(make_monitor(trt, "pdn", False), trt.IProgressMonitor)
 
 # Of methods: what they are called with, as the bindings write it, and what comes back.
 CALLS = {
