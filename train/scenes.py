@@ -126,17 +126,15 @@ class SceneBatches:
         """Photographs of one orientation, darkened."""
         assert self._photographs is not None
         store, window = self._photographs, WINDOW if random.random() < 0.7 else WINDOW[::-1]
-        scale = ENLARGEMENT if random.random() < self._cut.enlarged else 1.0
+        scale = (ENLARGEMENT if random.random() < self._cut.enlarged else 1.0) * (0.5 if self._cut.halved else 1.0)
         drawn: list[Picture] = []
         for index in random.permutation(len(store)):
             picture = store[int(index)][1]
             if picture.shape[0] >= window[0] and picture.shape[1] >= window[1]:
                 drawn.append(picture)
             if len(drawn) == self._cut.photographs:
-                parts = [_resize(_window(picture, random, window), scale) for picture in drawn]
-                if not self._cut.halved:
-                    return [make_night(part, random) for part in parts]
-                return [make_night(_resize(part, 0.5), random, averaged=4) for part in parts]
+                parts = [_resize(picture[_place(picture, random, window)], scale) for picture in drawn]
+                return [make_night(part, random, averaged=4 if self._cut.halved else 1) for part in parts]
         raise DataError(f"fewer than {self._cut.photographs} photographs are {window[1]}x{window[0]} or larger")
 
     def _cut_group(self, scenes: list[Scene], random: np.random.Generator) -> _Raw:
@@ -188,12 +186,8 @@ def _windows(scenes: list[Scene], random: np.random.Generator, size: tuple[int, 
     return result
 
 
-def _window(picture: Picture, random: np.random.Generator, size: tuple[int, ...]) -> Picture:
-    """A window of this height and width."""
-    return picture[_place(picture, random, size)]
-
-
 def _place(picture: Picture, random: np.random.Generator, size: tuple[int, ...]) -> tuple[slice, slice]:
+    """Rows and columns of a window of this height and width."""
     top, left = (int(random.integers(0, extent - part + 1)) for extent, part in zip(picture.shape, size, strict=False))
     return slice(top, top + size[0]), slice(left, left + size[1])
 
