@@ -16,6 +16,7 @@ from train.batches import Batch
 from train.errors import RecipeError
 from train.loop import select_parameters
 from train.networks import get_spec
+from train.networks.dawn import Light
 from train.recipes import FOLDER, load_recipe
 from train.scenes import Group, Overviews
 
@@ -181,6 +182,27 @@ def test_perceptual_features(data: Path) -> None:
     assert features.vgg(x).shape == (1, 256, 8, 8)
     assert features.perceptual(x, x).item() == 0
     assert features.perceptual(x, 1 - x).item() > features.perceptual(x, (x + 0.02).clamp(max=1)).item() > 0
+
+
+def test_agreement_is_how_far_apart_two_overviews_of_a_scene_come_out() -> None:
+    class Network:
+        """Gives overviews back as they are, those of few points brighter by `apart`."""
+
+        def __init__(self, apart: float) -> None:
+            self.apart = apart
+
+        def decide(self, grid: torch.Tensor) -> Light:
+            return Light(grid, grid, grid)
+
+        def divide_overview(self, grid: torch.Tensor, light: Light) -> torch.Tensor:
+            return grid + (self.apart if grid.shape[2] == 10 else 0.0)
+
+    fine = torch.rand(1, 3, 20, 24) * 0.5
+    coarse = torch.nn.functional.avg_pool2d(fine, 2)
+    scenes = (Group(4, (Overviews(fine, fine), Overviews(coarse, coarse)), fine, fine, ((0, 0),)),)
+    for apart in (0.0, 0.25):
+        terms = objectives.find("dawn-light")(Network(apart), scenes, lambda: torch.autocast("cpu", enabled=False))
+        assert abs(float(terms["agreement"]()) - apart) < 1e-6
 
 
 def test_agreement_needs_overviews_of_two_sides() -> None:
