@@ -180,8 +180,8 @@ class ArtifactInfo:
     def require_pictures(self, path: Path) -> None:
         """Raise ArtifactError for a graph of tensors, at `path`: it can be exported, and no backend here runs it."""
         if not self.image_io:
-            found = self.input.dtype
-            raise ArtifactError(f"{path} takes {found} tensors, not pictures; export it again without --tensor-io")
+            found, then = self.input.dtype, ", and build the plan of that" if self.plan else ""
+            raise ArtifactError(f"{path} takes {found} tensors, not pictures; export it again without --tensor-io{then}")
 
     def document(self) -> dict[str, Any]:
         """All of it as plain values."""

@@ -91,9 +91,10 @@ def absent(name: str, ending: str = ".onnx") -> ArtifactError:
     known = ", ".join(network_names()) or "none"
     if near := resembling(name):
         return ArtifactError(f"there is no network {name!r}; did you mean {near}? (found: {known})")
-    remedy = f"a network that is not in the package is made with: {remedies.export(name)}"
-    if ending == ".plan":
-        remedy = f"make it with: {remedies.build(name)}"
-    if ending == ".plan" and (plans := passed_over(name)):
+    if ending != ".plan":
+        remedy = f"a network that is not in the package is made with: {remedies.export(name)}"
+    elif plans := passed_over(name):
         remedy = f"a plan in the working folder is used only where its path is given: {plans[0]}"
+    else:
+        remedy = f"make it with: {remedies.build(name)}"
     return ArtifactError(f"no artifact of a network {name!r} found (found: {known}); {remedy}")
