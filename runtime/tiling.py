@@ -236,8 +236,7 @@ def overview(image: Images, side: int, height: int, width: int) -> Floats:
     bands = np.empty((rows, image.shape[1], 3), np.uint32)
     # 16 bits hold the sum of 257 codes, and are added several times as fast as 32.
     kind = np.uint16 if side <= np.iinfo(np.uint16).max // 255 else np.uint32
-    sums = image[: whole * side].reshape(whole, side, -1).sum(axis=1, dtype=kind)  # of whole lines, which is what is fast
-    bands[:whole] = sums.reshape(whole, *image.shape[1:])
+    np.copyto(bands[:whole], image[: whole * side].reshape(whole, side, *image.shape[1:]).sum(axis=1, dtype=kind))
     for row in range(whole, rows):
         lines = np.minimum(np.arange(row * side, (row + 1) * side), image.shape[0] - 1)
         bands[row] = image[lines].sum(axis=0, dtype=np.uint32)

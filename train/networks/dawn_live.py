@@ -20,8 +20,8 @@ from train.networks.dawn import CONTEXT, CURVE, LIGHT_BLOCKS, LIGHT_WIDTHS, Bloc
 
 #: Side of a cell, in pixels.
 CELL = 4
-#: Height and width of an overview together are at most this. At 480x640, dawn's overview has four times as many points, and
-#: deciding on them takes as long as all the rest.
+#: Height and width of an overview together are at most this. At 480x640 dawn's has four times as many points, and deciding on
+#: them would take a good part of a frame's time.
 POINTS = 210
 #: Pixels of context that the noise stage looks at, to each side.
 HALO = 47
